@@ -1,0 +1,119 @@
+//! Every way a run can go wrong: one table for the code, the sentence, the next step, the metric label and the docs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! failure_codes {
+    ($( $variant:ident = $code:literal, $sentence:literal, $next:literal; )*) => {
+        /// A stable code. Its text never changes; new ones are added at the end.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum FailureCode {
+            $(
+                #[doc = $sentence]
+                #[serde(rename = $code)]
+                $variant,
+            )*
+        }
+
+        impl FailureCode {
+            /// All codes, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code as people, metrics and `runs why` show it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What happened, as one sentence.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
+            /// What the reader can do about it.
+            pub fn next_step(self) -> &'static str {
+                match self { $(Self::$variant => $next,)* }
+            }
+        }
+    };
+}
+
+failure_codes! {
+    PermissionDenied = "PERMISSION_DENIED", "You need write access to this repository to ask for changes.", "Ask a repository admin for write access, or ask someone who has it to repeat the request.";
+    PermissionUnknown = "PERMISSION_UNKNOWN", "Bitbucket did not give a usable answer to whether you may write to this repository.", "Ask an administrator to check the bot's access, then repeat the request.";
+    RequesterUnknown = "REQUESTER_UNKNOWN", "The author of the comment no longer exists in Bitbucket.", "Someone with write access can repeat the request.";
+    PullRequestClosed = "PULL_REQUEST_CLOSED", "The pull request is not open.", "Reopen it or ask on an open pull request.";
+    SourceBranchGone = "SOURCE_BRANCH_GONE", "The source branch no longer exists.", "Restore the branch, then repeat the request.";
+    CommentDeleted = "COMMENT_DELETED", "The comment that asked was deleted.", "Write a new comment to ask again.";
+    RequestWithdrawn = "REQUEST_WITHDRAWN", "The comment was edited and no longer mentions the bot.", "Write a new comment to ask again.";
+    CommentTooOld = "COMMENT_TOO_OLD", "The comment is older than seven days.", "Write a new comment to ask again.";
+    BranchConflict = "BRANCH_CONFLICT", "The source branch moved meanwhile and the change conflicts with it.", "Apply the kept patch by hand, or repeat the request on the new head.";
+    BranchBusy = "BRANCH_BUSY", "The source branch kept moving while the change was being pushed.", "Repeat the request when the branch is quiet.";
+    PushRejected = "PUSH_REJECTED", "The server refused the push.", "Read the server's message, change what it names, then repeat the request.";
+    PushForbidden = "PUSH_FORBIDDEN", "The bot may not push to the source repository.", "Give the bot's account write access to the source repository, then repeat the request.";
+    ModelUnreachable = "MODEL_UNREACHABLE", "The model endpoint could not be reached.", "An administrator should check the model endpoint; then repeat the request.";
+    ModelUnauthorized = "MODEL_UNAUTHORIZED", "The model endpoint refused the configured key.", "An administrator should check the model's API key; then repeat the request.";
+    ModelRateLimited = "MODEL_RATE_LIMITED", "The model endpoint is limiting requests.", "Repeat the request later, or ask an administrator about the model's quota.";
+    ModelFailed = "MODEL_FAILED", "The model endpoint answered with an error.", "Repeat the request; if it happens again, an administrator should check the model endpoint.";
+    ModelGarbled = "MODEL_GARBLED", "The model endpoint's answer could not be understood.", "An administrator should check that the endpoint speaks the configured protocol.";
+    AgentConfused = "AGENT_CONFUSED", "The model kept sending tool calls that could not be understood.", "Repeat the request in other words, or ask an administrator about the model.";
+    AgentFailed = "AGENT_FAILED", "The coding agent could not be run.", "An administrator should look at the resolver's log for this run.";
+    TimeLimit = "TIME_LIMIT", "The run used up its time.", "Ask for a smaller step, or ask an administrator about the limit.";
+    TurnLimit = "TURN_LIMIT", "The run used up its number of model calls.", "Ask for a smaller step, or ask an administrator about the limit.";
+    TokenLimit = "TOKEN_LIMIT", "The run used up its tokens.", "Ask for a smaller step, or ask an administrator about the limit.";
+    ChangeTooLarge = "CHANGE_TOO_LARGE", "The change is larger than the limits allow.", "Ask for a smaller step.";
+    RepositoryTooLarge = "REPOSITORY_TOO_LARGE", "The repository is larger than the limits allow.", "An administrator can raise the limits.";
+    GitUnreachable = "GIT_UNREACHABLE", "The repository could not be fetched from Bitbucket.", "Repeat the request; if it happens again, an administrator should look at the log.";
+    GitFailed = "GIT_FAILED", "A git operation failed.", "An administrator should look at the resolver's log for this run.";
+    BitbucketUnreachable = "BITBUCKET_UNREACHABLE", "Bitbucket could not be reached.", "The resolver keeps trying for a day.";
+    BitbucketRateLimited = "BITBUCKET_RATE_LIMITED", "Bitbucket is limiting the bot's requests.", "An administrator can exempt the bot from rate limiting.";
+    BitbucketUnauthorized = "BITBUCKET_UNAUTHORIZED", "Bitbucket refused the bot's access token.", "An administrator should renew the bot's token.";
+    BitbucketForbidden = "BITBUCKET_FORBIDDEN", "The bot lacks a permission it needs in Bitbucket.", "A repository admin should give the bot's account write access.";
+    BitbucketNotFound = "BITBUCKET_NOT_FOUND", "Bitbucket no longer has what the request is about.", "Check that the repository and the pull request still exist.";
+    BitbucketFailed = "BITBUCKET_FAILED", "Bitbucket gave an answer that could not be used.", "An administrator should look at the resolver's log for this run.";
+    WorkerLost = "WORKER_LOST", "The workers that took this run did not finish it.", "Repeat the request; if it happens again, an administrator should look at the log.";
+    MessageUnreadable = "MESSAGE_UNREADABLE", "The request could not be processed.", "An administrator should look at the dead letters; then repeat the request.";
+    SandboxMissing = "SANDBOX_MISSING", "The agent's sandbox is not available on this host.", "An administrator should look at the resolver's log.";
+    Internal = "INTERNAL", "Something went wrong inside the resolver.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
+}
+
+impl std::fmt::Display for FailureCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// `docs/failures.md`, generated from the table.
+pub fn reference_markdown() -> String {
+    let mut text = String::from(
+        "# Failure codes\n\nGenerated from `shared/pipeline/src/failure_code.rs`. The code is stable: replies, `runs why` and the metric label `code` all use it.\n\n| code | what happened | what to do |\n|---|---|---|\n",
+    );
+    for code in FailureCode::ALL {
+        text.push_str(&format!("| `{code}` | {} | {} |\n", code.sentence(), code.next_step()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_sentence_and_a_next_step() {
+        for code in FailureCode::ALL {
+            for text in [code.sentence(), code.next_step()] {
+                assert!(text.ends_with('.') && text.len() > 10, "{code}: {text}");
+            }
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/failures.md");
+        let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+        if checked_in != reference_markdown() {
+            std::fs::write(path, reference_markdown()).unwrap();
+            panic!("docs/failures.md was out of date and has been rewritten: look at the difference and commit it");
+        }
+    }
+}

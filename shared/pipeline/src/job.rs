@@ -1,0 +1,65 @@
+//! Job: a dispatched run, with a reference to its brief. One per lane at a time.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{GitRef, Repository};
+use crate::ids::{ConnectionId, InstanceId, Lane, PullRequestId, RunId};
+use crate::message::Message;
+
+/// What the resolver needs to begin; everything else it reads from the run record and the brief.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Job {
+    /// Message version.
+    pub v: u32,
+    /// The run.
+    pub run: RunId,
+    /// The Bitbucket instance.
+    pub instance: InstanceId,
+    /// The target repository.
+    pub repository: Repository,
+    /// The pull request.
+    pub pull_request: PullRequestId,
+    /// The lane this job holds.
+    pub lane: Lane,
+    /// Whose rights to use, resolved to a token only when used.
+    pub credential: Credential,
+    /// The source branch to work on.
+    pub from_ref: GitRef,
+    /// The target branch.
+    pub to_ref: GitRef,
+    /// The pull request's title, for the commit message.
+    pub title: String,
+    /// The brief in the object store.
+    pub brief: Artifact,
+}
+
+impl Message for Job {
+    const NAME: &'static str = "job";
+}
+
+/// Whose token to use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Credential {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Who acts through it.
+    pub actor: Actor,
+}
+
+/// Who acts. A signed-in user joins here with the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// The connection's bot.
+    Bot,
+}
+
+/// An object in the store `artifacts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Artifact {
+    /// The object's name, `<run>/<name>`.
+    pub key: String,
+    /// Its size.
+    pub bytes: u64,
+}

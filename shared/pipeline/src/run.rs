@@ -1,0 +1,384 @@
+//! Run: the record of one piece of work and its state machine. Changed by compare-and-swap only; ends exactly once.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Person, Repository};
+use crate::failure_code::FailureCode;
+use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
+use crate::job::{Artifact, Credential};
+use crate::mention::{Command, CommandDigest};
+use crate::message::Message;
+
+/// One piece of work for one mention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Message version.
+    pub v: u32,
+    /// Derived from instance, comment and comment version.
+    pub id: RunId,
+    /// The Bitbucket instance.
+    pub instance: InstanceId,
+    /// The target repository.
+    pub repository: Repository,
+    /// The pull request.
+    pub pull_request: PullRequestId,
+    /// What it is serialised by.
+    pub lane: Lane,
+    /// The comment that asked.
+    pub comment: CommentId,
+    /// The comment's version that asked.
+    pub comment_version: u32,
+    /// Who asked.
+    pub requester: Option<Person>,
+    /// Whose rights it uses.
+    pub credential: Credential,
+    /// What was asked.
+    pub command: Command,
+    /// The command's digest.
+    pub digest: CommandDigest,
+    /// Where it stands.
+    pub state: RunState,
+    /// Rises with every change a person should see; the status reply's marker carries it.
+    pub n: u64,
+    /// Raised by the worker that takes the job; the fencing token of everything it does.
+    pub attempt: u32,
+    /// Runs before this one on its lane while queued, 0 when it is next.
+    pub ahead: u32,
+    /// When it was admitted.
+    #[schemars(with = "String")]
+    pub queued_at: Timestamp,
+    /// When a worker first took it.
+    #[schemars(with = "Option<String>")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schemars(with = "Option<String>")]
+    pub ended_at: Option<Timestamp>,
+    /// When the watchdog ends it; set while it runs.
+    #[schemars(with = "Option<String>")]
+    pub deadline: Option<Timestamp>,
+    /// The source branch's name as people see it.
+    pub branch: Option<String>,
+    /// The commit the work started from.
+    pub base: Option<CommitId>,
+    /// What the agent is doing, latest last; bounded by [`STEPS_MAX`].
+    pub steps: Vec<String>,
+    /// What the model used.
+    pub usage: Usage,
+    /// What came of it; set together with a terminal state.
+    pub outcome: Option<Outcome>,
+    /// The brief given to the agent.
+    pub brief: Option<Artifact>,
+    /// The work as a patch, kept where it could not be pushed.
+    pub patch: Option<Artifact>,
+    /// The status reply, as `services/reply` left it.
+    pub reply: ReplyRecord,
+    /// W3C trace context of the delivery that started it.
+    pub traceparent: Option<String>,
+}
+
+impl Message for Run {
+    const NAME: &'static str = "run";
+}
+
+/// Steps kept in a record: enough to show what goes on, small enough for a KV value.
+pub const STEPS_MAX: usize = 8;
+
+/// Where a run stands. All but the first two are terminal and absorb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Admitted, waiting for its turn.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// A commit was pushed.
+    Done,
+    /// The agent changed nothing.
+    NoChange,
+    /// A question was answered.
+    Answered,
+    /// The agent asks back.
+    NeedsInput,
+    /// The requester may not, or the pull request is not open.
+    Refused,
+    /// It went wrong.
+    Failed,
+    /// Someone ended it.
+    Cancelled,
+    /// A limit ended it.
+    Expired,
+    /// A newer request took its place.
+    Superseded,
+}
+
+impl RunState {
+    /// Whether the run has ended.
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The state as messages spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::NoChange => "no_change",
+            Self::Answered => "answered",
+            Self::NeedsInput => "needs_input",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What came of a run. The facts are git's and ours; only `summary`, `not_done` and `questions` are the model's words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Outcome {
+    /// Why it did not work out.
+    pub failure: Option<FailureReport>,
+    /// The commit that was pushed and read back.
+    pub pushed: Option<Pushed>,
+    /// The model's account of what it did; data, to be sanitised.
+    pub summary: Option<String>,
+    /// What the model says is left; data.
+    pub not_done: Vec<String>,
+    /// What the model asks; data.
+    pub questions: Vec<String>,
+    /// Facts worth telling: the branch moved meanwhile, files were left out.
+    pub notes: Vec<String>,
+    /// What was left out of the brief, as its builder listed it.
+    pub left_out: Vec<String>,
+}
+
+/// A failure as it reaches a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailureReport {
+    /// The stable code.
+    pub code: FailureCode,
+    /// A fact for the sentence: a name, the server's words; data, to be sanitised.
+    pub detail: Option<String>,
+}
+
+/// A push that the server acknowledged and that was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pushed {
+    /// The new head.
+    pub commit: CommitId,
+    /// The branch, `refs/heads/...`.
+    pub branch: String,
+    /// Files changed, from git.
+    pub files: u32,
+    /// Lines added.
+    pub added: u32,
+    /// Lines removed.
+    pub removed: u32,
+}
+
+/// What the model used, summed over all attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Usage {
+    /// Calls to the model.
+    pub turns: u32,
+    /// Tokens sent.
+    pub input_tokens: u64,
+    /// Of those, read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Tokens received.
+    pub output_tokens: u64,
+}
+
+/// What `services/reply` has done for the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ReplyRecord {
+    /// Set before the first attempt to post, so that an ambiguous answer is known to need a look.
+    pub intent: Option<PostIntent>,
+    /// The status reply.
+    pub comment: Option<CommentId>,
+    /// Its version after our last edit.
+    pub comment_version: u32,
+    /// The `n` it shows.
+    pub shows_n: Option<u64>,
+    /// Whether 👀 was set.
+    pub eyes: bool,
+    /// Whether the closing reaction took its place, or could not.
+    pub closing_reaction: bool,
+    /// Set when the status reply was deleted by a person: it is not written again until the end.
+    pub deleted_by_person: bool,
+}
+
+/// Who is about to post the status reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PostIntent {
+    /// A random name of the poster.
+    pub poster: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+/// A change was refused because the run has ended or another worker has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fenced {
+    /// Terminal states absorb.
+    #[error("run has ended: {0}")]
+    Ended(RunState),
+    /// A newer attempt exists.
+    #[error("attempt {ours} was overtaken by attempt {current}")]
+    Overtaken {
+        /// The attempt that asked.
+        ours: u32,
+        /// The attempt that has it.
+        current: u32,
+    },
+}
+
+impl Run {
+    /// A worker takes the run: raises the attempt and returns it.
+    pub fn take(&mut self, now: Timestamp, deadline: Timestamp) -> Result<u32, Fenced> {
+        self.not_ended()?;
+        self.attempt += 1;
+        self.state = RunState::Running;
+        self.started_at.get_or_insert(now);
+        self.deadline = Some(deadline);
+        self.ahead = 0;
+        self.n += 1;
+        Ok(self.attempt)
+    }
+
+    /// The worker that holds `attempt` notes a step.
+    pub fn step(&mut self, attempt: u32, step: String) -> Result<(), Fenced> {
+        self.held_by(attempt)?;
+        if self.steps.len() >= STEPS_MAX {
+            self.steps.remove(0);
+        }
+        self.steps.push(step);
+        self.n += 1;
+        Ok(())
+    }
+
+    /// Ends the run. Whoever holds no attempt (admission, watchdog, a control) passes `None`.
+    pub fn end(&mut self, attempt: Option<u32>, state: RunState, outcome: Outcome, now: Timestamp) -> Result<(), Fenced> {
+        debug_assert!(state.is_terminal());
+        match attempt {
+            Some(attempt) => self.held_by(attempt)?,
+            None => self.not_ended()?,
+        }
+        self.state = state;
+        self.outcome = Some(outcome);
+        self.ended_at = Some(now);
+        self.n += 1;
+        Ok(())
+    }
+
+    /// Whether `attempt` may still act for this run.
+    pub fn held_by(&self, attempt: u32) -> Result<(), Fenced> {
+        self.not_ended()?;
+        if self.attempt == attempt {
+            Ok(())
+        } else {
+            Err(Fenced::Overtaken { ours: attempt, current: self.attempt })
+        }
+    }
+
+    fn not_ended(&self) -> Result<(), Fenced> {
+        if self.state.is_terminal() { Err(Fenced::Ended(self.state)) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ConnectionId, ProjectKey, RepositoryId, RepositorySlug};
+    use crate::job::Actor;
+
+    fn queued() -> Run {
+        let instance = InstanceId::of_base_url("http://127.0.0.1");
+        let command = Command::Request { text: "fix it".into() };
+        Run {
+            v: 1,
+            id: RunId::derive(&instance, CommentId(1), 0),
+            instance,
+            repository: Repository {
+                id: RepositoryId(84),
+                project: ProjectKey::new("PROJ").unwrap(),
+                slug: RepositorySlug::new("demo").unwrap(),
+            },
+            pull_request: PullRequestId(7),
+            lane: Lane::of_pull_request(PullRequestId(7)),
+            comment: CommentId(1),
+            comment_version: 0,
+            requester: None,
+            credential: Credential { connection: ConnectionId::new("main").unwrap(), actor: Actor::Bot },
+            digest: command.digest(),
+            command,
+            state: RunState::Queued,
+            n: 1,
+            attempt: 0,
+            ahead: 0,
+            queued_at: Timestamp::UNIX_EPOCH,
+            started_at: None,
+            ended_at: None,
+            deadline: None,
+            branch: None,
+            base: None,
+            steps: Vec::new(),
+            usage: Usage::default(),
+            outcome: None,
+            brief: None,
+            patch: None,
+            reply: ReplyRecord::default(),
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn a_worker_that_was_overtaken_changes_nothing() {
+        let mut run = queued();
+        let now = Timestamp::UNIX_EPOCH;
+        let first = run.take(now, now).unwrap();
+        let second = run.take(now, now).unwrap();
+        assert_eq!(run.step(first, "late".into()), Err(Fenced::Overtaken { ours: 1, current: 2 }));
+        assert_eq!(run.step(second, "edited a.rs".into()), Ok(()));
+        assert!(run.end(Some(first), RunState::Done, Outcome::default(), now).is_err());
+        assert_eq!(run.state, RunState::Running);
+    }
+
+    #[test]
+    fn an_ended_run_absorbs_everything() {
+        let mut run = queued();
+        let now = Timestamp::UNIX_EPOCH;
+        run.end(None, RunState::Cancelled, Outcome::default(), now).unwrap();
+        let ended = run.clone();
+        assert_eq!(run.take(now, now), Err(Fenced::Ended(RunState::Cancelled)));
+        assert!(run.end(None, RunState::Failed, Outcome::default(), now).is_err());
+        assert_eq!(run, ended);
+    }
+
+    #[test]
+    fn only_the_latest_steps_are_kept() {
+        let mut run = queued();
+        let attempt = run.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
+        for i in 0..20 {
+            run.step(attempt, i.to_string()).unwrap();
+        }
+        assert_eq!(run.steps.len(), STEPS_MAX);
+        assert_eq!(run.steps.last().map(String::as_str), Some("19"));
+    }
+}
