@@ -41,7 +41,9 @@ impl Message for Event {
 impl Event {
     /// The lane the event belongs to.
     pub fn lane(&self) -> Lane {
-        self.pull_request.as_ref().map_or_else(Lane::none, |pr| Lane::of_pull_request(pr.id))
+        self.pull_request
+            .as_ref()
+            .map_or_else(Lane::none, |pr| Lane::of_pull_request(pr.id))
     }
 }
 

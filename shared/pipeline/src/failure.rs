@@ -48,22 +48,43 @@ pub enum Counts {
 impl Failure {
     /// A dependency is away or overloaded.
     pub fn unavailable(code: FailureCode, after: Option<Duration>, cause: anyhow::Error) -> Self {
-        Self::Retry { after, counts: Counts::NotAsAttempt, code, cause }
+        Self::Retry {
+            after,
+            counts: Counts::NotAsAttempt,
+            code,
+            cause,
+        }
     }
 
     /// Something failed that may not fail again.
     pub fn retry(code: FailureCode, cause: anyhow::Error) -> Self {
-        Self::Retry { after: None, counts: Counts::AsAttempt, code, cause }
+        Self::Retry {
+            after: None,
+            counts: Counts::AsAttempt,
+            code,
+            cause,
+        }
     }
 
     /// Understood and declined.
     pub fn refuse(code: FailureCode, detail: impl Into<Option<String>>) -> Self {
-        Self::Refuse { report: FailureReport { code, detail: detail.into() } }
+        Self::Refuse {
+            report: FailureReport {
+                code,
+                detail: detail.into(),
+            },
+        }
     }
 
     /// Trying again cannot help.
     pub fn abandon(code: FailureCode, detail: impl Into<Option<String>>, cause: anyhow::Error) -> Self {
-        Self::Abandon { report: FailureReport { code, detail: detail.into() }, cause }
+        Self::Abandon {
+            report: FailureReport {
+                code,
+                detail: detail.into(),
+            },
+            cause,
+        }
     }
 
     /// The code people are told.

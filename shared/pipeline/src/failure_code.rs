@@ -87,9 +87,11 @@ pub fn reference_markdown() -> String {
     let mut text = String::from(
         "# Failure codes\n\nGenerated from `shared/pipeline/src/failure_code.rs`. The code is stable: replies, `runs why` and the metric label `code` all use it.\n\n| code | what happened | what to do |\n|---|---|---|\n",
     );
-    for code in FailureCode::ALL {
-        text.push_str(&format!("| `{code}` | {} | {} |\n", code.sentence(), code.next_step()));
-    }
+    text.extend(
+        FailureCode::ALL
+            .iter()
+            .map(|code| format!("| `{code}` | {} | {} |\n", code.sentence(), code.next_step())),
+    );
     text
 }
 
@@ -113,7 +115,9 @@ mod tests {
         let checked_in = std::fs::read_to_string(path).unwrap_or_default();
         if checked_in != reference_markdown() {
             std::fs::write(path, reference_markdown()).unwrap();
-            panic!("docs/failures.md was out of date and has been rewritten: look at the difference and commit it");
+            panic!(
+                "docs/failures.md was out of date and has been rewritten: look at the difference and commit it"
+            );
         }
     }
 }

@@ -175,7 +175,11 @@ impl RunId {
         // Letters and digits that are not mistaken for one another when read aloud.
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let digest = Sha256::digest(format!("{instance}/{comment}/{version}").as_bytes());
-        let text: String = digest.iter().take(12).map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect();
+        let text: String = digest
+            .iter()
+            .take(12)
+            .map(|b| char::from(ALPHABET[usize::from(b & 31)]))
+            .collect();
         Self(format!("r-{text}"))
     }
 }

@@ -3,14 +3,14 @@
 //! Plain values with serde, no input or output, no runtime. Every message carries its version, ignores fields
 //! it does not know, and has a JSON Schema in `schemas/`.
 
-pub mod ids;
-pub mod event;
-pub mod mention;
-pub mod job;
-pub mod run;
 pub mod decision;
+pub mod event;
 pub mod failure;
 pub mod failure_code;
+pub mod ids;
+pub mod job;
+pub mod mention;
 pub mod message;
-pub mod subject;
+pub mod run;
 pub mod schema;
+pub mod subject;

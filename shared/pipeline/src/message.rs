@@ -42,7 +42,10 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     let malformed = |cause| DecodeError::Malformed { name: M::NAME, cause };
     let probe: Probe = serde_json::from_slice(bytes).map_err(malformed)?;
     if probe.v != u64::from(VERSION) {
-        return Err(DecodeError::UnknownVersion { name: M::NAME, version: probe.v });
+        return Err(DecodeError::UnknownVersion {
+            name: M::NAME,
+            version: probe.v,
+        });
     }
     serde_json::from_slice(bytes).map_err(malformed)
 }

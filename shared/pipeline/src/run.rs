@@ -274,7 +274,13 @@ impl Run {
     }
 
     /// Ends the run. Whoever holds no attempt (admission, watchdog, a control) passes `None`.
-    pub fn end(&mut self, attempt: Option<u32>, state: RunState, outcome: Outcome, now: Timestamp) -> Result<(), Fenced> {
+    pub fn end(
+        &mut self,
+        attempt: Option<u32>,
+        state: RunState,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<(), Fenced> {
         debug_assert!(state.is_terminal());
         match attempt {
             Some(attempt) => self.held_by(attempt)?,
@@ -293,12 +299,19 @@ impl Run {
         if self.attempt == attempt {
             Ok(())
         } else {
-            Err(Fenced::Overtaken { ours: attempt, current: self.attempt })
+            Err(Fenced::Overtaken {
+                ours: attempt,
+                current: self.attempt,
+            })
         }
     }
 
     fn not_ended(&self) -> Result<(), Fenced> {
-        if self.state.is_terminal() { Err(Fenced::Ended(self.state)) } else { Ok(()) }
+        if self.state.is_terminal() {
+            Err(Fenced::Ended(self.state))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -310,7 +323,9 @@ mod tests {
 
     fn queued() -> Run {
         let instance = InstanceId::of_base_url("http://127.0.0.1");
-        let command = Command::Request { text: "fix it".into() };
+        let command = Command::Request {
+            text: "fix it".into(),
+        };
         Run {
             v: 1,
             id: RunId::derive(&instance, CommentId(1), 0),
@@ -325,7 +340,10 @@ mod tests {
             comment: CommentId(1),
             comment_version: 0,
             requester: None,
-            credential: Credential { connection: ConnectionId::new("main").unwrap(), actor: Actor::Bot },
+            credential: Credential {
+                connection: ConnectionId::new("main").unwrap(),
+                actor: Actor::Bot,
+            },
             digest: command.digest(),
             command,
             state: RunState::Queued,
@@ -354,9 +372,15 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let first = run.take(now, now).unwrap();
         let second = run.take(now, now).unwrap();
-        assert_eq!(run.step(first, "late".into()), Err(Fenced::Overtaken { ours: 1, current: 2 }));
+        assert_eq!(
+            run.step(first, "late".into()),
+            Err(Fenced::Overtaken { ours: 1, current: 2 })
+        );
         assert_eq!(run.step(second, "edited a.rs".into()), Ok(()));
-        assert!(run.end(Some(first), RunState::Done, Outcome::default(), now).is_err());
+        assert!(
+            run.end(Some(first), RunState::Done, Outcome::default(), now)
+                .is_err()
+        );
         assert_eq!(run.state, RunState::Running);
     }
 
@@ -364,7 +388,8 @@ mod tests {
     fn an_ended_run_absorbs_everything() {
         let mut run = queued();
         let now = Timestamp::UNIX_EPOCH;
-        run.end(None, RunState::Cancelled, Outcome::default(), now).unwrap();
+        run.end(None, RunState::Cancelled, Outcome::default(), now)
+            .unwrap();
         let ended = run.clone();
         assert_eq!(run.take(now, now), Err(Fenced::Ended(RunState::Cancelled)));
         assert!(run.end(None, RunState::Failed, Outcome::default(), now).is_err());

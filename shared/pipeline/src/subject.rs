@@ -44,12 +44,23 @@ pub const DECISIONS_ALL: &str = "resolver.v1.decisions.>";
 
 /// `resolver.v1.events.<connection>.<repo>.<lane>.<kind>`
 pub fn event(event: &Event) -> String {
-    format!("resolver.v1.events.{}.{}.{}.{}", event.connection, event.repository.id, event.lane(), event.body.kind())
+    format!(
+        "resolver.v1.events.{}.{}.{}.{}",
+        event.connection,
+        event.repository.id,
+        event.lane(),
+        event.body.kind()
+    )
 }
 
 /// `resolver.v1.mentions.<instance>.<repo>.<lane>.comment.<comment id>.<version>`
 pub fn mention(mention: &Mention) -> String {
-    format!("{}.comment.{}.{}", mentions_of(&mention.origin), mention.comment, mention.comment_version)
+    format!(
+        "{}.comment.{}.{}",
+        mentions_of(&mention.origin),
+        mention.comment,
+        mention.comment_version
+    )
 }
 
 /// `....deleted.<comment id>`, `....closed.<pr version>`, `....moved.<sha>`
@@ -79,8 +90,15 @@ pub fn dead(service: &str) -> String {
 
 /// `resolver.v1.decisions.<instance>.<repo>.<lane>`; `-` where no repository was named.
 pub fn decision(decision: &Decision) -> String {
-    let repository = decision.repository.as_ref().map_or_else(|| "-".to_owned(), |r| r.id.to_string());
-    format!("resolver.v1.decisions.{}.{repository}.{}", decision.instance, decision.lane())
+    let repository = decision
+        .repository
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |r| r.id.to_string());
+    format!(
+        "resolver.v1.decisions.{}.{repository}.{}",
+        decision.instance,
+        decision.lane()
+    )
 }
 
 /// Key of a lane in the bucket `lanes`.
@@ -104,5 +122,10 @@ pub fn deleted_comment(origin: &Origin, comment: CommentId) -> String {
 }
 
 fn mentions_of(origin: &Origin) -> String {
-    format!("resolver.v1.mentions.{}.{}.{}", origin.instance, origin.repository.id, origin.lane())
+    format!(
+        "resolver.v1.mentions.{}.{}.{}",
+        origin.instance,
+        origin.repository.id,
+        origin.lane()
+    )
 }
