@@ -1,1 +1,30 @@
-//! shared/config.
+#![doc = include_str!("../README.md")]
+
+mod ca;
+mod connection;
+mod env;
+mod load;
+mod problems;
+mod proxy;
+mod read_connection;
+mod read_sections;
+mod reader;
+mod repositories;
+mod role;
+mod secret;
+mod sections;
+mod source;
+
+pub use connection::{BaseUrl, Connection, InvalidBaseUrl};
+pub use env::find_on_path;
+pub use load::{ENV_PREFIX, load, load_with};
+pub use problems::{Problem, Problems};
+pub use proxy::{Proxy, no_proxy_matches};
+pub use repositories::{InvalidGlob, RepositoryGlobs};
+pub use role::{Role, UnknownRole};
+pub use secret::SecretError;
+pub use sections::{
+    Agent, AgentKind, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats,
+    Permission, Position, Provider, Sandbox, SandboxMode, Telemetry,
+};
+pub use source::{ConnectionSource, FileConnections};

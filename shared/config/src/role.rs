@@ -1,0 +1,259 @@
+//! Roles, and what must be there before one starts.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use secrecy::SecretString;
+
+use crate::problems::{Found, Problems};
+use crate::secret::{self, SecretError};
+use crate::sections::{AgentKind, Config, Llm, SandboxMode};
+
+/// What a process is started as, in pipeline order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Takes deliveries.
+    WebhookIngest,
+    /// Finds mentions.
+    MentionParser,
+    /// Decides and briefs.
+    ContextBuilder,
+    /// Works and pushes.
+    Resolver,
+    /// Answers.
+    Reply,
+}
+
+/// A word that is no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a role")]
+pub struct UnknownRole(String);
+
+impl Role {
+    /// Every role, in pipeline order.
+    pub const ALL: [Self; 5] = [
+        Self::WebhookIngest,
+        Self::MentionParser,
+        Self::ContextBuilder,
+        Self::Resolver,
+        Self::Reply,
+    ];
+
+    /// The subcommand's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WebhookIngest => "webhook-ingest",
+            Self::MentionParser => "mention-parser",
+            Self::ContextBuilder => "context-builder",
+            Self::Resolver => "resolver",
+            Self::Reply => "reply",
+        }
+    }
+
+    fn uses_bot_token(self) -> bool {
+        matches!(self, Self::ContextBuilder | Self::Resolver | Self::Reply)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+impl Config {
+    /// Opens the secret files that `role` uses, and no others, and checks what else the role needs. Returns warnings:
+    /// things that work and that an operator should know.
+    pub fn check_role(&self, role: Role) -> Result<Vec<String>, Problems> {
+        let mut check = Check {
+            found: Found::default(),
+            warnings: Vec::new(),
+        };
+        check.nats(self);
+        check.connections(self, role);
+        if role == Role::WebhookIngest {
+            check.file("ingest.tls_cert_file", self.ingest.tls_cert_file.as_deref());
+            check.secret_file("ingest.tls_key_file", self.ingest.tls_key_file.as_deref());
+        }
+        if role == Role::Resolver {
+            check.sandbox(self);
+            check.model(self);
+        }
+        let Check { found, warnings } = check;
+        found.or(Some(warnings))
+    }
+}
+
+impl Llm {
+    /// The API key; `None` where none is configured.
+    pub fn api_key(&self) -> Result<Option<SecretString>, SecretError> {
+        self.api_key_file.as_deref().map(secret::read_line).transpose()
+    }
+
+    /// Extra headers for a gateway: one `Name: value` a line; empty lines and lines that begin with `#` do not count.
+    pub fn headers(&self) -> Result<Vec<(String, SecretString)>, SecretError> {
+        let Some(path) = &self.headers_file else {
+            return Ok(Vec::new());
+        };
+        let text = secret::read_text(path)?;
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| header(path, line)).collect()
+    }
+}
+
+fn header(path: &Path, line: &str) -> Result<(String, SecretString), SecretError> {
+    // The line is a secret and is not quoted.
+    let malformed = || SecretError::Unreadable {
+        path: path.display().to_string(),
+        cause: "a line is not \"Name: value\"".to_owned(),
+    };
+    let (name, value) = line.split_once(':').ok_or_else(malformed)?;
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    let value = value.trim();
+    if name.is_empty() || !name.chars().all(token) || value.is_empty() || value.chars().any(char::is_control)
+    {
+        return Err(malformed());
+    }
+    Ok((name.to_owned(), SecretString::from(value.to_owned())))
+}
+
+struct Check {
+    found: Found,
+    warnings: Vec<String>,
+}
+
+impl Check {
+    fn nats(&mut self, config: &Config) {
+        self.secret_file("nats.credentials_file", config.nats.credentials_file.as_deref());
+        self.file("nats.ca_file", config.nats.ca_file.as_deref());
+        self.file("nats.cert_file", config.nats.cert_file.as_deref());
+        self.secret_file("nats.key_file", config.nats.key_file.as_deref());
+    }
+
+    fn connections(&mut self, config: &Config, role: Role) {
+        for (index, connection) in config.connections.iter().enumerate() {
+            if role == Role::WebhookIngest {
+                if connection.webhook_secret_files.is_empty() {
+                    let place = format!("connection[{index}].webhook_secret_files");
+                    self.found.add(place, "is required: every webhook must be signed");
+                }
+                for (number, path) in connection.webhook_secret_files.iter().enumerate() {
+                    self.secret_line(
+                        &format!("connection[{index}].webhook_secret_files[{number}]"),
+                        path,
+                    );
+                }
+            }
+            if role.uses_bot_token() {
+                self.secret_line(
+                    &format!("connection[{index}].bot_token_file"),
+                    &connection.bot_token_file,
+                );
+            }
+            if connection.is_plain_http_beyond_loopback() {
+                self.warnings.push(format!(
+                    "connection {}: {} is plain http; the bot's token crosses the network unencrypted",
+                    connection.id, connection.base_url
+                ));
+            }
+        }
+    }
+
+    /// Agents are not confined yet, so a Bitbucket that others reach must not feed them unless that is accepted.
+    fn sandbox(&mut self, config: &Config) {
+        let beyond: Vec<&str> = config
+            .connections
+            .iter()
+            .filter(|connection| !connection.base_url.is_loopback())
+            .map(|connection| connection.id.as_str())
+            .collect();
+        match config.sandbox.mode {
+            SandboxMode::Off => {
+                self.warnings.push("runs are unsandboxed (sandbox.mode = \"off\")".to_owned());
+            }
+            SandboxMode::Enforce if beyond.is_empty() => {
+                let text = "runs are unsandboxed: this version has no sandbox; allowed because every Bitbucket is on \
+                            this machine";
+                self.warnings.push(text.to_owned());
+            }
+            SandboxMode::Enforce => self.found.add(
+                "sandbox.mode",
+                format!(
+                    "this version has no sandbox to enforce, and {} is not on this machine; write mode = \"off\" to \
+                     run agents unsandboxed",
+                    beyond.join(", ")
+                ),
+            ),
+        }
+    }
+
+    fn model(&mut self, config: &Config) {
+        if config.agent.kind != AgentKind::Builtin {
+            self.found
+                .add("agent.kind", "this version has the kind \"builtin\" only");
+        }
+        if config.llm.base_url.is_none() {
+            self.found.add("llm.base_url", "is required");
+        }
+        if config.models.is_empty() {
+            self.found.add("model", "at least one [[model]] is needed");
+        }
+        if let Some(path) = &config.llm.api_key_file {
+            self.secret_line("llm.api_key_file", path);
+        }
+        if let Some(path) = &config.llm.headers_file {
+            self.warn_if_world_readable("llm.headers_file", path);
+            if let Err(error) = config.llm.headers() {
+                self.found.add("llm.headers_file", error);
+            }
+        }
+    }
+
+    /// A secret of one line.
+    fn secret_line(&mut self, place: &str, path: &Path) {
+        match secret::read_line(path) {
+            Ok(_) => self.warn_if_world_readable(place, path),
+            Err(error) => self.found.add(place, error),
+        }
+    }
+
+    /// A secret of any text.
+    fn secret_file(&mut self, place: &str, path: Option<&Path>) {
+        let Some(path) = path else { return };
+        self.file(place, Some(path));
+        self.warn_if_world_readable(place, path);
+    }
+
+    fn file(&mut self, place: &str, path: Option<&Path>) {
+        if let Some(path) = path
+            && let Err(error) = secret::read_text(path)
+        {
+            self.found
+                .add(place, error.to_string().replace("the secret file", "the file"));
+        }
+    }
+
+    fn warn_if_world_readable(&mut self, place: &str, path: &Path) {
+        if secret::is_world_readable(path) {
+            self.warnings.push(format!(
+                "{place}: {} can be read by everyone on this machine",
+                path.display()
+            ));
+        }
+    }
+}
