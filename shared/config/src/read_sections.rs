@@ -57,7 +57,7 @@ pub(crate) fn nats(mut reader: Reader<'_>) -> Nats {
     if cert_file.is_some() != key_file.is_some() {
         reader.problem("cert_file", "cert_file and key_file go together");
     }
-    let replicas = reader.whole("replicas", 1..=5, 1);
+    let replicas: usize = reader.whole("replicas", 1..=5, 1);
     if replicas.is_multiple_of(2) {
         reader.problem("replicas", "must be odd: 1, or 3 or 5 in a cluster");
     }
