@@ -1,1 +1,9 @@
-//! shared/lifecycle.
+#![doc = include_str!("../README.md")]
+
+pub mod http;
+
+mod health;
+mod shutdown;
+
+pub use health::{Health, serve_health};
+pub use shutdown::Shutdown;

@@ -1,0 +1,132 @@
+//! What a process says about itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::http::{self, HttpLimits};
+use crate::shutdown::Shutdown;
+
+/// Warnings kept; they are texts of the configuration and of faults, not of traffic.
+const WARNINGS_MAX: usize = 100;
+
+/// Probes and scrapers are few; anything beyond is a mistake or an attack.
+const HEALTH_CONNECTIONS_MAX: usize = 64;
+
+/// What the parts of a process say about themselves. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<Parts>>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// Why each part is not ready; `None` when it is.
+    parts: BTreeMap<String, Option<String>>,
+    warnings: BTreeSet<String>,
+}
+
+/// The body of `/readyz`.
+#[derive(Serialize)]
+struct Report {
+    ready: bool,
+    /// `"ready"`, or why not.
+    parts: BTreeMap<String, String>,
+    warnings: Vec<String>,
+}
+
+impl Health {
+    /// Nothing said yet, which is not ready.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A part works.
+    pub fn ready(&self, part: &str) {
+        self.lock().parts.insert(part.to_owned(), None);
+    }
+
+    /// A part does not work; `why` is a sentence for operators. A part that will be needed says so at start.
+    pub fn not_ready(&self, part: &str, why: impl Into<String>) {
+        self.lock().parts.insert(part.to_owned(), Some(why.into()));
+    }
+
+    /// Something works that an operator should know about. The same text counts once.
+    pub fn warn(&self, text: impl Into<String>) {
+        let mut state = self.lock();
+        if state.warnings.len() < WARNINGS_MAX {
+            state.warnings.insert(text.into());
+        }
+    }
+
+    /// Whether every part is ready, and there is one.
+    pub fn is_ready(&self) -> bool {
+        let state = self.lock();
+        !state.parts.is_empty() && state.parts.values().all(Option::is_none)
+    }
+
+    fn report(&self) -> Report {
+        let ready = self.is_ready();
+        let state = self.lock();
+        let parts = state
+            .parts
+            .iter()
+            .map(|(part, why)| (part.clone(), why.clone().unwrap_or_else(|| "ready".to_owned())));
+        Report {
+            ready,
+            parts: parts.collect(),
+            warnings: state.warnings.iter().cloned().collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        // Every change is one insertion, so a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers `GET /livez`, `/readyz` and `/metrics` until the hard token, so that a process that is draining can still
+/// be observed.
+pub async fn serve_health(listener: TcpListener, health: Health, shutdown: Shutdown) -> anyhow::Result<()> {
+    let app = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state((health, shutdown.clone()));
+    let until_hard = Shutdown {
+        soft: shutdown.hard.clone(),
+        hard: shutdown.hard,
+    };
+    let limits = HttpLimits {
+        connections_max: HEALTH_CONNECTIONS_MAX,
+        ..HttpLimits::default()
+    };
+    http::serve(listener, app, limits, until_hard).await
+}
+
+async fn readyz(State((health, shutdown)): State<(Health, Shutdown)>) -> Response {
+    let mut report = health.report();
+    if shutdown.is_soft() {
+        // Load balancers take a draining process out first.
+        report.ready = false;
+        report
+            .parts
+            .insert("shutdown".to_owned(), "finishing what was begun".to_owned());
+    }
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report)).into_response()
+}
+
+async fn metrics() -> Response {
+    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (content_type, telemetry::metrics::render()).into_response()
+}

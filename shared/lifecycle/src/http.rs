@@ -1,0 +1,261 @@
+//! The one HTTP server: HTTP/1.1 with a header time-out, connection limits, optional TLS and a graceful end.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::shutdown::Shutdown;
+
+/// A client that has not sent its headers by then is not going to.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest head of a request; Bitbucket's are below 2 KiB. Also hyper's buffer per connection, so it bounds memory.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// More headers than any honest client sends.
+const HEADERS_MAX: usize = 64;
+
+/// The listener rests this long when the process is out of file descriptors; retrying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a listener allows.
+#[derive(Clone)]
+pub struct HttpLimits {
+    /// From the connection, or the previous answer, to the end of the next request's headers. A TLS handshake has as
+    /// long. An idle connection is closed by it, too.
+    pub header_timeout: Duration,
+    /// Open connections; further ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Open connections of one address; further ones are closed. A reverse proxy is one address.
+    pub connections_per_peer_max: usize,
+    /// Serves TLS with this.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            header_timeout: HEADER_TIMEOUT,
+            connections_max: 1024,
+            connections_per_peer_max: 512,
+            tls: None,
+        }
+    }
+}
+
+/// Clients that honour `Keep-Alive` stop reusing a connection this long before the header time-out closes it, so that
+/// no request meets a connection that is just being closed.
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(2);
+
+/// Serves until the soft token; then takes no new connection, finishes the requests in flight, and ends. The hard
+/// token ends it at once. Handlers may extract `ConnectInfo<SocketAddr>`.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: HttpLimits,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
+    let mut doors = Doors {
+        listener,
+        slots: Arc::new(Semaphore::new(limits.connections_max)),
+        peers: Peers::default(),
+    };
+    let server = Arc::new(Server::new(app, limits, &shutdown));
+    while let Some(guest) = doors.next(&shutdown).await {
+        let (server, watcher) = (server.clone(), graceful.watcher());
+        if let Some(place) = doors
+            .peers
+            .enter(guest.peer.ip(), server.limits.connections_per_peer_max)
+        {
+            connections.spawn(async move {
+                server.connection(guest, watcher).await;
+                drop(place);
+            });
+        } else {
+            tracing::warn!(peer = %guest.peer, "too many connections from one address");
+        }
+    }
+    // Closes the port: a client that connects now is refused and tries another instance.
+    drop(doors);
+    connections.close();
+    tokio::select! {
+        () = async { tokio::join!(graceful.shutdown(), connections.wait()); } => {}
+        () = shutdown.hard.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// The listener with what it counts.
+struct Doors {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    peers: Peers,
+}
+
+/// A connection that was let in.
+struct Guest {
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// Held as long as the connection is open.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Doors {
+    /// The next connection; after the soft token those the kernel already accepted, then `None`.
+    async fn next(&mut self, shutdown: &Shutdown) -> Option<Guest> {
+        loop {
+            let slot = tokio::select! {
+                slot = self.slots.clone().acquire_owned() => slot.ok()?,
+                () = shutdown.hard.cancelled() => return None,
+            };
+            let accepted = tokio::select! {
+                biased;
+                accepted = self.listener.accept() => accepted,
+                () = shutdown.soft.cancelled() => return None,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    return Some(Guest {
+                        stream,
+                        peer,
+                        _slot: slot,
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// What every connection is served with.
+struct Server {
+    app: Router,
+    limits: HttpLimits,
+    keep_alive: HeaderValue,
+    hard: CancellationToken,
+}
+
+impl Server {
+    fn new(app: Router, limits: HttpLimits, shutdown: &Shutdown) -> Self {
+        let seconds = limits
+            .header_timeout
+            .saturating_sub(KEEP_ALIVE_MARGIN)
+            .as_secs()
+            .max(1);
+        let keep_alive =
+            HeaderValue::try_from(format!("timeout={seconds}")).expect("digits are a header value");
+        Self {
+            app,
+            limits,
+            keep_alive,
+            hard: shutdown.hard.clone(),
+        }
+    }
+
+    async fn connection(&self, guest: Guest, watcher: Watcher) {
+        // Small answers must not wait for the client's delayed acknowledgement. Failing costs latency only.
+        let _ = guest.stream.set_nodelay(true);
+        let Some(config) = &self.limits.tls else {
+            return self.speak(guest.stream, guest.peer, watcher).await;
+        };
+        let handshake = TlsAcceptor::from(config.clone()).accept(guest.stream);
+        match tokio::time::timeout(self.limits.header_timeout, handshake).await {
+            Ok(Ok(stream)) => self.speak(stream, guest.peer, watcher).await,
+            Ok(Err(error)) => tracing::debug!(peer = %guest.peer, error = %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %guest.peer, "TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(&self, stream: S, peer: SocketAddr, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = self.app.clone().oneshot(request);
+            async move {
+                answer.await.map(|mut response| {
+                    response.headers_mut().insert(
+                        header::HeaderName::from_static("keep-alive"),
+                        self.keep_alive.clone(),
+                    );
+                    response
+                })
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            ended = watcher.watch(connection) => {
+                if let Err(error) = ended {
+                    // Slow, broken and foreign clients; nothing an operator has to act on.
+                    tracing::debug!(peer = %peer, error = %error, "connection ended");
+                }
+            }
+            () = self.hard.cancelled() => {}
+        }
+    }
+}
+
+/// Open connections by address.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of an address's connections, until dropped.
+struct Place {
+    peers: Peers,
+    address: IpAddr,
+}
+
+impl Peers {
+    fn enter(&self, address: IpAddr, max: usize) -> Option<Place> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            peers: self.clone(),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
