@@ -1,0 +1,160 @@
+//! Reading streams without consuming them: the last message of a subject, and bounded scans for `runs why`.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use bytes::Bytes;
+use futures::StreamExt;
+use jiff::Timestamp;
+
+use crate::{Error, Nats};
+
+/// A scan ends after this, whatever it has found.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Messages asked for at a time.
+const SCAN_BATCH: usize = 500;
+/// The server forgets a scan's consumer this long after the scan was given up.
+const SCAN_FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
+/// A message as a stream holds it.
+#[derive(Debug, Clone)]
+pub struct StoredMessage {
+    /// Its subject.
+    pub subject: String,
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// When it was stored.
+    pub time: Timestamp,
+    /// Its bytes.
+    pub payload: Bytes,
+    /// Its headers.
+    pub headers: HeaderMap,
+}
+
+/// Where a scan begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At the oldest message.
+    Start,
+    /// At a place in the stream.
+    Sequence(u64),
+    /// With the newest message of each subject.
+    LastPerSubject,
+}
+
+impl Nats {
+    /// The newest message on `subject`, asked of the stream's leader.
+    pub async fn last_on_subject(&self, stream: &str, subject: &str) -> Result<Option<StoredMessage>, Error> {
+        let handle = self
+            .jetstream()
+            .get_stream_no_info(stream)
+            .await
+            .map_err(|e| Error::unavailable(stream, e))?;
+        match handle.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(StoredMessage {
+                subject: message.subject.to_string(),
+                sequence: message.sequence,
+                time: timestamp(message.time.unix_timestamp_nanos()),
+                payload: message.payload,
+                headers: message.headers,
+            })),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                LastRawMessageErrorKind::InvalidSubject => Err(Error::Refused {
+                    what: subject.to_owned(),
+                    text: "not a subject".to_owned(),
+                }),
+                LastRawMessageErrorKind::JetStream(server) => Err(Error::of_server(subject, &server)),
+                LastRawMessageErrorKind::Other => Err(Error::unavailable(subject, error)),
+            },
+        }
+    }
+
+    /// At most `messages_max` messages of `stream` on subjects that match `filter`, oldest first.
+    pub async fn read_stream(
+        &self,
+        stream: &str,
+        filter: &str,
+        from: ReadFrom,
+        messages_max: usize,
+    ) -> Result<Vec<StoredMessage>, Error> {
+        let deliver = match from {
+            ReadFrom::Start => DeliverPolicy::All,
+            ReadFrom::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
+            ReadFrom::LastPerSubject => DeliverPolicy::LastPerSubject,
+        };
+        self.read(stream, filter, deliver, messages_max).await
+    }
+
+    pub(crate) async fn read(
+        &self,
+        stream: &str,
+        filter: &str,
+        deliver: DeliverPolicy,
+        messages_max: usize,
+    ) -> Result<Vec<StoredMessage>, Error> {
+        tokio::time::timeout(SCAN_TIMEOUT, self.scan(stream, filter, deliver, messages_max))
+            .await
+            .map_err(|_| Error::unavailable(stream, "reading it took too long"))?
+    }
+
+    async fn scan(
+        &self,
+        stream: &str,
+        filter: &str,
+        deliver: DeliverPolicy,
+        messages_max: usize,
+    ) -> Result<Vec<StoredMessage>, Error> {
+        let away = |error: &dyn std::fmt::Display| Error::unavailable(stream, error);
+        let config = pull::Config {
+            deliver_policy: deliver,
+            ack_policy: AckPolicy::None,
+            filter_subject: filter.to_owned(),
+            inactive_threshold: SCAN_FORGOTTEN_AFTER,
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer = self
+            .jetstream()
+            .create_consumer_on_stream(config, stream)
+            .await
+            .map_err(|error| away(&error))?;
+        let mut left = consumer.cached_info().num_pending;
+        let mut found = Vec::new();
+        while left > 0 && found.len() < messages_max {
+            let batch = SCAN_BATCH.min(messages_max - found.len());
+            let mut messages = consumer
+                .fetch()
+                .max_messages(batch)
+                .messages()
+                .await
+                .map_err(|error| away(&error))?;
+            let mut empty = true;
+            while let Some(message) = messages.next().await {
+                let message = message.map_err(|error| away(&error))?;
+                let place = message.info().map_err(|error| away(&error))?;
+                left = place.pending;
+                found.push(StoredMessage {
+                    sequence: place.stream_sequence,
+                    time: timestamp(place.published.unix_timestamp_nanos()),
+                    subject: message.subject.to_string(),
+                    payload: message.payload.clone(),
+                    headers: message.headers.clone().unwrap_or_default(),
+                });
+                empty = false;
+            }
+            if empty {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// JetStream's clock as ours. Out of range only on a server whose clock is centuries off.
+pub(crate) fn timestamp(nanoseconds: i128) -> Timestamp {
+    Timestamp::from_nanosecond(nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

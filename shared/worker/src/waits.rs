@@ -1,0 +1,84 @@
+//! Waits: deliveries that were no attempts, because something the handler needs was away, the process shut down,
+//! or the message was already being worked on here.
+//!
+//! JetStream counts deliveries, not attempts, and a message's headers cannot be changed. Counting in memory would
+//! forget with every restart: then either an outage plus a deployment kills messages, or a message that kills its
+//! worker is never given up. So the number to subtract is kept in a bucket, written only when a message waits.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pipeline::message::{Message, VERSION};
+use serde::{Deserialize, Serialize};
+
+use crate::streams::WAITS;
+use crate::verdict::Attempt;
+use crate::{ConsumerSpec, Error, Nats};
+
+/// How often and since when one message of one consumer has waited.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Waits {
+    v: u32,
+    count: u32,
+    since: Option<Timestamp>,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            v: VERSION,
+            count: 0,
+            since: None,
+        }
+    }
+}
+
+impl Message for Waits {
+    const NAME: &'static str = "waits";
+}
+
+/// Which attempt a delivery is. Only a redelivered message can have waited, so the first one costs no read.
+pub(crate) async fn attempt(
+    nats: &Nats,
+    spec: &ConsumerSpec,
+    sequence: u64,
+    delivered: u64,
+) -> Result<Attempt, Error> {
+    let waits = if delivered > 1 {
+        nats.records::<Waits>(WAITS)
+            .get(&key(spec, sequence))
+            .await?
+            .unwrap_or_default()
+    } else {
+        Waits::default()
+    };
+    let waiting = waits.since.map_or(Duration::ZERO, |since| {
+        Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or(Duration::ZERO)
+    });
+    let number = delivered.saturating_sub(u64::from(waits.count)).max(1);
+    Ok(Attempt {
+        number: u32::try_from(number).unwrap_or(u32::MAX),
+        max: spec.attempts_max,
+        waits: waits.count,
+        waiting,
+    })
+}
+
+/// Notes that a delivery was no attempt.
+pub(crate) async fn add(nats: &Nats, spec: &ConsumerSpec, sequence: u64) -> Result<(), Error> {
+    let records = nats.records::<Waits>(WAITS);
+    let key = key(spec, sequence);
+    let noted = records.update_or_default(&key, |waits| {
+        waits.count = waits.count.saturating_add(1);
+        waits.since.get_or_insert_with(Timestamp::now);
+        Ok::<(), std::convert::Infallible>(())
+    });
+    match noted.await? {
+        Ok(_) => Ok(()),
+        Err(never) => match never {},
+    }
+}
+
+fn key(spec: &ConsumerSpec, sequence: u64) -> String {
+    format!("{}.{}.{sequence}", spec.durable, spec.stream)
+}
