@@ -1,0 +1,86 @@
+//! What can go wrong between an agent and its model, and what the pipeline makes of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+
+/// Why an agent could not do its work. No text in it contains a credential or a whole answer of the endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, or none that lasted until the answer, after several tries.
+    #[error("the model endpoint cannot be reached: {reason}")]
+    ModelUnreachable {
+        /// What the network or TLS said.
+        reason: String,
+    },
+    /// The endpoint answered 401 or 403.
+    #[error("the model endpoint refused the key")]
+    ModelUnauthorized,
+    /// The endpoint still answered 429 after several tries, or asked for a longer wait than a run can spend.
+    #[error("the model endpoint limits requests (wait asked for: {after:?})")]
+    ModelRateLimited {
+        /// Its `Retry-After`, if it gave one.
+        after: Option<Duration>,
+    },
+    /// The endpoint answered 5xx, after several tries.
+    #[error("the model endpoint answered {status}")]
+    ModelServer {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The endpoint refused the request: an unknown model, a too long conversation, a wrong path.
+    #[error("the model endpoint refused the request with {status}: {said}")]
+    ModelRefused {
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of what it said, on one line.
+        said: String,
+    },
+    /// The endpoint answered 200 with something that is no answer of a model.
+    #[error("the model endpoint's answer cannot be understood: {reason}")]
+    ModelAnswer {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The client for the model could not be set up.
+    #[error("the model client cannot be set up: {reason}")]
+    Client {
+        /// What is wrong with the settings.
+        reason: String,
+    },
+    /// The work tree could not be opened.
+    #[error("cannot open the work tree {path}")]
+    WorkTree {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A command could not be run; not one that ran and failed.
+    #[error("a command of the agent cannot be run")]
+    Command(#[from] sandbox::Error),
+    /// A tool stopped working in the middle: an error in this program.
+    #[error("a tool broke off")]
+    Tool(#[source] tokio::task::JoinError),
+}
+
+impl From<Error> for Failure {
+    /// A run whose model fails has already tried several times and ends `failed`; only the machine's own failures are
+    /// worth another attempt.
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::ModelUnreachable { .. } => FailureCode::ModelUnreachable,
+            Error::ModelUnauthorized => FailureCode::ModelUnauthorized,
+            Error::ModelRateLimited { .. } => FailureCode::ModelRateLimited,
+            Error::ModelServer { .. } | Error::ModelRefused { .. } => FailureCode::ModelFailed,
+            Error::ModelAnswer { .. } => FailureCode::ModelGarbled,
+            Error::Client { .. } => FailureCode::AgentFailed,
+            Error::WorkTree { .. } | Error::Command(_) | Error::Tool(_) => {
+                return Failure::retry(FailureCode::AgentFailed, error.into());
+            }
+        };
+        Failure::abandon(code, None, error.into())
+    }
+}

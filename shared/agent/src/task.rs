@@ -1,0 +1,138 @@
+//! What every coding agent takes and gives.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pipeline::ids::RunId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+
+/// Something that changes a work tree as a brief asks.
+#[async_trait]
+pub trait CodingAgent: Send + Sync {
+    /// Its name, for logs and replies: `builtin`.
+    fn name(&self) -> &str;
+
+    /// Works on the task until it is finished, a limit is reached or it is cancelled.
+    ///
+    /// Limits and cancelling end it within a second, with everything it started, and are a [`Report`]; an error means
+    /// that the model or the machine failed. In both cases the work tree may have changed.
+    async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, Error>;
+}
+
+/// One task.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The run it belongs to, for the log.
+    pub run: RunId,
+    /// What is asked, with its context, as text for a model.
+    pub brief: String,
+    /// The checked-out tree to change; without `.git`.
+    pub work_tree: PathBuf,
+    /// A fresh directory that the agent's commands see as their home.
+    pub home: PathBuf,
+    /// When to stop.
+    pub limits: Limits,
+    /// Stops it when cancelled.
+    pub cancel: CancellationToken,
+}
+
+/// When an agent has to stop, and how much it may see at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Answers of the model.
+    pub turns: u32,
+    /// Tokens in and out, over all turns.
+    pub tokens: u64,
+    /// Wall-clock time of the whole task.
+    pub wall: Duration,
+    /// Wall-clock time of one shell command.
+    pub command_wall: Duration,
+    /// Bytes of a command's output that the model gets to see, half from its start and half from its end.
+    pub output_bytes: usize,
+}
+
+impl Limits {
+    /// Long enough for a test suite of moderate size; one that takes longer is better run in parts.
+    pub const COMMAND_WALL: Duration = Duration::from_mins(2);
+
+    /// About 2,500 tokens: enough for a compiler's complaint, little enough for a hundred commands in one context.
+    pub const OUTPUT_BYTES: usize = 10_000;
+
+    /// Limits of a task, with [`Limits::COMMAND_WALL`] and [`Limits::OUTPUT_BYTES`] for its commands.
+    pub fn new(turns: u32, tokens: u64, wall: Duration) -> Self {
+        Self {
+            turns,
+            tokens,
+            wall,
+            command_wall: Self::COMMAND_WALL,
+            output_bytes: Self::OUTPUT_BYTES,
+        }
+    }
+}
+
+/// What an agent says while it works. May be lost when the receiver does not keep up; [`Report`] has the totals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A step in a few words for people, on one line: ``ran `cargo test` ``, `edited src/a.rs`.
+    Step(String),
+    /// What was used so far.
+    Usage(Usage),
+}
+
+/// What a task has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Answers of the model.
+    pub turns: u32,
+    /// Tokens sent to the model, cached ones included. Estimated for endpoints that do not count.
+    pub input_tokens: u64,
+    /// Those of them that the endpoint had cached.
+    pub cached_input_tokens: u64,
+    /// Tokens the model wrote.
+    pub output_tokens: u64,
+}
+
+impl Usage {
+    /// Tokens in and out, which is what [`Limits::tokens`] bounds.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+}
+
+/// What an agent says at its end. Words of a model: to be shown as such, and never believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What was done; where the model was stopped, the last thing it said.
+    pub summary: String,
+    /// What was asked and not done.
+    pub not_done: Vec<String>,
+    /// What it needs to know.
+    pub questions: Vec<String>,
+    /// What it used.
+    pub usage: Usage,
+    /// Why it ended.
+    pub ended: Ended,
+}
+
+/// Why an agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The model said it is finished, by the tool or by an answer in plain text.
+    Finished,
+    /// [`Limits::turns`] was reached.
+    TurnLimit,
+    /// [`Limits::tokens`] was reached.
+    TokenLimit,
+    /// [`Limits::wall`] was reached.
+    TimeLimit,
+    /// [`Task::cancel`] was cancelled.
+    Cancelled,
+    /// The model called its tools wrongly, several times in a row.
+    MalformedCalls,
+    /// The model answered with neither a tool call nor a whole text, several times in a row.
+    NoToolCalls,
+}
