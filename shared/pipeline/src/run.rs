@@ -165,6 +165,13 @@ pub struct Outcome {
     pub left_out: Vec<String>,
 }
 
+impl Outcome {
+    /// An outcome that is nothing but a failure.
+    pub fn of_failure(code: FailureCode, detail: Option<String>) -> Self {
+        Self { failure: Some(FailureReport { code, detail }), ..Self::default() }
+    }
+}
+
 /// A failure as it reaches a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureReport {
