@@ -85,19 +85,19 @@ pub(crate) fn nats(mut reader: Reader<'_>) -> Nats {
 
 /// Reads what is written and takes the rest from `default`.
 pub(crate) fn mention(mut reader: Reader<'_>, default: &Mention) -> Mention {
-    let names = reader.texts("names").unwrap_or_else(|| default.names.clone());
-    if names.is_empty() {
-        reader.problem("names", "must name at least one name that people write after '@'");
-    }
-    for name in &names {
-        let plain = name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
-        if !plain {
+    let names = reader.texts("names").inspect(|names| {
+        if names.is_empty() {
+            reader.problem("names", "must name at least one name that people write after '@'");
+        }
+        let plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+        for name in names.iter().filter(|name| !plain(name)) {
             reader.problem(
                 "names",
                 format!("{name:?} must be letters, digits, '-', '_' or '.', without '@'"),
             );
         }
-    }
+    });
+    let names = names.unwrap_or_else(|| default.names.clone());
     let words = [
         ("anywhere", Position::Anywhere),
         ("line-start", Position::LineStart),

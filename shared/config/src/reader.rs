@@ -137,16 +137,21 @@ impl<'a> Reader<'a> {
 
     /// A text; empty is as good as absent.
     pub(crate) fn text(&mut self, key: &'static str) -> Option<String> {
+        self.text_and_place(key).map(|(text, _)| text)
+    }
+
+    fn text_and_place(&mut self, key: &'static str) -> Option<(String, String)> {
         let found = self.take(key)?;
-        let text = match found.value {
-            Written::Environment(text) | Written::File(Value::String(text)) => text,
+        match found.value {
+            Written::Environment(text) | Written::File(Value::String(text)) => {
+                (!text.is_empty()).then_some((text, found.place))
+            }
             Written::File(other) => {
                 self.sink
                     .add(found.place, format!("must be a text, not {}", described(&other)));
-                return None;
+                None
             }
-        };
-        (!text.is_empty()).then_some(text)
+        }
     }
 
     /// A file's or directory's name.
@@ -160,14 +165,8 @@ impl<'a> Reader<'a> {
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let text = self.text(key)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(cause) => {
-                self.problem(key, cause);
-                None
-            }
-        }
+        let (text, place) = self.text_and_place(key)?;
+        parse(&text).map_err(|cause| self.sink.add(place, cause)).ok()
     }
 
     /// One of a few words.

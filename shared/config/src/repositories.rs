@@ -9,7 +9,7 @@ use std::fmt;
 use pipeline::ids::{ProjectKey, RepositorySlug};
 
 /// Repositories by glob.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RepositoryGlobs(Vec<Glob>);
 
 /// Why a text is not a repository glob.
@@ -21,7 +21,7 @@ pub struct InvalidGlob {
 }
 
 /// One `PROJECT/slug` glob, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Glob {
     project: Vec<char>,
     slug: Vec<char>,
@@ -68,6 +68,14 @@ impl fmt::Display for RepositoryGlobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written: Vec<&str> = self.0.iter().map(|glob| glob.written.as_str()).collect();
         f.write_str(&written.join(", "))
+    }
+}
+
+impl fmt::Debug for RepositoryGlobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|glob| &glob.written))
+            .finish()
     }
 }
 

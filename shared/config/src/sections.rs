@@ -275,22 +275,27 @@ impl fmt::Display for SandboxMode {
 /// Parses a URL that people configure: a scheme out of `schemes`, a host, no user, no query, no fragment.
 pub(crate) fn plain_url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let text = text.trim();
+    // What stands before an '@' may be a password, so such a text is not quoted.
+    let shown = if text.contains('@') {
+        "the URL".to_owned()
+    } else {
+        format!("{text:?}")
+    };
     if text.matches("://").count() > 1 {
-        return Err(format!("{text:?} has two schemes"));
+        return Err(format!("{shown} has two schemes"));
     }
-    let url = Url::parse(text).map_err(|cause| format!("{text:?} is not a URL: {cause}"))?;
-    if !schemes.contains(&url.scheme()) {
-        return Err(format!("the scheme of {text:?} must be {}", schemes.join(" or ")));
-    }
+    let url = Url::parse(text).map_err(|cause| format!("{shown} is malformed: {cause}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        // The text may hold a password, so it is not quoted.
         return Err("must not contain a user name or password".to_owned());
     }
+    if !schemes.contains(&url.scheme()) {
+        return Err(format!("the scheme of {shown} must be {}", schemes.join(" or ")));
+    }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("{text:?} has no host"));
+        return Err(format!("{shown} has no host"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{text:?} must not have a query or a fragment"));
+        return Err(format!("{shown} must not have a query or a fragment"));
     }
     Ok(url)
 }

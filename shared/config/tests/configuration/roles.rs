@@ -1,0 +1,110 @@
+//! What must be there before a role starts.
+
+use std::os::unix::fs::PermissionsExt;
+
+use config::{Config, Role};
+
+use crate::Place;
+
+/// A configuration with every secret file in place.
+fn complete(place: &Place, base_url: &str, rest: &str) -> Config {
+    let file = |name: &str, text: &str| {
+        let path = place.write(name, text);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
+            .expect("the file was just written");
+        path.display().to_string()
+    };
+    let text = format!(
+        "data_dir = \"/d\"\n[[connection]]\nid = \"main\"\nbase_url = {base_url:?}\nallow_http = true\n\
+         bot_token_file = {:?}\nwebhook_secret_files = [{:?}, {:?}]\nrepositories = [\"P/*\"]\n\
+         [llm]\nbase_url = \"http://127.0.0.1:1/v1\"\napi_key_file = {:?}\nheaders_file = {:?}\n\
+         [[model]]\nalias = \"default\"\nmodel = \"m\"\n{rest}\n",
+        file("token", "t0ken\n"),
+        file("hook", "current\n"),
+        file("hook-old", "old"),
+        file("key", "k3y"),
+        file("headers", "# gateway\nX-Team: tools\n\n"),
+    );
+    place.load(&text, &[]).expect("the configuration is right")
+}
+
+fn verdicts(place: &Place, config: &Config) -> String {
+    let one = |role: Role| match config.check_role(role) {
+        Ok(warnings) if warnings.is_empty() => format!("{role}: ready\n"),
+        Ok(warnings) => format!("{role}: warned\n  {}\n", warnings.join("\n  ")),
+        Err(problems) => format!("{role}: {problems}\n"),
+    };
+    place.shown(Role::ALL.into_iter().map(one).collect::<String>())
+}
+
+#[test]
+fn on_loopback_with_everything_in_place_every_role_starts() {
+    let place = Place::new();
+    insta::assert_snapshot!(verdicts(&place, &complete(&place, "http://127.0.0.1:7990", "")));
+}
+
+#[test]
+fn agents_do_not_run_unsandboxed_for_a_real_bitbucket_unless_that_is_written_out() {
+    let place = Place::new();
+    let real = "https://bitbucket.example.com";
+    insta::assert_snapshot!(
+        "unsandboxed_by_default",
+        verdicts(&place, &complete(&place, real, ""))
+    );
+    insta::assert_snapshot!(
+        "unsandboxed_written_out",
+        verdicts(&place, &complete(&place, real, "[sandbox]\nmode = \"off\""))
+    );
+}
+
+#[test]
+fn each_role_misses_its_own_secrets_and_no_others() {
+    let place = Place::new();
+    let config = complete(&place, "http://127.0.0.1:7990", "");
+    std::fs::remove_file(place.file("token")).unwrap();
+    place.write("hook-old", " \n");
+    place.write("hook", "two\nlines");
+    place.write("key", "");
+    place.write("headers", "no colon hunter2");
+    let shown = verdicts(&place, &config);
+    assert!(!shown.contains("hunter2"));
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn world_readable_secrets_and_plain_http_are_warnings() {
+    let place = Place::new();
+    let config = complete(
+        &place,
+        "http://bitbucket.example.com",
+        "[sandbox]\nmode = \"off\"",
+    );
+    for name in ["token", "hook", "key", "headers"] {
+        std::fs::set_permissions(place.file(name), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    insta::assert_snapshot!(verdicts(&place, &config));
+}
+
+#[test]
+fn a_connection_without_webhook_secret_takes_no_deliveries() {
+    let text = "data_dir = \"/d\"\n[[connection]]\nid = \"main\"\nbase_url = \"http://localhost:1\"\n\
+                bot_token_file = \"/t\"\nrepositories = [\"P/*\"]\n";
+    let config = Place::new().load(text, &[]).unwrap();
+    let problems = config.check_role(Role::WebhookIngest).unwrap_err().to_string();
+    assert!(
+        problems.contains("connection[0].webhook_secret_files: is required"),
+        "{problems}"
+    );
+    assert!(config.check_role(Role::MentionParser).is_ok());
+}
+
+#[test]
+fn role_names_are_read_as_they_are_written() {
+    for role in Role::ALL {
+        assert_eq!(role.as_str().parse(), Ok(role));
+    }
+    assert_eq!(
+        "everything".parse::<Role>().unwrap_err().to_string(),
+        "\"everything\" is not a role"
+    );
+}
