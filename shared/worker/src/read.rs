@@ -72,6 +72,16 @@ impl Nats {
         }
     }
 
+    /// How many messages a stream holds.
+    pub async fn stream_messages(&self, stream: &str) -> Result<u64, Error> {
+        let found = self
+            .jetstream()
+            .get_stream(stream)
+            .await
+            .map_err(|e| Error::unavailable(stream, e))?;
+        Ok(found.cached_info().state.messages)
+    }
+
     /// At most `messages_max` messages of `stream` on subjects that match `filter`, oldest first.
     pub async fn read_stream(
         &self,

@@ -205,7 +205,7 @@ impl Settlement<'_> {
         match runs.update(&key, end).await {
             Ok(Ok(_)) => telemetry::metrics::runs_ended(state.as_str(), report.code.as_str()).inc(),
             Ok(Err(Fenced::Ended(state))) => {
-                tracing::debug!(run = %failed_run.id(), %state, "the run had ended")
+                tracing::debug!(run = %failed_run.id(), %state, "the run had ended");
             }
             Ok(Err(Fenced::Overtaken { .. })) => return Err(Silent::Overtaken),
             // Without a readable record there is nothing to end, and waiting would not bring one.

@@ -191,91 +191,82 @@ mod tests {
         })
     }
 
-    /// Every row of "Failures and acks", at the first and at the last attempt.
+    /// Rows of "Failures and acks": how it ended, the verdict at the first attempt and at the last.
+    fn check(table: Vec<(&str, Ended, Verdict, Verdict)>) {
+        for (row, ended, first, last) in table {
+            assert_eq!(verdict(&ended, &FIRST), first, "{row}, first attempt");
+            assert_eq!(verdict(&ended, &LAST), last, "{row}, last attempt");
+        }
+    }
+
     #[test]
-    fn the_table_failures_and_acks_holds() {
-        let refused = || Ended::Failed(Failure::refuse(FailureCode::PermissionDenied, None));
-        let abandoned = || {
-            Ended::Failed(Failure::abandon(
-                FailureCode::GitFailed,
-                None,
-                anyhow::anyhow!("x"),
-            ))
-        };
-        let unknown = || {
-            Ended::Unreadable(DecodeError::UnknownVersion {
-                name: "job",
-                version: 2,
-            })
-        };
+    fn what_a_handler_returns_is_settled_by_the_table() {
+        let refused = Ended::Failed(Failure::refuse(FailureCode::PermissionDenied, None));
+        let abandoned = Ended::Failed(Failure::abandon(
+            FailureCode::GitFailed,
+            None,
+            anyhow::anyhow!("x"),
+        ));
         let refuse = Verdict::Refuse(FailureReport {
             code: FailureCode::PermissionDenied,
             detail: None,
         });
-        let shut_down = nak(0, Counts::NotAsAttempt);
-        let table: Vec<(&str, Ended, Verdict, Verdict)> = vec![
+        let failed = bury(FailureCode::GitFailed);
+        let (again, later) = (nak(1000, Counts::AsAttempt), nak(7000, Counts::AsAttempt));
+        let waiting = nak(250, Counts::NotAsAttempt);
+        check(vec![
             ("done", Ended::Done, Verdict::Ack, Verdict::Ack),
-            ("refused", refused(), refuse.clone(), refuse),
-            (
-                "abandoned",
-                abandoned(),
-                bury(FailureCode::GitFailed),
-                bury(FailureCode::GitFailed),
-            ),
+            ("refused", refused, refuse.clone(), refuse),
+            ("abandoned", abandoned, failed.clone(), failed.clone()),
             (
                 "retry",
                 retry_after(None, Counts::AsAttempt),
-                nak(1000, Counts::AsAttempt),
-                bury(FailureCode::GitFailed),
+                again,
+                failed.clone(),
             ),
             (
                 "retry after",
                 retry_after(Some(7), Counts::AsAttempt),
-                nak(7000, Counts::AsAttempt),
-                bury(FailureCode::GitFailed),
+                later,
+                failed,
             ),
             (
                 "unavailable",
                 retry_after(None, Counts::NotAsAttempt),
-                nak(250, Counts::NotAsAttempt),
-                nak(250, Counts::NotAsAttempt),
+                waiting.clone(),
+                waiting,
             ),
-            (
-                "malformed",
-                malformed(),
-                bury(FailureCode::MessageUnreadable),
-                bury(FailureCode::MessageUnreadable),
-            ),
-            (
-                "unknown version",
-                unknown(),
-                nak(30_000, Counts::NotAsAttempt),
-                nak(30_000, Counts::NotAsAttempt),
-            ),
+        ]);
+    }
+
+    #[test]
+    fn what_happens_to_a_handler_is_settled_by_the_table() {
+        let unknown = Ended::Unreadable(DecodeError::UnknownVersion {
+            name: "job",
+            version: 2,
+        });
+        let unreadable = bury(FailureCode::MessageUnreadable);
+        let again = nak(1000, Counts::AsAttempt);
+        let (upgraded, shut_down) = (nak(30_000, Counts::NotAsAttempt), nak(0, Counts::NotAsAttempt));
+        let lost = bury(FailureCode::WorkerLost);
+        check(vec![
+            ("malformed", malformed(), unreadable.clone(), unreadable),
+            ("unknown version", unknown, upgraded.clone(), upgraded),
             (
                 "panic",
                 Ended::Panicked("x".into()),
-                nak(1000, Counts::AsAttempt),
+                again.clone(),
                 bury(FailureCode::Internal),
             ),
             (
                 "out of time",
                 Ended::OutOfTime,
-                nak(1000, Counts::AsAttempt),
+                again,
                 bury(FailureCode::TimeLimit),
             ),
             ("shut down", Ended::ShutDown, shut_down.clone(), shut_down),
-            (
-                "lost",
-                Ended::Lost,
-                bury(FailureCode::WorkerLost),
-                bury(FailureCode::WorkerLost),
-            ),
-        ];
-        for (row, ended, first, last) in table {
-            assert_eq!(verdict(&ended, &FIRST), first, "{row}, first attempt");
-            assert_eq!(verdict(&ended, &LAST), last, "{row}, last attempt");
-        }
+            ("lost", Ended::Lost, lost.clone(), lost),
+        ]);
     }
 
     #[test]
