@@ -1,0 +1,4 @@
+//! One process is set up once, so these tests share one subscriber.
+
+mod metrics;
+mod trace;

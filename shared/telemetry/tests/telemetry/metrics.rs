@@ -1,0 +1,58 @@
+//! What a scrape shows.
+
+use telemetry::metrics;
+
+#[test]
+fn every_metric_appears_in_a_scrape_with_its_labels() {
+    metrics::deliveries("accepted").inc();
+    metrics::publish_seconds().observe(0.003);
+    metrics::messages("resolver", "ack").inc();
+    metrics::handler_seconds("resolver").observe(7.0);
+    metrics::queue_depth("EVENTS").set(2);
+    metrics::queue_depth("JOBS").set(5);
+    metrics::dead_letters("reply").inc();
+    metrics::decisions("mention-parser", "ignored").inc();
+    metrics::decisions_lost().inc();
+    metrics::runs_ended("failed", "push-rejected").inc();
+    metrics::run_seconds("done").observe(61.0);
+    metrics::bitbucket_calls("/pull-requests/{id}", "200").inc_by(3);
+    metrics::pushes("moved").inc();
+    metrics::model_tokens("input").inc_by(1200);
+    let text = metrics::render();
+    for line in [
+        "resolver_deliveries_total{result=\"accepted\"} 1",
+        "resolver_publish_seconds_bucket{le=\"0.004\"} 1",
+        "resolver_publish_seconds_bucket{le=\"0.002\"} 0",
+        "resolver_messages_total{consumer=\"resolver\",verdict=\"ack\"} 1",
+        "resolver_handler_seconds_sum{consumer=\"resolver\"} 7",
+        "resolver_queue_depth{stream=\"EVENTS\"} 2",
+        "resolver_queue_depth{stream=\"JOBS\"} 5",
+        "resolver_dead_letters_total{service=\"reply\"} 1",
+        "resolver_decisions_total{role=\"mention-parser\",verdict=\"ignored\"} 1",
+        "resolver_decisions_lost_total 1",
+        "resolver_runs_ended_total{code=\"push-rejected\",state=\"failed\"} 1",
+        "resolver_run_seconds_count{state=\"done\"} 1",
+        "resolver_bitbucket_calls_total{route=\"/pull-requests/{id}\",status=\"200\"} 3",
+        "resolver_pushes_total{result=\"moved\"} 1",
+        "resolver_model_tokens_total{direction=\"input\"} 1200",
+    ] {
+        assert!(
+            text.lines().any(|shown| shown == line),
+            "{line}\nis missing in\n{text}"
+        );
+    }
+}
+
+#[test]
+fn a_metric_never_has_more_series_than_its_bound() {
+    for number in 0..metrics::SERIES_MAX + 50 {
+        metrics::in_flight(&format!("flood-{number}")).set(1);
+    }
+    let text = metrics::render();
+    let series = text
+        .lines()
+        .filter(|line| line.starts_with("resolver_in_flight{"))
+        .count();
+    assert!(series <= metrics::SERIES_MAX + 1, "{series}");
+    assert!(text.contains("resolver_in_flight{consumer=\"other\"}"));
+}
