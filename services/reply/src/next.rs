@@ -1,0 +1,172 @@
+//! What a run record asks for next. Pure, so that every interleaving can be written down as a test.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pipeline::run::{Run, RunState};
+
+/// A poster that has not recorded its reply after this long has died or lost an answer: longer than a POST that
+/// succeeds takes, short enough that a person does not wonder.
+pub(crate) const INTENT_STALE: Duration = Duration::from_secs(10);
+
+/// Steps of a running agent change the reply at most this often: each edit is a call that Bitbucket's rate limit counts.
+pub(crate) const EDIT_PAUSE: Duration = Duration::from_secs(10);
+
+/// What this process last wrote for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The state the reply shows.
+    pub(crate) state: RunState,
+    /// When it was written.
+    pub(crate) at: Timestamp,
+}
+
+/// One step towards a pull request that says what the record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The pull request says it.
+    Nothing,
+    /// Nobody has posted the status reply.
+    Post,
+    /// Somebody meant to, and may have.
+    LookThenPost,
+    /// Somebody is about to; look after this long.
+    Wait(Duration),
+    /// The status reply is out of date.
+    Edit,
+    /// It is, but was edited just now.
+    EditLater(Duration),
+    /// The end is said; the reaction is still that of the beginning.
+    CloseReaction,
+}
+
+/// Decides by the record, by what this process did, and by who posts in it.
+pub(crate) fn next(run: &Run, shown: Option<Shown>, poster: &str, now: Timestamp) -> Next {
+    let reply = &run.reply;
+    let ended = run.state.is_terminal();
+    if ended && reply.closing_reaction {
+        return Next::Nothing;
+    }
+    if reply.comment.is_none() {
+        if reply.deleted_by_person && !ended {
+            return Next::Nothing;
+        }
+        return match &reply.intent {
+            None => Next::Post,
+            Some(intent) if intent.poster == poster => Next::LookThenPost,
+            Some(intent) => left(INTENT_STALE, intent.at, now).map_or(Next::LookThenPost, Next::Wait),
+        };
+    }
+    if reply.shows_n.is_none_or(|shows| shows < run.n) {
+        // A change of state is told at once; a step waits for its turn.
+        let pause = shown.filter(|shown| !ended && shown.state == run.state);
+        return pause
+            .and_then(|shown| left(EDIT_PAUSE, shown.at, now))
+            .map_or(Next::Edit, Next::EditLater);
+    }
+    if ended { Next::CloseReaction } else { Next::Nothing }
+}
+
+/// What is left of a time that began at `since`. A clock that went back does not prolong it.
+fn left(whole: Duration, since: Timestamp, now: Timestamp) -> Option<Duration> {
+    let gone = Duration::try_from(now.duration_since(since)).ok()?;
+    whole.checked_sub(gone).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::ids::CommentId;
+    use pipeline::run::{Outcome, PostIntent};
+
+    use super::*;
+    use crate::sample::{at, queued, running};
+
+    const ME: &str = "me";
+
+    fn check(run: &Run, shown: Option<Shown>, second: i64, expected: Next) {
+        assert_eq!(next(run, shown, ME, at(second)), expected, "{:?}", run.reply);
+    }
+
+    fn posted(mut run: Run, shows_n: u64) -> Run {
+        run.reply.comment = Some(CommentId(311));
+        run.reply.shows_n = Some(shows_n);
+        run
+    }
+
+    fn ended(mut run: Run) -> Run {
+        run.end(None, RunState::Cancelled, Outcome::default(), at(5))
+            .unwrap();
+        run
+    }
+
+    fn intended(mut run: Run, poster: &str) -> Run {
+        run.reply.intent = Some(PostIntent {
+            poster: poster.into(),
+            at: at(100),
+        });
+        run
+    }
+
+    #[test]
+    fn the_first_to_see_a_run_posts() {
+        check(&queued(), None, 0, Next::Post);
+        check(&running(), None, 0, Next::Post);
+        check(&ended(queued()), None, 0, Next::Post);
+    }
+
+    #[test]
+    fn somebody_elses_intent_is_waited_for_and_then_looked_after() {
+        let run = intended(queued(), "other");
+        check(&run, None, 103, Next::Wait(Duration::from_secs(7)));
+        check(&run, None, 110, Next::LookThenPost);
+        check(&run, None, 90, Next::LookThenPost);
+    }
+
+    #[test]
+    fn our_own_unfinished_post_is_looked_for_at_once() {
+        check(&intended(queued(), ME), None, 100, Next::LookThenPost);
+    }
+
+    #[test]
+    fn what_is_shown_is_not_written_again() {
+        check(&posted(queued(), 1), None, 0, Next::Nothing);
+    }
+
+    #[test]
+    fn a_change_of_state_is_told_at_once_and_steps_wait() {
+        let run = posted(running(), 1);
+        check(&run, None, 100, Next::Edit);
+        check(
+            &run,
+            Some(Shown {
+                state: RunState::Queued,
+                at: at(100),
+            }),
+            100,
+            Next::Edit,
+        );
+        let working = Some(Shown {
+            state: RunState::Running,
+            at: at(100),
+        });
+        check(&run, working, 104, Next::EditLater(Duration::from_secs(6)));
+        check(&run, working, 110, Next::Edit);
+        check(&ended(run), working, 101, Next::Edit);
+    }
+
+    #[test]
+    fn the_reaction_is_closed_once_the_end_is_said() {
+        let mut run = posted(ended(queued()), 2);
+        check(&run, None, 0, Next::CloseReaction);
+        run.reply.closing_reaction = true;
+        check(&run, None, 0, Next::Nothing);
+    }
+
+    #[test]
+    fn a_reply_that_a_person_deleted_comes_back_only_with_the_end() {
+        let mut run = running();
+        run.reply.deleted_by_person = true;
+        check(&run, None, 0, Next::Nothing);
+        check(&ended(run), None, 0, Next::Post);
+    }
+}

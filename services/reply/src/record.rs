@@ -1,0 +1,132 @@
+//! What the run record says about the status reply. Never its `n`: people see nothing of this bookkeeping.
+
+use std::convert::Infallible;
+
+use bitbucket::{Client, Comment, Error};
+use jiff::Timestamp;
+use pipeline::failure::Failure;
+use pipeline::ids::CommentId;
+use pipeline::run::{PostIntent, Run};
+use pipeline::subject;
+
+use crate::marker::Marker;
+use crate::next::Shown;
+use crate::status::Status;
+
+impl Status {
+    /// Says in the record that this process is about to post. `None` when someone else was faster.
+    pub(crate) async fn claim(&self, seen: &Run) -> Result<Option<Run>, Failure> {
+        let at = Timestamp::now();
+        let (run, ours) = self
+            .change(seen, |run| {
+                let ours = run.reply.comment.is_none() && run.reply.intent == seen.reply.intent;
+                if ours {
+                    run.reply.intent = Some(PostIntent {
+                        poster: self.poster.clone(),
+                        at,
+                    });
+                }
+                ours
+            })
+            .await?;
+        Ok(ours.then_some(run))
+    }
+
+    /// Notes the status reply in the record. If there is one already, this one is surplus.
+    pub(crate) async fn attach(
+        &self,
+        client: &Client,
+        run: &Run,
+        comment: &Comment,
+        eyes: bool,
+    ) -> Result<Option<Shown>, Failure> {
+        // What was found may be older than what would be written now; what was written is what was rendered.
+        let shows = Marker::of(&comment.text).map_or(run.n, |marker| marker.n);
+        let (_, kept) = self
+            .change(run, |run| {
+                run.reply.eyes |= eyes;
+                let kept = run.reply.comment.is_none_or(|known| known == comment.id);
+                if kept {
+                    run.reply.comment = Some(comment.id);
+                    run.reply.comment_version = comment.version;
+                    run.reply.shows_n = Some(shows);
+                    run.reply.intent = None;
+                }
+                kept
+            })
+            .await?;
+        if !kept {
+            self.delete(client, run, comment).await;
+        }
+        Ok((kept && shows == run.n).then(|| shown(run)))
+    }
+
+    /// Notes which state the status reply shows.
+    pub(crate) async fn shows(
+        &self,
+        run: &Run,
+        id: CommentId,
+        version: u32,
+        n: u64,
+    ) -> Result<Option<Shown>, Failure> {
+        self.change(run, |run| {
+            if run.reply.comment == Some(id) && run.reply.shows_n.is_none_or(|shows| shows < n) {
+                run.reply.comment_version = version;
+                run.reply.shows_n = Some(n);
+            }
+        })
+        .await?;
+        Ok((n == run.n).then(|| shown(run)))
+    }
+
+    /// A person deleted the status reply: it stays away until the end, which is told in a new one.
+    pub(crate) async fn deleted(&self, run: &Run) -> Result<Option<Shown>, Failure> {
+        let gone = run.reply.comment;
+        self.change(run, |run| {
+            if run.reply.comment == gone {
+                run.reply.comment = None;
+                run.reply.comment_version = 0;
+                run.reply.shows_n = None;
+                run.reply.intent = None;
+                run.reply.deleted_by_person = true;
+            }
+        })
+        .await?;
+        Ok(None)
+    }
+
+    /// The pull request or its repository is gone, and with it everyone who could read a reply.
+    pub(crate) async fn give_up(&self, run: &Run, error: &Error) -> Result<Option<Shown>, Failure> {
+        tracing::info!(run.id = %run.id, %error, "there is no place for a status reply any more");
+        self.change(run, |run| {
+            run.reply.comment = None;
+            run.reply.deleted_by_person = true;
+            run.reply.closing_reaction = run.state.is_terminal();
+        })
+        .await?;
+        Ok(None)
+    }
+
+    /// Changes what the record says about the reply. Never its `n`: people see nothing of it.
+    pub(crate) async fn change<R>(
+        &self,
+        run: &Run,
+        mut change: impl FnMut(&mut Run) -> R,
+    ) -> Result<(Run, R), Failure> {
+        let key = subject::run_key(&run.id);
+        match self
+            .runs
+            .update(&key, |run| Ok::<_, Infallible>(change(run)))
+            .await?
+        {
+            Ok(changed) => Ok(changed),
+        }
+    }
+}
+
+fn shown(run: &Run) -> Shown {
+    Shown {
+        state: run.state,
+        at: Timestamp::now(),
+    }
+}

@@ -1,0 +1,292 @@
+//! Every sentence the bot says. A status reply is rendered from the run record alone, so that any process that reads
+//! the record writes the same text.
+
+mod words;
+
+use pipeline::event::Person;
+use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
+
+use crate::limit;
+use crate::marker::Marker;
+use crate::sanitise::{self, Policy, code, fence, line, markdown};
+
+/// The model's summary: long enough for a change worth one commit.
+const SUMMARY_UNITS_MAX: usize = 8_000;
+/// One point of a list, one step, one note.
+const POINT_UNITS_MAX: usize = 500;
+/// Points of one list that are shown.
+const POINTS_MAX: usize = 20;
+/// What a server or the resolver said about a failure.
+const DETAIL_UNITS_MAX: usize = 2_000;
+/// A patch up to this many bytes is shown in the reply; a longer one is fetched with `runs show`.
+pub(crate) const PATCH_BYTES_MAX: u64 = 8 * 1024;
+
+/// What the record does not say.
+#[derive(Debug, Clone)]
+pub(crate) struct Scene<'a> {
+    /// What foreign text may do.
+    pub(crate) policy: Policy<'a>,
+    /// Bitbucket's page of the pushed commit.
+    pub(crate) commit_url: Option<String>,
+    /// Bitbucket's page of the pull request's diff.
+    pub(crate) diff_url: Option<String>,
+    /// The kept patch, where it is small enough to be shown.
+    pub(crate) patch: Option<String>,
+    /// Whether agents run without a sandbox, which every reply says.
+    pub(crate) unsandboxed: bool,
+    /// Whether the reply stands at the top level because the comment it answers is gone.
+    pub(crate) alone: bool,
+}
+
+/// The status reply: what the person reads, and the marker as its last line.
+pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
+    let mut parts = Vec::new();
+    if scene.alone {
+        parts.push("*(The comment this answers was deleted.)*".to_owned());
+    }
+    match run.state {
+        RunState::Queued => parts.push(queued(run)),
+        RunState::Running => parts.extend(running(run, scene)),
+        _ => parts.extend(ended(run, scene)),
+    }
+    parts.retain(|part| !part.is_empty());
+    limit::fit(
+        &parts.join("\n\n"),
+        &footer(run, scene),
+        &Marker {
+            run: run.id.clone(),
+            n: run.n,
+        },
+    )
+}
+
+fn queued(run: &Run) -> String {
+    let place = match run.ahead {
+        0 => "next on this pull request".to_owned(),
+        ahead => format!(
+            "{} in line on this pull request",
+            words::ordinal(u64::from(ahead) + 1)
+        ),
+    };
+    format!("**Queued** — {place}. To stop it, delete your comment.")
+}
+
+fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
+    let place = match (&run.base, &run.branch) {
+        (Some(base), Some(branch)) => format!(" on {} of {}", code(base.short()), code(branch)),
+        (Some(base), None) => format!(" on {}", code(base.short())),
+        (None, _) => String::new(),
+    };
+    let attempt = if run.attempt > 1 {
+        format!(" · attempt {}", run.attempt)
+    } else {
+        String::new()
+    };
+    let head = format!("**Working**{place}{attempt} · To stop it, delete your comment.");
+    let mut steps: Vec<String> = run.steps.iter().map(|step| point(step, scene)).collect();
+    if let Some(now) = steps.last_mut() {
+        now.push_str(" *(now)*");
+    }
+    vec![head, steps.join("\n")]
+}
+
+fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
+    let nothing = Outcome::default();
+    let outcome = run.outcome.as_ref().unwrap_or(&nothing);
+    let summary = outcome.summary.as_deref().map_or_else(String::new, |text| {
+        markdown(text, scene.policy, SUMMARY_UNITS_MAX)
+    });
+    let mut parts = vec![verdict(run, outcome, scene)];
+    if let Some(failure) = &outcome.failure {
+        parts.extend(reason(run.state, failure, scene));
+    }
+    if let Some(pushed) = &outcome.pushed {
+        let files = words::count(u64::from(pushed.files), "file", "files");
+        parts.push(format!(
+            "What changed: {files}, +{} −{}",
+            pushed.added, pushed.removed
+        ));
+    }
+    parts.push(summary);
+    parts.push(list("Questions:", &outcome.questions, scene));
+    if run.state == RunState::NeedsInput {
+        parts.push("Answer in a new comment that mentions the bot.".to_owned());
+    }
+    parts.push(list("Not done, please look:", &outcome.not_done, scene));
+    parts.push(list("Good to know:", &outcome.notes, scene));
+    parts.push(list(
+        "Left out of what the agent was shown:",
+        &outcome.left_out,
+        scene,
+    ));
+    parts.extend(patch(run, outcome, scene));
+    parts
+}
+
+/// The first line: what came of it, for whom, how long it took, and what is on the branch now.
+fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
+    let requester = run.requester.as_ref().and_then(mention);
+    let whom = |word: &str| {
+        requester
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" {word} {name}"))
+    };
+    let took = words::elapsed(run.started_at, run.ended_at);
+    let after = |word: &str| {
+        took.as_ref()
+            .map_or_else(String::new, |time| format!(" {word} {time}"))
+    };
+    let verdict = match run.state {
+        RunState::Done => format!("**Done{}{}**", whom("for"), after("in")),
+        RunState::NoChange => format!(
+            "**No change needed{}** — the agent left every file as it was.",
+            whom("for")
+        ),
+        RunState::Answered => format!("**Answered{}{}**", whom("for"), after("in")),
+        RunState::NeedsInput => format!(
+            "**I need an answer{}** — nothing goes on until then.",
+            whom("from")
+        ),
+        RunState::Refused => format!("**Refused{}**", whom("for")),
+        RunState::Cancelled => format!("**Stopped{}{}**", whom("for"), after("after")),
+        RunState::Expired => format!("**Out of time or budget{}{}**", whom("for"), after("after")),
+        RunState::Superseded => format!("**Superseded{}** — a newer request took its place.", whom("for")),
+        RunState::Failed | RunState::Queued | RunState::Running => {
+            format!("**Failed{}{}**", whom("for"), after("after"))
+        }
+    };
+    let sentence = match &outcome.failure {
+        Some(failure) => format!(" — {}", failure.code.sentence()),
+        None => String::new(),
+    };
+    let branch = match &outcome.pushed {
+        Some(pushed) => on_branch(pushed, scene),
+        // Without a start there was no work that could have been pushed.
+        None if run.started_at.is_some() && outcome.failure.is_some() => " Nothing was pushed.".to_owned(),
+        None => String::new(),
+    };
+    format!("{verdict}{sentence}{branch}")
+}
+
+/// Where the commit is.
+fn on_branch(pushed: &Pushed, scene: &Scene<'_>) -> String {
+    let branch = pushed
+        .branch
+        .strip_prefix("refs/heads/")
+        .unwrap_or(&pushed.branch);
+    let link = |name: &str, url: &Option<String>| url.as_ref().map(|url| format!("[{name}](<{url}>)"));
+    let commit = Some(format!(
+        " · pushed {} to {}",
+        code(pushed.commit.short()),
+        code(branch)
+    ));
+    let links = [
+        commit,
+        link("commit", &scene.commit_url),
+        link("diff", &scene.diff_url),
+    ];
+    links.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// The fact behind the sentence, and what to do.
+fn reason(state: RunState, failure: &FailureReport, scene: &Scene<'_>) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(detail) = failure
+        .detail
+        .as_deref()
+        .map(str::trim)
+        .filter(|detail| !detail.is_empty())
+    {
+        if detail.contains('\n') {
+            parts.push(fence(detail, "", scene.policy, DETAIL_UNITS_MAX));
+        } else {
+            parts.push(format!("> {}", line(detail, scene.policy, DETAIL_UNITS_MAX)));
+        }
+    }
+    if state != RunState::Superseded {
+        parts.push(format!("What to do: {}", failure.code.next_step()));
+    }
+    parts
+}
+
+/// Work that is not on the branch.
+fn patch(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> Vec<String> {
+    if run.patch.is_none() || outcome.pushed.is_some() {
+        return Vec::new();
+    }
+    if let Some(patch) = &scene.patch {
+        let shown = fence(patch, "diff", scene.policy, limit::UNITS_MAX);
+        return vec!["The work, as a patch:".to_owned(), shown];
+    }
+    let command = code(&format!("openhands-resolver runs show {} --patch", run.id));
+    vec![format!(
+        "The work is kept as a patch. An administrator gets it with {command}."
+    )]
+}
+
+/// Whether a patch can be shown: text that the reply would show unchanged, so that what is copied applies.
+pub(crate) fn showable(patch: Vec<u8>, policy: Policy<'_>) -> Option<String> {
+    let text = String::from_utf8(patch).ok()?;
+    let small = text.len() as u64 <= PATCH_BYTES_MAX;
+    (small && sanitise::clean(&text, policy.beyond_bmp) == text).then_some(text)
+}
+
+fn footer(run: &Run, scene: &Scene<'_>) -> String {
+    let mut parts = Vec::new();
+    if let Some(failure) = run.outcome.as_ref().and_then(|outcome| outcome.failure.as_ref()) {
+        parts.push(code(failure.code.as_str()));
+    }
+    if run.state.is_terminal() && run.usage.turns > 0 {
+        parts.push(words::count(
+            u64::from(run.usage.turns),
+            "model call",
+            "model calls",
+        ));
+        parts.push(format!(
+            "{} tokens",
+            words::rounded(run.usage.input_tokens + run.usage.output_tokens)
+        ));
+    }
+    if scene.unsandboxed {
+        parts.push("unsandboxed".to_owned());
+    }
+    parts.push(format!("run {}", code(run.id.as_str())));
+    parts.join(" · ")
+}
+
+fn list(title: &str, points: &[String], scene: &Scene<'_>) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![title.to_owned(), String::new()];
+    lines.extend(points.iter().take(POINTS_MAX).map(|text| point(text, scene)));
+    if points.len() > POINTS_MAX {
+        lines.push(format!("- and {} more", points.len() - POINTS_MAX));
+    }
+    lines.join("\n")
+}
+
+fn point(text: &str, scene: &Scene<'_>) -> String {
+    format!("- {}", line(text, scene.policy, POINT_UNITS_MAX))
+}
+
+/// `@name`, which notifies the person; quoted where the name has characters that would end it (bitbucket-dc.md 3.6).
+/// The only live mention in anything the bot writes.
+fn mention(person: &Person) -> Option<String> {
+    let name = person.name.as_str();
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    // Leading or trailing punctuation would be read as emphasis or as the sentence's.
+    if name.chars().all(plain)
+        && name.starts_with(char::is_alphanumeric)
+        && name.ends_with(char::is_alphanumeric)
+    {
+        return Some(format!("@{name}"));
+    }
+    let quotable = !name.is_empty()
+        && sanitise::clean(name, true) == name
+        && !name.contains(['"', '\\', '\n', '\t', '`', '<', '>', '[', ']', '*']);
+    quotable.then(|| format!("@\"{name}\""))
+}
+
+#[cfg(test)]
+mod tests;

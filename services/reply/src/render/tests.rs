@@ -1,0 +1,392 @@
+use insta::assert_snapshot;
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::CommitId;
+use pipeline::job::Artifact;
+use pipeline::run::{Pushed, Usage};
+
+use super::*;
+use crate::sample;
+
+fn scene() -> Scene<'static> {
+    Scene {
+        policy: Policy {
+            base_url: "https://bitbucket.example.com",
+            beyond_bmp: true,
+        },
+        commit_url: Some(
+            "https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6".into(),
+        ),
+        diff_url: Some("https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff".into()),
+        patch: None,
+        unsandboxed: false,
+        alone: false,
+    }
+}
+
+fn ended_as(state: RunState, outcome: Outcome) -> Run {
+    let mut run = sample::running();
+    run.end(Some(1), state, outcome, sample::at(123)).unwrap();
+    run.usage = Usage {
+        turns: 4,
+        input_tokens: 30_000,
+        cached_tokens: 0,
+        output_tokens: 1_234,
+    };
+    run
+}
+
+fn failed(state: RunState, code: FailureCode, detail: Option<&str>) -> Run {
+    let failure = Some(FailureReport {
+        code,
+        detail: detail.map(str::to_owned),
+    });
+    ended_as(
+        state,
+        Outcome {
+            failure,
+            ..Outcome::default()
+        },
+    )
+}
+
+fn pushed() -> Pushed {
+    let commit = CommitId::new("9f8e7d6c5b4a39281706f5e4d3c2b1a098765432").unwrap();
+    Pushed {
+        commit,
+        branch: "refs/heads/feature/x".into(),
+        files: 3,
+        added: 41,
+        removed: 7,
+    }
+}
+
+#[test]
+fn a_queued_run_says_its_place_and_how_to_stop_it() {
+    let mut run = sample::queued();
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Queued** — next on this pull request. To stop it, delete your comment.
+
+    run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=1)
+    ");
+    run.ahead = 1;
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Queued** — 2nd in line on this pull request. To stop it, delete your comment.
+
+    run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=1)
+    ");
+}
+
+#[test]
+fn a_running_run_says_what_it_does() {
+    let mut run = sample::running();
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Working** · To stop it, delete your comment.
+
+    run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=2)
+    ");
+    run.base = Some(CommitId::new("abc1234abc1234abc1234abc1234abc1234abc12").unwrap());
+    run.branch = Some("feature/x".into());
+    run.step(1, "read `src/a.rs`".into()).unwrap();
+    run.step(1, "ran cargo test -- @alice <b>".into()).unwrap();
+    assert_snapshot!(status_reply(&run, &scene()), @r"
+    **Working** on `abc1234abc1` of `feature/x` · To stop it, delete your comment.
+
+    - read `src/a.rs`
+    - ran cargo test -- @&#8203;alice \<b\> *(now)*
+
+    run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=4)
+    ");
+}
+
+#[test]
+fn a_done_run_says_what_git_says_and_mentions_the_requester_once() {
+    let run = ended_as(
+        RunState::Done,
+        Outcome {
+            pushed: Some(pushed()),
+            summary: Some("Fixed the check, see @bob.\n\n- `a.rs`: no null".into()),
+            not_done: vec!["a test for Windows".into()],
+            notes: vec!["The branch moved meanwhile; the change was merged onto the new head.".into()],
+            left_out: vec!["3 old resolved threads".into()],
+            ..Outcome::default()
+        },
+    );
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Done for @alice in 2m 03s** · pushed `9f8e7d6c5b4` to `feature/x` · [commit](<https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6>) · [diff](<https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff>)
+
+    What changed: 3 files, +41 −7
+
+    Fixed the check, see @&#8203;bob.
+
+    - `a.rs`: no null
+
+    Not done, please look:
+
+    - a test for Windows
+
+    Good to know:
+
+    - The branch moved meanwhile; the change was merged onto the new head.
+
+    Left out of what the agent was shown:
+
+    - 3 old resolved threads
+
+    4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+}
+
+#[test]
+fn endings_without_a_push_say_why_and_what_next() {
+    let summary = Some("The check is there already.".to_owned());
+    let no_change = ended_as(
+        RunState::NoChange,
+        Outcome {
+            summary: summary.clone(),
+            ..Outcome::default()
+        },
+    );
+    assert_snapshot!(status_reply(&no_change, &scene()), @"
+    **No change needed for @alice** — the agent left every file as it was.
+
+    The check is there already.
+
+    4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+    let answered = ended_as(
+        RunState::Answered,
+        Outcome {
+            summary,
+            ..Outcome::default()
+        },
+    );
+    assert_snapshot!(status_reply(&answered, &scene()), @"
+    **Answered for @alice in 2m 03s**
+
+    The check is there already.
+
+    4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+    let asks = ended_as(
+        RunState::NeedsInput,
+        Outcome {
+            questions: vec!["Which of the two?".into()],
+            ..Outcome::default()
+        },
+    );
+    assert_snapshot!(status_reply(&asks, &scene()), @"
+    **I need an answer from @alice** — nothing goes on until then.
+
+    Questions:
+
+    - Which of the two?
+
+    Answer in a new comment that mentions the bot.
+
+    4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+}
+
+#[test]
+fn a_refusal_says_why_although_nothing_ran() {
+    let mut run = sample::queued();
+    let failure = Some(FailureReport {
+        code: FailureCode::PermissionDenied,
+        detail: Some("REPO_WRITE on PROJ/demo".into()),
+    });
+    run.end(
+        None,
+        RunState::Refused,
+        Outcome {
+            failure,
+            ..Outcome::default()
+        },
+        sample::at(1),
+    )
+    .unwrap();
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Refused for @alice** — You need write access to this repository to ask for changes.
+
+    > REPO_WRITE on PROJ/demo
+
+    What to do: Ask a repository admin for write access, or ask someone who has it to repeat the request.
+
+    `PERMISSION_DENIED` · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=2)
+    ");
+}
+
+#[test]
+fn a_rejected_push_shows_the_servers_words_and_the_patch() {
+    let mut run = failed(
+        RunState::Failed,
+        FailureCode::PushRejected,
+        Some("hook: expected committer\n\u{1b}[31m@all ``` look\u{1b}[0m"),
+    );
+    run.patch = Some(Artifact {
+        key: "k".into(),
+        bytes: 20,
+    });
+    assert_snapshot!(status_reply(&run, &Scene { patch: Some("--- a/x\n+++ b/x\n".into()), ..scene() }), @"
+    **Failed for @alice after 2m 03s** — The server refused the push. Nothing was pushed.
+
+    ````
+    hook: expected committer
+    @all ``` look
+    ````
+
+    What to do: Read the server's message, change what it names, then repeat the request.
+
+    The work, as a patch:
+
+    ```diff
+    --- a/x
+    +++ b/x
+    ```
+
+    `PUSH_REJECTED` · 4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Failed for @alice after 2m 03s** — The server refused the push. Nothing was pushed.
+
+    ````
+    hook: expected committer
+    @all ``` look
+    ````
+
+    What to do: Read the server's message, change what it names, then repeat the request.
+
+    The work is kept as a patch. An administrator gets it with `openhands-resolver runs show r-8y96vrdbhdtg --patch`.
+
+    `PUSH_REJECTED` · 4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+}
+
+#[test]
+fn other_endings_have_a_verdict_of_their_own() {
+    let stopped = failed(RunState::Cancelled, FailureCode::CommentDeleted, None);
+    assert_snapshot!(status_reply(&stopped, &Scene { alone: true, ..scene() }), @"
+    *(The comment this answers was deleted.)*
+
+    **Stopped for @alice after 2m 03s** — The comment that asked was deleted. Nothing was pushed.
+
+    What to do: Write a new comment to ask again.
+
+    `COMMENT_DELETED` · 4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+    assert_snapshot!(status_reply(&failed(RunState::Expired, FailureCode::TimeLimit, None), &scene()), @"
+    **Out of time or budget for @alice after 2m 03s** — The run used up its time. Nothing was pushed.
+
+    What to do: Ask for a smaller step, or ask an administrator about the limit.
+
+    `TIME_LIMIT` · 4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+    assert_snapshot!(status_reply(&ended_as(RunState::Superseded, Outcome::default()), &Scene { unsandboxed: true, ..scene() }), @"
+    **Superseded for @alice** — a newer request took its place.
+
+    4 model calls · 31k tokens · unsandboxed · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+}
+
+#[test]
+fn every_code_has_an_ending_with_the_run_the_code_and_the_next_step() {
+    for code in FailureCode::ALL {
+        let text = status_reply(&failed(RunState::Failed, *code, None), &scene());
+        for part in [code.as_str(), code.sentence(), code.next_step(), "r-"] {
+            assert!(text.contains(part), "{code}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_name_is_mentioned_so_that_it_reaches_its_person_or_not_at_all() {
+    let of = |name: &str| {
+        mention(&Person {
+            name: name.into(),
+            ..sample::alice()
+        })
+    };
+    assert_eq!(of("alice.b-c_d").as_deref(), Some("@alice.b-c_d"));
+    assert_eq!(of("name with space").as_deref(), Some("@\"name with space\""));
+    assert_eq!(of("jane@example").as_deref(), Some("@\"jane@example\""));
+    assert_eq!(of("_odd_").as_deref(), Some("@\"_odd_\""));
+    assert_eq!(of("a\" @all"), None);
+    assert_eq!(of(""), None);
+}
+
+#[test]
+fn the_longest_possible_reply_fits() {
+    let long = "@ <b> ".repeat(5_000);
+    let many = vec![long.clone(); 50];
+    let mut run = ended_as(
+        RunState::Failed,
+        Outcome {
+            failure: Some(FailureReport {
+                code: FailureCode::PushRejected,
+                detail: Some(long.clone()),
+            }),
+            pushed: None,
+            summary: Some(long.clone()),
+            not_done: many.clone(),
+            questions: many.clone(),
+            notes: many.clone(),
+            left_out: many,
+        },
+    );
+    run.patch = Some(Artifact {
+        key: "k".into(),
+        bytes: 8192,
+    });
+    let text = status_reply(
+        &run,
+        &Scene {
+            patch: Some("`".repeat(8192)),
+            ..scene()
+        },
+    );
+    assert!(sanitise::units(&text) <= limit::UNITS_MAX);
+    assert_eq!(
+        Marker::of(&text),
+        Some(Marker {
+            run: run.id.clone(),
+            n: run.n
+        })
+    );
+}
+
+#[test]
+fn a_patch_that_would_not_apply_as_shown_is_not_shown() {
+    let policy = scene().policy;
+    assert!(showable(b"+ok\n".to_vec(), policy).is_some());
+    assert!(showable("+a\u{202e}b\n".into(), policy).is_none());
+    assert!(showable(b"+\r\n".to_vec(), policy).is_none());
+    assert!(showable(vec![0xff], policy).is_none());
+    assert!(showable(vec![b'x'; 9000], policy).is_none());
+}

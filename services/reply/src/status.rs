@@ -1,0 +1,259 @@
+//! The status reply: found, posted, edited in place, and the record of it kept.
+
+use bitbucket::{Client, Comment, ConflictWith, Error, Missing};
+use pipeline::failure::Failure;
+use pipeline::run::Run;
+use worker::{Artifacts, Records};
+
+use crate::clients::Clients;
+use crate::marker::Marker;
+use crate::next::{INTENT_STALE, Shown};
+use crate::reaction;
+use crate::render::{self, Scene};
+use crate::sanitise::Policy;
+
+/// Lost races for one edit: each loser reads what the winner wrote, so more than a few means something else is wrong.
+const EDIT_TRIES_MAX: usize = 5;
+/// Comments looked through for a reply of ours when the comment it belongs under is gone.
+const ACTIVITIES_MAX: usize = 1_000;
+
+/// Writes status replies and keeps their records.
+pub(crate) struct Status {
+    pub(crate) clients: Clients,
+    pub(crate) runs: Records<Run>,
+    pub(crate) artifacts: Artifacts,
+    /// This process, in intents.
+    pub(crate) poster: String,
+    /// Whether every reply says that agents run unconfined.
+    pub(crate) unsandboxed: bool,
+}
+
+impl Status {
+    /// Posts the status reply, or finds the one that was posted before. `look`: somebody may have.
+    pub(crate) async fn post(&self, seen: &Run, look: bool) -> Result<Option<Shown>, Failure> {
+        let client = self.clients.of(&seen.credential.connection)?;
+        let Some(run) = self.claim(seen).await? else {
+            return Ok(None);
+        };
+        if look && let Some(found) = self.find(&client, &run).await? {
+            // Whether 👀 was set before is not known; taking it away is harmless.
+            return self.attach(&client, &run, &found, true).await;
+        }
+        let eyes = run.reply.eyes || (!run.state.is_terminal() && reaction::open(&client, &run).await);
+        let mut text = self.text(&client, &run, false).await?;
+        let mut written = client
+            .add_comment(&run.repository, run.pull_request, &text, Some(run.comment))
+            .await;
+        if written.as_ref().is_err_and(parent_is_gone) {
+            // The comment that asked was deleted: the answer stands at the top level and says so.
+            text = self.text(&client, &run, true).await?;
+            written = client
+                .add_comment(&run.repository, run.pull_request, &text, None)
+                .await;
+        }
+        match written {
+            Ok(comment) => self.attach(&client, &run, &comment, eyes).await,
+            Err(error) => self.not_written(&run, &text, error).await,
+        }
+    }
+
+    /// Makes the status reply say what the record says.
+    pub(crate) async fn edit(&self, run: &Run) -> Result<Option<Shown>, Failure> {
+        let Some(id) = run.reply.comment else {
+            return Ok(None);
+        };
+        let client = self.clients.of(&run.credential.connection)?;
+        let text = self.text(&client, run, false).await?;
+        let mut version = run.reply.comment_version;
+        for _ in 0..EDIT_TRIES_MAX {
+            match client
+                .edit_comment(&run.repository, run.pull_request, id, version, &text)
+                .await
+            {
+                Ok(comment) => return self.shows(run, id, comment.version, run.n).await,
+                Err(Error::Conflict {
+                    with: ConflictWith::CommentVersion,
+                    ..
+                }) => {}
+                Err(Error::NotFound {
+                    what: Missing::Comment | Missing::Other,
+                    ..
+                }) => return self.deleted(run).await,
+                Err(error) => return self.not_written(run, &text, error).await,
+            }
+            match client.comment(&run.repository, run.pull_request, id).await {
+                Ok(comment) => match Marker::of(&comment.text).filter(|marker| marker.run == run.id) {
+                    Some(marker) if marker.n >= run.n => {
+                        return self.shows(run, id, comment.version, marker.n).await;
+                    }
+                    _ => version = comment.version,
+                },
+                Err(Error::NotFound {
+                    what: Missing::Comment | Missing::Other,
+                    ..
+                }) => return self.deleted(run).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let message = "the status reply kept changing".to_owned();
+        Err(Error::Conflict {
+            with: ConflictWith::CommentVersion,
+            current_version: None,
+            message,
+        }
+        .into())
+    }
+
+    /// Replaces 👀 by the closing reaction and notes it.
+    pub(crate) async fn close(&self, run: &Run) -> Result<(), Failure> {
+        let client = self.clients.of(&run.credential.connection)?;
+        reaction::close(&client, run).await?;
+        self.change(run, |run| run.reply.closing_reaction = true).await?;
+        Ok(())
+    }
+
+    /// The status reply that an earlier attempt posted. Surplus ones, of attempts whose answers were lost, are deleted.
+    async fn find(&self, client: &Client, run: &Run) -> Result<Option<Comment>, Failure> {
+        let bot = client.bot().await?;
+        let threads = match client
+            .comment(&run.repository, run.pull_request, run.comment)
+            .await
+        {
+            Ok(comment) => vec![comment],
+            Err(Error::NotFound {
+                what: Missing::Comment | Missing::Other,
+                ..
+            }) => {
+                let activities = client
+                    .activities(&run.repository, run.pull_request, ACTIVITIES_MAX)
+                    .await?;
+                activities
+                    .threads
+                    .into_iter()
+                    .map(|thread| thread.comment)
+                    .collect()
+            }
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut ours: Vec<&Comment> = threads
+            .iter()
+            .flat_map(Comment::flatten)
+            .filter(|comment| comment.author.as_ref().is_some_and(|author| bot.is(author)))
+            .filter(|comment| Marker::of(&comment.text).is_some_and(|marker| marker.run == run.id))
+            .collect();
+        ours.sort_by_key(|comment| comment.id);
+        for surplus in ours.iter().skip(1) {
+            self.delete(client, run, surplus).await;
+        }
+        Ok(ours.first().map(|first| (*first).clone()))
+    }
+
+    /// Deletes a status reply that is one too many. One that people answered stays: Bitbucket refuses to delete it.
+    pub(crate) async fn delete(&self, client: &Client, run: &Run, comment: &Comment) {
+        let deleted = client
+            .delete_comment(&run.repository, run.pull_request, comment.id, comment.version)
+            .await;
+        match deleted {
+            Ok(()) => {
+                tracing::info!(run.id = %run.id, comment.id = %comment.id, "a surplus status reply was deleted");
+            }
+            Err(error) => {
+                tracing::warn!(run.id = %run.id, comment.id = %comment.id, %error, "a surplus status reply stays");
+            }
+        }
+    }
+
+    /// The text was not written, or it is not known whether it was.
+    async fn not_written(&self, run: &Run, text: &str, error: Error) -> Result<Option<Shown>, Failure> {
+        if is_gone(&error) {
+            return self.give_up(run, &error).await;
+        }
+        let refused = matches!(error, Error::Invalid { .. });
+        let broke =
+            matches!(&error, Error::Ambiguous { cause } if matches!(**cause, Error::Server { status: 500 }));
+        if (refused || broke) && self.clients.avoid_beyond_bmp(&run.credential.connection, text) {
+            // The next step writes it without them; after a broken answer not before a look.
+            if refused {
+                return Ok(None);
+            }
+        }
+        let ambiguous = matches!(error, Error::Ambiguous { .. });
+        match Failure::from(error) {
+            // What is under way must have arrived before anyone looks for it.
+            Failure::Retry {
+                after,
+                counts,
+                code,
+                cause,
+            } if ambiguous => Err(Failure::Retry {
+                after: after.max(Some(INTENT_STALE)),
+                counts,
+                code,
+                cause,
+            }),
+            failure => Err(failure),
+        }
+    }
+
+    async fn text(&self, client: &Client, run: &Run, alone: bool) -> Result<String, Failure> {
+        let beyond_bmp = self.clients.takes_beyond_bmp(&run.credential.connection);
+        let policy = Policy {
+            base_url: client.base_url(),
+            beyond_bmp,
+        };
+        let page = client.web_url_pull_request(&run.repository, run.pull_request);
+        let pushed = run.outcome.as_ref().and_then(|outcome| outcome.pushed.as_ref());
+        let scene = Scene {
+            policy,
+            // Through the pull request, because the commit of a fork is not in its target repository.
+            commit_url: pushed.map(|pushed| format!("{page}/commits/{}", pushed.commit)),
+            diff_url: pushed.map(|_| client.web_url_diff(&run.repository, run.pull_request)),
+            patch: if pushed.is_none() {
+                self.patch(run, policy).await?
+            } else {
+                None
+            },
+            unsandboxed: self.unsandboxed,
+            alone,
+        };
+        Ok(render::status_reply(run, &scene))
+    }
+
+    async fn patch(&self, run: &Run, policy: Policy<'_>) -> Result<Option<String>, Failure> {
+        let Some(patch) = &run.patch else { return Ok(None) };
+        if !run.state.is_terminal() || patch.bytes > render::PATCH_BYTES_MAX {
+            return Ok(None);
+        }
+        Ok(self
+            .artifacts
+            .get(&patch.key)
+            .await?
+            .and_then(|bytes| render::showable(bytes, policy)))
+    }
+}
+
+/// Whether a reply was refused because what it replies to is not there.
+fn parent_is_gone(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound {
+            what: Missing::Comment | Missing::Other,
+            ..
+        } | Error::Conflict {
+            with: ConflictWith::CommentVersion | ConflictWith::State,
+            ..
+        }
+    )
+}
+
+/// Whether there is no pull request to speak on.
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound {
+            what: Missing::PullRequest | Missing::Repository | Missing::Project,
+            ..
+        }
+    )
+}

@@ -1,0 +1,179 @@
+//! One at a time per run, in this process. Beside the one that works on a run at most one delivery waits: a newer one
+//! takes its place, because whoever gets the turn reads the latest record.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pipeline::ids::RunId;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+
+use crate::next::Shown;
+
+/// Runs remembered; beyond it those nobody works on are forgotten, which costs one early edit each.
+const RUNS_MAX: usize = 10_000;
+
+/// Who works on which run, and what was last written for it.
+#[derive(Default)]
+pub(crate) struct Turns {
+    runs: Mutex<HashMap<RunId, Entry>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The stream sequence of the delivery that waits, and how it is sent away.
+    waiting: Option<(u64, CancellationToken)>,
+    shown: Option<Shown>,
+    /// Whether a later edit is planned.
+    planned: bool,
+}
+
+/// The right to work on one run, until dropped.
+pub(crate) struct Turn {
+    _held: OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    /// Waits for the run's turn. `None` when a newer delivery of the run has come and does the work.
+    pub(crate) async fn take(&self, run: &RunId, sequence: u64) -> Option<Turn> {
+        let (turn, sent_away) = {
+            let mut runs = self.runs();
+            let entry = runs.entry(run.clone()).or_default();
+            let sent_away = CancellationToken::new();
+            match &entry.waiting {
+                Some((newer, _)) if *newer > sequence => return None,
+                Some((_, older)) => older.cancel(),
+                None => {}
+            }
+            entry.waiting = Some((sequence, sent_away.clone()));
+            (entry.turn.clone(), sent_away)
+        };
+        let held = tokio::select! {
+            biased;
+            () = sent_away.cancelled() => return None,
+            held = turn.lock_owned() => held,
+        };
+        if let Some(entry) = self.runs().get_mut(run) {
+            entry.waiting.take_if(|(waiting, _)| *waiting == sequence);
+        }
+        Some(Turn { _held: held })
+    }
+
+    /// Waits for the run's turn on behalf of a planned edit, which no delivery stands for.
+    pub(crate) async fn take_planned(&self, run: &RunId) -> Turn {
+        let turn = {
+            let mut runs = self.runs();
+            let entry = runs.entry(run.clone()).or_default();
+            entry.planned = false;
+            entry.turn.clone()
+        };
+        Turn {
+            _held: turn.lock_owned().await,
+        }
+    }
+
+    /// What this process last wrote for the run.
+    pub(crate) fn shown(&self, run: &RunId) -> Option<Shown> {
+        self.runs().get(run).and_then(|entry| entry.shown)
+    }
+
+    /// Notes what was written.
+    pub(crate) fn show(&self, run: &RunId, shown: Shown) {
+        let mut runs = self.runs();
+        if runs.len() >= RUNS_MAX {
+            runs.retain(|_, entry| Arc::strong_count(&entry.turn) > 1 || entry.planned);
+        }
+        runs.entry(run.clone()).or_default().shown = Some(shown);
+    }
+
+    /// Whether the caller should plan a later edit: not if one is planned.
+    pub(crate) fn plan(&self, run: &RunId) -> bool {
+        let mut runs = self.runs();
+        let entry = runs.entry(run.clone()).or_default();
+        !std::mem::replace(&mut entry.planned, true)
+    }
+
+    /// The run has ended and everything is said. Called by the holder of the turn.
+    pub(crate) fn forget(&self, run: &RunId) {
+        let mut runs = self.runs();
+        // Two: the map's and the turn's own. A waiter holds a third and finds the entry as it was.
+        if runs
+            .get(run)
+            .is_some_and(|entry| Arc::strong_count(&entry.turn) <= 2 && entry.waiting.is_none())
+        {
+            runs.remove(run);
+        }
+    }
+
+    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Entry>> {
+        // Nothing panics while it is held; a poisoned map is still whole.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// Polling by hand shows what waits without waiting for it.
+    fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn run() -> RunId {
+        RunId::new("r-0123456789ab").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_newer_delivery_takes_the_place_of_the_one_that_waits() {
+        let (run, turns) = (run(), Turns::default());
+        let first = turns.take(&run, 1).await.unwrap();
+        let mut second = pin!(turns.take(&run, 2));
+        assert!(poll_once(second.as_mut()).is_pending());
+        let mut third = pin!(turns.take(&run, 3));
+        assert!(poll_once(third.as_mut()).is_pending());
+        assert!(second.await.is_none(), "the second should have been sent away");
+        assert!(turns.take(&run, 2).await.is_none(), "an older one comes too late");
+        drop(first);
+        assert!(third.await.is_some());
+        assert!(turns.take(&run, 4).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn runs_do_not_wait_for_each_other() {
+        let (run, turns) = (run(), Turns::default());
+        let _one = turns.take(&run, 1).await.unwrap();
+        assert!(
+            turns
+                .take(&RunId::new("r-ba9876543210").unwrap(), 2)
+                .await
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_run_is_forgotten_only_when_nobody_waits_for_it() {
+        let (run, turns) = (run(), Turns::default());
+        let turn = turns.take(&run, 1).await.unwrap();
+        let mut waiter = pin!(turns.take(&run, 2));
+        assert!(poll_once(waiter.as_mut()).is_pending());
+        turns.forget(&run);
+        assert_eq!(turns.runs().len(), 1);
+        drop(turn);
+        let turn = waiter.await.unwrap();
+        turns.forget(&run);
+        assert_eq!(turns.runs().len(), 0);
+        drop(turn);
+    }
+
+    #[test]
+    fn one_later_edit_is_planned_at_a_time() {
+        let (run, turns) = (run(), Turns::default());
+        assert!(turns.plan(&run));
+        assert!(!turns.plan(&run));
+    }
+}
