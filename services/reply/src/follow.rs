@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use bitbucket::Clients;
 use config::{Config, ConnectionSource, SandboxMode};
 use jiff::Timestamp;
 use lifecycle::Shutdown;
@@ -16,7 +17,6 @@ use pipeline::subject;
 use tracing::Instrument;
 use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 
-use crate::clients::Clients;
 use crate::next::{EDIT_PAUSE, Next, next};
 use crate::status::Status;
 use crate::turns::{Turn, Turns};
@@ -48,6 +48,7 @@ impl Follower {
     ) -> Self {
         let status = Status {
             clients: Clients::new(connections, settings.proxy.clone()),
+            three_byte: crate::three_byte::ThreeByte::default(),
             runs: nats.runs(),
             artifacts: nats.artifacts(),
             poster: uuid::Uuid::new_v4().simple().to_string(),

@@ -4,7 +4,6 @@
 //! reply under it, edited in place. The only code that writes to a pull request. Everything is idempotent: a record
 //! that is seen twice, by two processes or after a crash, leaves one reply.
 
-mod clients;
 mod follow;
 mod limit;
 mod marker;
@@ -16,6 +15,7 @@ mod render;
 mod sample;
 mod sanitise;
 mod status;
+mod three_byte;
 mod turns;
 
 use std::sync::Arc;

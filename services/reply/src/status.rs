@@ -1,16 +1,16 @@
 //! The status reply: found, posted, edited in place, and the record of it kept.
 
-use bitbucket::{Client, Comment, ConflictWith, Error, Missing};
+use bitbucket::{Client, Clients, Comment, ConflictWith, Error, Missing};
 use pipeline::failure::Failure;
 use pipeline::run::Run;
 use worker::{Artifacts, Records};
 
-use crate::clients::Clients;
 use crate::marker::Marker;
 use crate::next::{INTENT_STALE, Shown};
 use crate::reaction;
 use crate::render::{self, Scene};
 use crate::sanitise::Policy;
+use crate::three_byte::ThreeByte;
 
 /// Lost races for one edit: each loser reads what the winner wrote, so more than a few means something else is wrong.
 const EDIT_TRIES_MAX: usize = 5;
@@ -20,6 +20,7 @@ const ACTIVITIES_MAX: usize = 1_000;
 /// Writes status replies and keeps their records.
 pub(crate) struct Status {
     pub(crate) clients: Clients,
+    pub(crate) three_byte: ThreeByte,
     pub(crate) runs: Records<Run>,
     pub(crate) artifacts: Artifacts,
     /// This process, in intents.
@@ -172,7 +173,7 @@ impl Status {
         let refused = matches!(error, Error::Invalid { .. });
         let broke =
             matches!(&error, Error::Ambiguous { cause } if matches!(**cause, Error::Server { status: 500 }));
-        if (refused || broke) && self.clients.avoid_beyond_bmp(&run.credential.connection, text) {
+        if (refused || broke) && self.three_byte.learn(&run.credential.connection, text) {
             // The next step writes it without them; after a broken answer not before a look.
             if refused {
                 return Ok(None);
@@ -197,7 +198,7 @@ impl Status {
     }
 
     async fn text(&self, client: &Client, run: &Run, alone: bool) -> Result<String, Failure> {
-        let beyond_bmp = self.clients.takes_beyond_bmp(&run.credential.connection);
+        let beyond_bmp = self.three_byte.allows(&run.credential.connection);
         let policy = Policy {
             base_url: client.base_url(),
             beyond_bmp,
