@@ -30,7 +30,13 @@ pub enum Error {
         /// The HTTP status.
         status: u16,
     },
-    /// The endpoint refused the request: an unknown model, a too long conversation, a wrong path.
+    /// The conversation is too long for the model, also without old outputs.
+    #[error("the conversation is too long for the model: {said}")]
+    ModelContext {
+        /// The beginning of what the endpoint said, on one line.
+        said: String,
+    },
+    /// The endpoint refused the request: an unknown model, a wrong path.
     #[error("the model endpoint refused the request with {status}: {said}")]
     ModelRefused {
         /// The HTTP status.
@@ -74,7 +80,9 @@ impl From<Error> for Failure {
             Error::ModelUnreachable { .. } => FailureCode::ModelUnreachable,
             Error::ModelUnauthorized => FailureCode::ModelUnauthorized,
             Error::ModelRateLimited { .. } => FailureCode::ModelRateLimited,
-            Error::ModelServer { .. } | Error::ModelRefused { .. } => FailureCode::ModelFailed,
+            Error::ModelServer { .. } | Error::ModelContext { .. } | Error::ModelRefused { .. } => {
+                FailureCode::ModelFailed
+            }
             Error::ModelAnswer { .. } => FailureCode::ModelGarbled,
             Error::Client { .. } => FailureCode::AgentFailed,
             Error::WorkTree { .. } | Error::Command(_) | Error::Tool(_) => {

@@ -1,13 +1,4 @@
-//! The only place where the product starts a child process: a command in, its output and how it ended out.
-//!
-//! Every child gets an empty environment but for what the caller lists, no standard input, a process group of its own,
-//! a time limit and an output limit; its whole group is killed at the end in every case, also when the caller's future
-//! is dropped.
-//!
-//! What this does **not** do yet: it confines nothing. A child may read what this user may read, open network
-//! connections, and leave its process group with `setsid`, which [`Output::escaped`] reports only when the escapee
-//! still holds the output open. A worker killed with SIGKILL leaves its children behind. [`available`] therefore says
-//! that no sandbox is available, and who asks for [`Mode::Enforce`] is refused before anything starts.
+#![doc = include_str!("../README.md")]
 
 mod captured;
 mod group;

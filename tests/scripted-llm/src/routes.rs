@@ -141,8 +141,15 @@ async fn converse(
                 Waited::Over => *then,
                 stopped => return (decision.number, stopped.answer(api)),
             },
-            Reply::Status { status, retry_after } => {
-                return (decision.number, scripted_error(api, status, retry_after));
+            Reply::Status {
+                status,
+                retry_after,
+                message,
+            } => {
+                return (
+                    decision.number,
+                    scripted_error(api, status, retry_after, message.as_deref()),
+                );
             }
             Reply::Garbage(text) => {
                 return (
@@ -186,9 +193,9 @@ async fn wait(shared: &Shared, event: impl Future) -> Waited {
     }
 }
 
-fn scripted_error(api: Api, status: u16, retry_after: Option<String>) -> Response {
+fn scripted_error(api: Api, status: u16, retry_after: Option<String>, message: Option<&str>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = answer::error(Some(api), status, "scripted error");
+    let mut response = answer::error(Some(api), status, message.unwrap_or("scripted error"));
     if let Some(value) = retry_after.and_then(|value| value.parse().ok()) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }

@@ -88,6 +88,8 @@ pub enum Reply {
         status: u16,
         /// The `Retry-After` header, if any: seconds or an HTTP date.
         retry_after: Option<String>,
+        /// What the error says, if anything particular.
+        message: Option<String>,
     },
     /// Waits, then answers.
     Delay {
@@ -130,6 +132,7 @@ impl Reply {
         Self::Status {
             status,
             retry_after: None,
+            message: None,
         }
     }
 
@@ -172,6 +175,7 @@ struct ReplyFields {
     tool_calls: Option<Vec<ToolCall>>,
     status: Option<u16>,
     retry_after: Option<Value>,
+    message: Option<String>,
     delay_ms: Option<u64>,
     hold: Option<bool>,
     garbage: Option<String>,
@@ -196,8 +200,8 @@ impl TryFrom<ReplyFields> for Reply {
                     .to_owned(),
             );
         }
-        if fields.retry_after.is_some() && fields.status.is_none() {
-            return Err("retry_after goes with status only".to_owned());
+        if (fields.retry_after.is_some() || fields.message.is_some()) && fields.status.is_none() {
+            return Err("retry_after and message go with status only".to_owned());
         }
         if fields.then.is_some() && fields.delay_ms.is_none() && fields.hold != Some(true) {
             return Err("then goes with delay_ms or hold only".to_owned());
@@ -208,7 +212,11 @@ impl TryFrom<ReplyFields> for Reply {
         if let Some(status) = fields.status {
             let retry_after = fields.retry_after.map(retry_after_text).transpose()?;
             return if (100..=599).contains(&status) {
-                Ok(Reply::Status { status, retry_after })
+                Ok(Reply::Status {
+                    status,
+                    retry_after,
+                    message: fields.message,
+                })
             } else {
                 Err(format!("{status} is not an HTTP status"))
             };

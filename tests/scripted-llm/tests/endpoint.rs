@@ -226,7 +226,7 @@ async fn a_stream_carries_what_the_whole_answer_carries() {
 #[tokio::test]
 async fn errors_and_garbage_go_out_as_written() {
     let world = World::with(json!([
-        {"reply": {"status": 429, "retry_after": 7}, "times": 1},
+        {"reply": {"status": 429, "retry_after": 7, "message": "slow down"}, "times": 1},
         {"reply": {"garbage": "<html>"}, "times": 1},
         {"reply": {"tool_calls": [{"name": "bash", "arguments": "{\"command\": "}]}},
     ]))
@@ -236,7 +236,10 @@ async fn errors_and_garbage_go_out_as_written() {
     assert_eq!(limited.status(), 429);
     assert_eq!(limited.headers()["retry-after"], "7");
     let error: Value = limited.json().await.unwrap();
-    assert_eq!(error["error"]["type"], "rate_limit_error");
+    assert_eq!(
+        error["error"],
+        json!({"type": "rate_limit_error", "message": "slow down"})
+    );
 
     let garbage = world.post("/v1/chat/completions", body).await;
     assert_eq!(

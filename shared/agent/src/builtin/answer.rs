@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use genai::chat::{ChatMessage, ChatResponse, ContentPart, MessageContent, StopReason, ToolCall};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::{Error, Usage};
 
@@ -45,17 +45,14 @@ impl Turn {
         number: u64,
     ) -> Result<Self, Error> {
         let body = response.captured_raw_body.unwrap_or_default();
-        let first = first_message(&body)?;
-        let usage = usage(&body, request_bytes, first);
+        let usage = usage(&body, request_bytes, first_message(&body)?);
         let whole = !matches!(response.stop_reason, Some(StopReason::MaxTokens(_)));
-        let mut content = response.content;
-        make_ids_unique(&mut content, number);
         Ok(Self::of_content(
-            content,
+            response.content,
             response.reasoning_content,
-            BTreeSet::new(),
             whole,
             usage,
+            number,
         ))
     }
 
@@ -70,45 +67,52 @@ impl Turn {
         {
             content.push(text);
         }
-        let mut malformed = BTreeSet::new();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for raw in message["tool_calls"].as_array().into_iter().flatten() {
-            let (call, wrong) = lenient_call(raw);
-            content.push(call);
-            malformed.extend(wrong.map(|why| (content.tool_calls().len() - 1, why)));
+            let function = &raw["function"];
+            content.push(ToolCall {
+                call_id: text(&raw["id"]),
+                fn_name: text(&function["name"]),
+                fn_arguments: function["arguments"].clone(),
+                thought_signatures: None,
+            });
         }
-        make_ids_unique(&mut content, number);
         let reasoning = message["reasoning_content"].as_str().map(str::to_owned);
         let whole = body["choices"][0]["finish_reason"] != "length";
         Ok(Self::of_content(
             content,
             reasoning,
-            malformed,
             whole,
             usage(body, request_bytes, message),
+            number,
         ))
     }
 
     fn of_content(
-        content: MessageContent,
+        mut content: MessageContent,
         reasoning: Option<String>,
-        malformed: BTreeSet<(usize, String)>,
         whole: bool,
         usage: Usage,
+        number: u64,
     ) -> Self {
         let text = content
             .joined_texts()
             .map(|text| text.trim().to_owned())
             .filter(|text| !text.is_empty());
-        let mut calls: Vec<Call> = content
-            .tool_calls()
-            .into_iter()
-            .map(|call| Call {
-                call: call.clone(),
-                malformed: None,
-            })
-            .collect();
-        for (index, why) in malformed {
-            calls[index].malformed = Some(why);
+        let mut seen = BTreeSet::new();
+        let mut calls = Vec::new();
+        for part in &mut content {
+            if let ContentPart::ToolCall(call) = part {
+                // Results are matched by id; some endpoints give none, or the same to all.
+                if call.call_id.is_empty() || !seen.insert(call.call_id.clone()) {
+                    call.call_id = format!("call-{number}-{}", calls.len());
+                }
+                let malformed = tidy(call).err();
+                calls.push(Call {
+                    call: call.clone(),
+                    malformed,
+                });
+            }
         }
         let message = (text.is_some() || !calls.is_empty())
             .then(|| ChatMessage::assistant(content).with_reasoning_content(reasoning));
@@ -135,51 +139,33 @@ fn first_message(body: &Value) -> Result<&Value, Error> {
     Err(Error::ModelAnswer { reason })
 }
 
-/// A tool call from its JSON, and what is wrong with it.
-fn lenient_call(raw: &Value) -> (ToolCall, Option<String>) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let function = &raw["function"];
-    let (arguments, malformed) = match &function["arguments"] {
-        Value::Object(arguments) => (Value::Object(arguments.clone()), None),
+/// Makes the arguments of a call an object, which is what endpoints insist on when the conversation is sent back: an
+/// empty one when they are malformed. Says what is wrong then.
+fn tidy(call: &mut ToolCall) -> Result<(), String> {
+    let read = match std::mem::take(&mut call.fn_arguments) {
+        Value::Object(arguments) => Ok(arguments),
         // Tools without arguments are called with an empty string by some models.
-        Value::String(text) if text.trim().is_empty() => (json!({}), None),
-        Value::String(text) => match serde_json::from_str(text) {
-            Ok(arguments) => (arguments, None),
-            Err(error) => (
-                json!({}),
-                Some(format!(
-                    "its arguments are not JSON ({error}); they began with {}",
-                    quote(text)
-                )),
-            ),
-        },
-        _ => (json!({}), Some("it has no arguments".to_owned())),
+        Value::String(text) if text.trim().is_empty() => Ok(Map::new()),
+        // JSON in a string, once more than usual.
+        Value::String(text) => serde_json::from_str(&text).map_err(|error| {
+            format!(
+                "its arguments are no JSON object ({error}); they began with {}",
+                quote(&text)
+            )
+        }),
+        other => Err(format!(
+            "its arguments are no JSON object but {}",
+            quote(&other.to_string())
+        )),
     };
-    let fn_name = text(&function["name"]);
-    let malformed = if fn_name.is_empty() {
-        Some("it names no tool".to_owned())
+    let read = if call.fn_name.is_empty() {
+        Err("it names no tool".to_owned())
     } else {
-        malformed
+        read
     };
-    let call = ToolCall {
-        call_id: text(&raw["id"]),
-        fn_name,
-        fn_arguments: arguments,
-        thought_signatures: None,
-    };
-    (call, malformed)
-}
-
-/// Gives calls without an id, or with that of another call of the same answer, an id: results are matched by it.
-fn make_ids_unique(content: &mut MessageContent, number: u64) {
-    let mut seen = BTreeSet::new();
-    for (index, part) in content.iter_mut().enumerate() {
-        if let ContentPart::ToolCall(call) = part
-            && (call.call_id.is_empty() || !seen.insert(call.call_id.clone()))
-        {
-            call.call_id = format!("call-{number}-{index}");
-        }
-    }
+    let (arguments, result) = read.map_or_else(|why| (Map::new(), Err(why)), |arguments| (arguments, Ok(())));
+    call.fn_arguments = Value::Object(arguments);
+    result
 }
 
 fn usage(body: &Value, request_bytes: usize, message: &Value) -> Usage {
@@ -211,6 +197,8 @@ pub(super) fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn body(message: &Value) -> Value {
@@ -239,8 +227,10 @@ mod tests {
     #[test]
     fn unclear_calls_are_kept_with_what_is_wrong() {
         for (message, wrong) in [
-            (call(&json!("{\"command\": ")), "not JSON"),
-            (call(&json!(null)), "no arguments"),
+            (call(&json!("{\"command\": ")), "no JSON object (EOF"),
+            (call(&json!("[1]")), "no JSON object (invalid type"),
+            (call(&json!(7)), "no JSON object but \"7\""),
+            (call(&json!(null)), "no JSON object but \"null\""),
             (
                 json!({"tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}),
                 "no tool",

@@ -19,6 +19,17 @@ impl Window {
     };
 }
 
+impl Window {
+    /// A window that these messages do not fit in, and of which they leave half free once cut.
+    pub(super) fn below(messages: &[ChatMessage]) -> Self {
+        let bytes = size(messages);
+        Self {
+            bytes_max: bytes.saturating_sub(1),
+            bytes_after_cut: bytes / 2,
+        }
+    }
+}
+
 /// How many of the latest messages are never cut: the model has not acted on them yet.
 const LATEST_MESSAGES_KEPT: usize = 4;
 
@@ -30,7 +41,7 @@ const DROPPED: &str = "[output dropped]";
 /// Everything else stays: the task, and what the model said and called. When that alone is too long, the endpoint says
 /// so.
 pub(super) fn cut(messages: &mut [ChatMessage], window: Window) -> bool {
-    let bytes: usize = messages.iter().map(ChatMessage::size).sum();
+    let bytes = size(messages);
     if bytes <= window.bytes_max {
         return false;
     }
@@ -50,7 +61,14 @@ pub(super) fn cut(messages: &mut [ChatMessage], window: Window) -> bool {
             DROPPED.clone_into(&mut response.content);
         }
     }
+    if left < bytes {
+        tracing::debug!(bytes, left, "dropped old outputs from a conversation");
+    }
     left < bytes
+}
+
+fn size(messages: &[ChatMessage]) -> usize {
+    messages.iter().map(ChatMessage::size).sum()
 }
 
 #[cfg(test)]
@@ -105,6 +123,19 @@ mod tests {
         ));
         assert_eq!(outputs(&messages), "--oooo");
         assert_eq!(messages[0].content.first_text(), Some("t".repeat(100).as_str()));
+    }
+
+    #[test]
+    fn a_refused_conversation_is_cut_to_half_its_size() {
+        let mut messages = conversation();
+        let refused = size(&messages);
+        let window = Window::below(&messages);
+        assert!(cut(&mut messages, window));
+        assert!(
+            size(&messages) <= refused * 6 / 10,
+            "{} of {refused}",
+            size(&messages)
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod answer;
 mod conversation;
 mod model;
 mod prompt;
+mod refusal;
 mod session;
 mod tools;
 
@@ -60,7 +61,7 @@ pub struct ModelSettings {
     pub headers: Vec<(String, SecretString)>,
     /// The model's name, sent as it is.
     pub model: String,
-    /// The client to ask with, as built by [`crate::http_client`].
+    /// The client to ask with, as built by [`crate::http_client()`].
     pub http: reqwest::Client,
 }
 

@@ -1,19 +1,18 @@
 //! Asks the model, again where that can help, and says in our words what went wrong.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use genai::adapter::AdapterKind;
 use genai::chat::{ChatMessage, ChatOptions, ChatRequest, ReasoningEffort};
 use genai::resolver::{AuthData, Endpoint};
-use genai::{Headers, ModelIden, ServiceTarget, webc};
-use jiff::Timestamp;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use genai::{Headers, ModelIden, ServiceTarget};
+use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::answer::{Turn, quote};
+use super::refusal::{Failed, Retry};
 use super::{ModelSettings, Retries, tools};
 use crate::Error;
 use crate::http_client::ANSWER_TIMEOUT;
@@ -27,21 +26,6 @@ pub(super) struct Model {
     secrets: Vec<SecretString>,
     answers: AtomicU64,
     pub(super) retries: Retries,
-}
-
-/// One failed try.
-struct Failed {
-    error: Error,
-    retry: Retry,
-}
-
-/// Whether another try may help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retry {
-    Never,
-    Later,
-    /// The endpoint said when.
-    After(Duration),
 }
 
 impl Model {
@@ -129,115 +113,14 @@ impl Model {
             }
         })?;
         match answer {
-            Ok(response) => Turn::of_response(response, bytes, number).map_err(never),
+            Ok(response) => Turn::of_response(response, bytes, number).map_err(Failed::for_good),
             // One tool call that genai cannot read makes it refuse the answer; its text also holds the whole request.
             Err(genai::Error::ChatResponseGeneration { response_body, .. }) => {
-                Turn::of_body(&response_body, bytes, number).map_err(never)
+                Turn::of_body(&response_body, bytes, number).map_err(Failed::for_good)
             }
-            Err(error) => Err(self.classify(error)),
+            Err(error) => Err(Failed::of(error, &self.secrets)),
         }
     }
-
-    fn classify(&self, error: genai::Error) -> Failed {
-        match error {
-            genai::Error::WebModelCall { webc_error, .. } => match webc_error {
-                webc::Error::ResponseFailedStatus {
-                    status,
-                    body,
-                    headers,
-                } => self.classify_status(status.as_u16(), &body, &headers),
-                webc::Error::Reqwest(error) => classify_network(error),
-                webc::Error::ResponseFailedNotJson { content_type, .. } => never(Error::ModelAnswer {
-                    reason: format!("content type {}", quote(&content_type)),
-                }),
-                webc::Error::ResponseFailedInvalidJson { cause, .. } => never(Error::ModelAnswer {
-                    reason: format!("not JSON: {cause}"),
-                }),
-                webc::Error::JsonValueExt(_) => never(Error::ModelAnswer {
-                    reason: "JSON of another shape".to_owned(),
-                }),
-            },
-            // Texts of the others may hold parts of the request; none of them comes from an endpoint.
-            _ => never(Error::Client {
-                reason: "genai could not make the request".to_owned(),
-            }),
-        }
-    }
-
-    fn classify_status(&self, status: u16, body: &str, headers: &HeaderMap) -> Failed {
-        match status {
-            // The body often repeats part of the key.
-            401 | 403 => never(Error::ModelUnauthorized),
-            429 => {
-                let after = retry_after(headers, Timestamp::now());
-                let retry = after.map_or(Retry::Later, Retry::After);
-                Failed {
-                    error: Error::ModelRateLimited { after },
-                    retry,
-                }
-            }
-            408 | 500..=599 => {
-                // 503 often says when to come back.
-                let retry = retry_after(headers, Timestamp::now()).map_or(Retry::Later, Retry::After);
-                Failed {
-                    error: Error::ModelServer { status },
-                    retry,
-                }
-            }
-            _ => never(Error::ModelRefused {
-                status,
-                said: quote(&self.without_secrets(body)),
-            }),
-        }
-    }
-
-    fn without_secrets(&self, text: &str) -> String {
-        let secrets = self
-            .secrets
-            .iter()
-            .map(SecretString::expose_secret)
-            .filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
-    }
-}
-
-fn never(error: Error) -> Failed {
-    Failed {
-        error,
-        retry: Retry::Never,
-    }
-}
-
-fn classify_network(error: reqwest::Error) -> Failed {
-    // The URL may carry a key in its query; the innermost cause says most, "unknown issuer" for instance.
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason = cause.to_string();
-        source = cause.source();
-    }
-    let retry = if error.is_builder() {
-        Retry::Never
-    } else {
-        Retry::Later
-    };
-    Failed {
-        error: Error::ModelUnreachable {
-            reason: quote(&reason),
-        },
-        retry,
-    }
-}
-
-/// The wait that `Retry-After` asks for: seconds, or a date, of which a past one means no wait.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
 /// `…/chat/completions` under a base URL, whose query stays behind it.
@@ -295,27 +178,6 @@ mod tests {
         ] {
             assert_eq!(chat_url(base), url);
         }
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_or_date() {
-        let now: Timestamp = "2026-11-20T08:00:00Z".parse().unwrap();
-        for (text, wait) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Fri, 20 Nov 2026 08:00:30 GMT", Some(30)),
-            ("Fri, 20 Nov 2026 07:00:00 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
-            assert_eq!(
-                retry_after(&headers, now),
-                wait.map(Duration::from_secs),
-                "{text}"
-            );
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Call, Turn};
-use super::conversation;
+use super::conversation::{self, Window};
 use super::model::Model;
 use super::prompt;
 use super::tools::{Done, Finish, Outcome, Toolbox};
@@ -24,6 +24,7 @@ pub(super) struct Session<'a> {
     toolbox: Toolbox,
     progress: mpsc::Sender<Progress>,
     messages: Vec<ChatMessage>,
+    window: Window,
     usage: Usage,
     useless_in_a_row: u32,
     finish: Finish,
@@ -45,6 +46,7 @@ impl<'a> Session<'a> {
             toolbox,
             progress,
             messages,
+            window: Window::USUAL,
             usage,
             useless_in_a_row: 0,
             finish,
@@ -84,13 +86,8 @@ impl<'a> Session<'a> {
             if let Some(ended) = self.limit_reached() {
                 return Ok(ended);
             }
-            if conversation::cut(&mut self.messages, conversation::Window::USUAL) {
-                tracing::debug!(run.id = %self.task.run, "dropped old outputs from the conversation");
-            }
-            let turn = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(self.stopped()),
-                turn = self.model.ask(&self.messages) => turn?,
+            let Some(turn) = self.ask().await? else {
+                return Ok(self.stopped());
             };
             self.count(&turn);
             let Turn {
@@ -115,6 +112,28 @@ impl<'a> Session<'a> {
             };
             if let Some(ended) = ended {
                 return Ok(ended);
+            }
+        }
+    }
+
+    /// The model's next answer; none when stopped meanwhile.
+    ///
+    /// Windows differ between models and no endpoint tells its own, so a conversation that is refused as too long is
+    /// cut and sent again, as long as there is something to cut.
+    async fn ask(&mut self) -> Result<Option<Turn>, Error> {
+        conversation::cut(&mut self.messages, self.window);
+        loop {
+            let answer = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(None),
+                answer = self.model.ask(&self.messages) => answer,
+            };
+            if !matches!(answer, Err(Error::ModelContext { .. })) {
+                return answer.map(Some);
+            }
+            self.window = Window::below(&self.messages);
+            if !conversation::cut(&mut self.messages, self.window) {
+                return answer.map(Some);
             }
         }
     }
