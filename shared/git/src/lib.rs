@@ -1,1 +1,27 @@
-//! shared/git.
+#![doc = include_str!("../README.md")]
+
+pub use cache::{Cache, CacheLimits};
+pub use change::{Change, ChangeKind, Changes, Mode};
+pub use commit::{CommitRequest, Identity, Merged};
+pub use error::{Error, PushError};
+pub use limits::TreeLimits;
+pub use mirror::{Depth, Mirror};
+pub use patch::Patch;
+pub use remote::Remote;
+
+mod cache;
+mod change;
+mod checkout;
+mod commit;
+mod error;
+mod failure;
+mod fetch;
+mod filter;
+mod history;
+mod limits;
+mod mirror;
+mod parallel;
+mod patch;
+mod push;
+mod remote;
+mod tree;

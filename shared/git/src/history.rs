@@ -1,0 +1,90 @@
+//! Looking back: a run's commit, a commit's parent.
+
+use std::collections::{BinaryHeap, HashSet};
+
+use gix::bstr::ByteSlice;
+use pipeline::ids::{CommitId, RunId};
+
+use crate::error::Error;
+use crate::mirror::{commit_id, object_id};
+
+/// The trailer that says which run made a commit.
+const RUN_TRAILER: &str = "Run-Id:";
+
+/// The mirror's part of [`crate::Mirror::find_run`]: newest first, so that a deep merged branch cannot use up the
+/// number of commits before our own is reached.
+pub(crate) fn find_run(
+    repo: &gix::Repository,
+    head: &CommitId,
+    run: &RunId,
+    commits_max: usize,
+) -> Result<Option<CommitId>, Error> {
+    let mut seen = HashSet::new();
+    let mut waiting = BinaryHeap::new();
+    let head = object_id(head);
+    repo.find_commit(head).map_err(Error::damaged)?;
+    waiting.push((i64::MAX, head));
+    seen.insert(head);
+    let mut looked_at = 0;
+    while let Some((_, id)) = waiting.pop() {
+        if looked_at == commits_max {
+            break;
+        }
+        looked_at += 1;
+        // Missing: the end of what has been fetched.
+        let Ok(commit) = repo.find_commit(id) else {
+            continue;
+        };
+        if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) {
+            return Ok(Some(commit_id(&id)));
+        }
+        for parent in commit.parent_ids().map(gix::Id::detach) {
+            if seen.insert(parent)
+                && let Ok(found) = repo.find_commit(parent)
+            {
+                waiting.push((found.time().map_err(Error::damaged)?.seconds, parent));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The mirror's part of [`crate::Mirror::first_parent`].
+pub(crate) fn first_parent(repo: &gix::Repository, commit: &CommitId) -> Result<CommitId, Error> {
+    let found = repo.find_commit(object_id(commit)).map_err(Error::damaged)?;
+    let parent = found.parent_ids().next();
+    parent
+        .map(|id| commit_id(&id))
+        .ok_or_else(|| Error::Invalid(format!("{commit} has no parent")))
+}
+
+/// Trailers are in the last paragraph; the same words in the text above are somebody talking about a run.
+fn has_trailer(message: &[u8], run: &RunId) -> bool {
+    let message = message.trim_end();
+    let trailers = message.rfind("\n\n").map_or(&b""[..], |at| &message[at..]);
+    trailers.lines().any(|line| {
+        let line = line.to_str_lossy();
+        line.strip_prefix(RUN_TRAILER)
+            .is_some_and(|value| value.trim() == run.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trailer_names_a_run() {
+        let run = RunId::new("r-0123456789ab").unwrap();
+        assert!(has_trailer(
+            b"Fix it\n\nBecause.\n\nRequested-by: alice\nRun-Id: r-0123456789ab\n",
+            &run
+        ));
+        assert!(!has_trailer(
+            b"Fix it\n\nRun-Id: r-0123456789ab\n\nThe above is quoted.\n",
+            &run
+        ));
+        assert!(!has_trailer(b"Run-Id: r-0123456789ab\n", &run));
+        assert!(!has_trailer(b"Fix it\n\nRun-Id: r-0123456789abc\n", &run));
+    }
+}

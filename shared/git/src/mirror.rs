@@ -1,0 +1,205 @@
+//! The one trait that git hides behind, and its implementation by gix.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use gix::bstr::ByteSlice;
+use pipeline::ids::{CommitId, RunId};
+
+use crate::cache::MirrorLock;
+use crate::change::Changes;
+use crate::commit::{CommitRequest, Merged};
+use crate::error::{Error, PushError};
+use crate::limits::TreeLimits;
+use crate::patch::Patch;
+use crate::remote::{Clients, Remote};
+
+/// A locked mirror of one repository, and what can be done with it. Everything blocks; nothing starts a process.
+pub trait Mirror: Send {
+    /// Brings the branch's head into the mirror. `branch` is a full ref name (`refs/heads/x`).
+    fn fetch(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<CommitId, Error>;
+
+    /// Writes the commit's files into `directory`, which has to be empty and nobody else's. No `.git`, symbolic
+    /// links and executable bits kept, submodules as empty directories.
+    fn check_out(
+        &self,
+        commit: &CommitId,
+        directory: &Path,
+        limits: &TreeLimits,
+        stop: &AtomicBool,
+    ) -> Result<(), Error>;
+
+    /// What is different in `directory` from the commit. The directory may be hostile: symbolic links are never
+    /// followed, nothing in it is run or believed, and nobody may be writing to it any more.
+    fn changes(&self, commit: &CommitId, directory: &Path, limits: &TreeLimits) -> Result<Changes, Error>;
+
+    /// Makes a commit of the changes on top of the request's parent.
+    fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error>;
+
+    /// Three-way merge: what `theirs` did since `base`, as one commit on top of `ours`. The request's parent and
+    /// changes are not used.
+    fn merge_onto(
+        &self,
+        ours: &CommitId,
+        base: &CommitId,
+        theirs: &CommitId,
+        request: &CommitRequest,
+    ) -> Result<Merged, Error>;
+
+    /// Moves the branch on the server from `old` to `new`, if it is still at `old` and `new` descends from it.
+    fn push(&self, remote: &Remote, branch: &str, old: &CommitId, new: &CommitId) -> Result<(), PushError>;
+
+    /// The branch's head on the server; `None` when there is no such branch.
+    fn remote_head(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, Error>;
+
+    /// The commit with the trailer `Run-Id: <run>`, searched from `head` through at most `commits_max` commits and
+    /// not beyond what has been fetched.
+    fn find_run(&self, head: &CommitId, run: &RunId, commits_max: usize) -> Result<Option<CommitId>, Error>;
+
+    /// The commit's first parent.
+    fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error>;
+
+    /// What changed from `old` to `new`, as `git apply` takes it, with the numbers for a reply.
+    fn patch(&self, old: &CommitId, new: &CommitId) -> Result<Patch, Error>;
+}
+
+/// How much history a fetch asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// So many commits below the head, where the branch is not known yet; later fetches add what is new.
+    Shallow(u32),
+    /// All of it.
+    Full,
+}
+
+/// A bare repository below the cache's directory, by gix.
+pub(crate) struct GixMirror {
+    pub(crate) repo: gix::Repository,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) fetch_bytes_max: u64,
+    // Last: the lock goes after everything that uses the repository.
+    pub(crate) lock: MirrorLock,
+}
+
+impl GixMirror {
+    /// Runs `work` and remembers when it found the mirror damaged, so that the next user gets a new one.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let done = work();
+        if let Err(Error::Damaged { cause }) = &done {
+            tracing::warn!(mirror = %self.lock.directory().display(), cause, "the mirror is damaged; it will be made anew");
+            self.lock.condemn();
+        }
+        done
+    }
+}
+
+impl Mirror for GixMirror {
+    fn fetch(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<CommitId, Error> {
+        self.guarded(|| crate::fetch::fetch(self, remote, branch, depth, stop))
+    }
+
+    fn check_out(
+        &self,
+        commit: &CommitId,
+        directory: &Path,
+        limits: &TreeLimits,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
+        self.guarded(|| crate::checkout::check_out(&self.repo, commit, directory, limits, stop))
+    }
+
+    fn changes(&self, commit: &CommitId, directory: &Path, limits: &TreeLimits) -> Result<Changes, Error> {
+        self.guarded(|| crate::change::changes(&self.repo, commit, directory, limits))
+    }
+
+    fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error> {
+        self.guarded(|| crate::commit::commit(&self.repo, request))
+    }
+
+    fn merge_onto(
+        &self,
+        ours: &CommitId,
+        base: &CommitId,
+        theirs: &CommitId,
+        request: &CommitRequest,
+    ) -> Result<Merged, Error> {
+        self.guarded(|| crate::commit::merge_onto(&self.repo, ours, base, theirs, request))
+    }
+
+    fn push(&self, remote: &Remote, branch: &str, old: &CommitId, new: &CommitId) -> Result<(), PushError> {
+        crate::push::push(self, remote, branch, old, new)
+    }
+
+    fn remote_head(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, Error> {
+        crate::fetch::remote_head(self, remote, branch)
+    }
+
+    fn find_run(&self, head: &CommitId, run: &RunId, commits_max: usize) -> Result<Option<CommitId>, Error> {
+        self.guarded(|| crate::history::find_run(&self.repo, head, run, commits_max))
+    }
+
+    fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error> {
+        self.guarded(|| crate::history::first_parent(&self.repo, commit))
+    }
+
+    fn patch(&self, old: &CommitId, new: &CommitId) -> Result<Patch, Error> {
+        self.guarded(|| crate::patch::patch(&self.repo, old, new))
+    }
+}
+
+/// A commit id as gix knows it.
+pub(crate) fn object_id(commit: &CommitId) -> gix::ObjectId {
+    gix::ObjectId::from_hex(commit.as_str().as_bytes()).expect("a commit id is 40 hex digits")
+}
+
+/// And back.
+pub(crate) fn commit_id(id: &gix::oid) -> CommitId {
+    CommitId::new(id.to_hex().to_string()).expect("sha-1 object ids are 40 lower-case hex digits")
+}
+
+/// The commit's root tree.
+pub(crate) fn tree_of(repo: &gix::Repository, commit: &CommitId) -> Result<gix::ObjectId, Error> {
+    let commit = repo.find_commit(object_id(commit)).map_err(Error::damaged)?;
+    Ok(commit.tree_id().map_err(Error::damaged)?.detach())
+}
+
+/// Only branches, spelled in full: a leading dash or a colon can then mean nothing, and no tag is ever touched.
+pub(crate) fn check_branch(branch: &str) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::Invalid(format!("ref {branch:?}: {why}")));
+    if !branch.starts_with("refs/heads/") {
+        return refuse("is not a full branch name");
+    }
+    match gix::validate::reference::name(branch.as_bytes().as_bstr()) {
+        Ok(_) => Ok(()),
+        Err(why) => refuse(&why.to_string()),
+    }
+}
+
+/// The local ref that keeps what was fetched of a branch. Named by a hash: branch `a` may be replaced by `a/b`, and
+/// names may be longer or odder than the file system takes.
+pub(crate) fn tip_ref(branch: &str) -> String {
+    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    hasher.update(branch.as_bytes());
+    let id = hasher
+        .try_finalize()
+        .expect("hashing a ref name does not collide");
+    format!("refs/tips/{id}")
+}
+
+/// Where a mirror's packs are.
+pub(crate) fn pack_directory(repo: &gix::Repository) -> PathBuf {
+    repo.objects.store_ref().path().join("pack")
+}

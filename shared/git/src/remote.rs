@@ -1,0 +1,156 @@
+//! Where a repository is and how to get there: TLS, proxy, token and time-outs, and the errors of the way.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use gix_transport::client::blocking_io::http::Transport;
+use reqwest::blocking::Client;
+use secrecy::SecretString;
+
+use crate::error::{Error, chain};
+use crate::mirror::check_branch;
+
+mod wire;
+
+pub(crate) use wire::Wire;
+
+/// Time for name, TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest silence. git servers send a sign of life every 5 s while they pack or run hooks, but Bitbucket's own
+/// throttling may hold a request back for longer than the 30 s at which reqwest would give up by itself.
+const STALL_TIMEOUT: Duration = Duration::from_mins(2);
+/// An idle connection is kept this long for the next request; proxies close theirs after 60 s or more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// Different combinations of CA and proxy that keep a client; there are as many as connections, so one of each.
+const CLIENTS_MAX: usize = 64;
+
+/// A repository on a server, and the credential for it.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// `https://host/scm/key/slug.git`, the final one: redirects are refused.
+    pub url: String,
+    /// Sent as `Authorization: Bearer` (bitbucket-dc.md 4.1).
+    pub token: SecretString,
+    /// CA certificates to trust beside the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The proxy to use, after `NO_PROXY` has been applied by the caller. The environment is not looked at.
+    pub proxy: Option<url::Url>,
+}
+
+/// HTTP clients, kept so that the requests of a run share connections, and the system's CA store is read once.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(Mutex<HashMap<ClientKey, Client>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ClientKey {
+    ca_pem: Option<Vec<u8>>,
+    proxy: Option<url::Url>,
+}
+
+/// A git transport to one repository, with the first error that HTTP had: gix wraps errors by text, we branch on them.
+pub(crate) struct Connection {
+    pub(crate) transport: Transport<Wire>,
+    pub(crate) failures: wire::Failures,
+}
+
+impl Connection {
+    /// Prepares; nothing is sent yet. Version 2 is asked for where refs are listed, so that the server filters them.
+    pub(crate) fn new(
+        clients: &Clients,
+        remote: &Remote,
+        branch: &str,
+        protocol: gix_transport::Protocol,
+        answer_bytes_max: u64,
+    ) -> Result<Self, Error> {
+        check_branch(branch)?;
+        let url = checked_url(&remote.url)?;
+        let client = clients.get(remote)?;
+        let failures = wire::Failures::default();
+        let wire = Wire::new(client, &remote.token, answer_bytes_max, failures.clone())?;
+        Ok(Self {
+            transport: Transport::new_http(wire, url, protocol, false),
+            failures,
+        })
+    }
+
+    /// What really happened: HTTP's own error where there was one, else what gix says.
+    pub(crate) fn explain(&self, error: &gix::Error) -> Error {
+        self.failures
+            .take()
+            .unwrap_or_else(|| Error::protocol(format_args!("{error:#}")))
+    }
+}
+
+impl Clients {
+    fn get(&self, remote: &Remote) -> Result<Client, Error> {
+        let key = ClientKey {
+            ca_pem: remote.ca_pem.clone(),
+            proxy: remote.proxy.clone(),
+        };
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = build(&key)?;
+        if clients.len() >= CLIENTS_MAX {
+            clients.clear();
+        }
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+fn build(key: &ClientKey) -> Result<Client, Error> {
+    let settings = |error: reqwest::Error| Error::Settings { cause: chain(&error) };
+    let mut builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // In the blocking client this bounds each wait, for the answer's head and for each piece of its body.
+        .timeout(STALL_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy();
+    if let Some(pem) = &key.ca_pem {
+        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(settings)?);
+    }
+    if let Some(proxy) = &key.proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(settings)?);
+    }
+    builder.build().map_err(settings)
+}
+
+/// http and https only, and no user in it: what is in the URL could end in a log.
+fn checked_url(text: &str) -> Result<gix::Url, Error> {
+    let refuse = |why: &str| Error::Settings {
+        cause: format!("clone URL: {why}"),
+    };
+    let url = gix::url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+    if !matches!(url.scheme, gix::url::Scheme::Https | gix::url::Scheme::Http) {
+        return Err(refuse("only https and http are spoken"));
+    }
+    if url.user().is_some() || url.password().is_some() {
+        return Err(refuse("it must not hold a user or password"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_urls_are_spoken() {
+        for bad in [
+            "ssh://git@host/x.git",
+            "ext::sh -c touch",
+            "file:///etc",
+            "/srv/x.git",
+            "--upload-pack=x",
+            "https://alice:secret@host/x.git",
+        ] {
+            assert!(matches!(checked_url(bad), Err(Error::Settings { .. })), "{bad}");
+        }
+        assert!(checked_url("https://host/bitbucket/scm/proj/demo.git").is_ok());
+    }
+}

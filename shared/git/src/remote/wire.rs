@@ -1,0 +1,312 @@
+//! HTTP below gix's git transport. gix brings one of its own; this one exists because of what that one lacks: errors
+//! by status with `Retry-After`, connections shared by all requests of a run, no redirect ever, a bound on every wait
+//! and on the size of an answer.
+
+use std::io::{self, BufRead, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKind, PostResponse};
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Error, chain};
+
+/// Bytes taken from the socket at once: a few TLS records.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// `Retry-After` beyond this is taken as this: a server's mistake must not park a run for days.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// Requests to one server with one token.
+pub(crate) struct Wire {
+    client: Client,
+    authorization: HeaderValue,
+    answer_bytes_max: u64,
+    failures: Failures,
+}
+
+/// The first HTTP error of a connection.
+#[derive(Clone, Default)]
+pub(crate) struct Failures(Arc<Mutex<Option<Error>>>);
+
+impl Failures {
+    pub(crate) fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes the error and returns one for gix to carry.
+    fn note(&self, error: Error) -> io::Error {
+        let text = error.to_string();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+        io::Error::other(text)
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(
+        client: Client,
+        token: &SecretString,
+        answer_bytes_max: u64,
+        failures: Failures,
+    ) -> Result<Self, Error> {
+        let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
+        // The error of a header value does not quote it.
+        let mut authorization =
+            HeaderValue::from_str(bearer.expose_secret()).map_err(|error| Error::Settings {
+                cause: format!("token: {error}"),
+            })?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            client,
+            authorization,
+            answer_bytes_max,
+            failures,
+        })
+    }
+
+    fn headers(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<HeaderMap, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        for line in lines {
+            let (name, value) = line
+                .as_ref()
+                .split_once(':')
+                .and_then(|(name, value)| {
+                    let name = name.trim().parse::<HeaderName>().ok()?;
+                    Some((name, HeaderValue::from_str(value.trim()).ok()?))
+                })
+                .ok_or_else(|| Error::Invalid("a request header of the git transport".to_owned()))?;
+            headers.insert(name, value);
+        }
+        Ok(headers)
+    }
+
+    fn exchange(&self, request: RequestBuilder) -> Shared {
+        Shared(Arc::new(Mutex::new(Exchange {
+            request: Some(request),
+            body: Vec::new(),
+            response: None,
+            left: self.answer_bytes_max,
+            failures: self.failures.clone(),
+        })))
+    }
+}
+
+impl Http for Wire {
+    type Headers = Headers;
+    type ResponseBody = io::BufReader<Shared>;
+    type PostBody = Shared;
+
+    fn get(
+        &mut self,
+        url: &str,
+        _base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> gix::Result<GetResponse<Headers, io::BufReader<Shared>>> {
+        let headers = self
+            .headers(headers)
+            .map_err(|error| gix::Error::from_error(self.failures.note(error)))?;
+        let exchange = self.exchange(self.client.get(url).headers(headers));
+        let headers = exchange.answer_headers().map_err(gix::Error::from_error)?;
+        Ok(GetResponse {
+            headers,
+            body: io::BufReader::with_capacity(BUFFER_BYTES, exchange),
+        })
+    }
+
+    fn post(
+        &mut self,
+        url: &str,
+        _base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+        _body: PostBodyDataKind,
+    ) -> gix::Result<PostResponse<Headers, io::BufReader<Shared>, Shared>> {
+        let headers = self
+            .headers(headers)
+            .map_err(|error| gix::Error::from_error(self.failures.note(error)))?;
+        let exchange = self.exchange(self.client.post(url).headers(headers));
+        Ok(PostResponse {
+            post_body: exchange.clone(),
+            headers: Headers::Later(exchange.clone()),
+            body: io::BufReader::with_capacity(BUFFER_BYTES, exchange),
+        })
+    }
+
+    fn configure(&mut self, _config: &dyn std::any::Any) -> gix::Result {
+        Ok(())
+    }
+}
+
+/// One request and its answer. A POST's body is collected (requests are small, pushes are bounded by the caller) and
+/// sent when the answer is first read.
+struct Exchange {
+    request: Option<RequestBuilder>,
+    body: Vec<u8>,
+    response: Option<Response>,
+    left: u64,
+    failures: Failures,
+}
+
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Exchange>>);
+
+impl Shared {
+    /// Sends, if it has not been sent, and returns what gix wants to know of the answer's head.
+    fn answer_headers(&self) -> io::Result<Headers> {
+        let mut exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let response = exchange.answer()?;
+        let kind = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
+        Ok(Headers::Here(io::Cursor::new(
+            format!("content-type: {kind}\n").into_bytes(),
+        )))
+    }
+}
+
+impl Exchange {
+    fn answer(&mut self) -> io::Result<&mut Response> {
+        if let Some(request) = self.request.take() {
+            let body = std::mem::take(&mut self.body);
+            let request = if body.is_empty() {
+                request
+            } else {
+                request.body(body)
+            };
+            let response = request
+                .send()
+                .map_err(|error| self.failures.note(unsent(&error)))?;
+            if let Some(error) = refused(&response) {
+                return Err(self.failures.note(error));
+            }
+            self.response = Some(response);
+        }
+        self.response
+            .as_mut()
+            .ok_or_else(|| io::Error::other("the request has failed before"))
+    }
+}
+
+impl Read for Shared {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = exchange.answer()?.read(buffer);
+        match read {
+            Ok(count) => match exchange.left.checked_sub(count as u64) {
+                Some(left) => {
+                    exchange.left = left;
+                    Ok(count)
+                }
+                None => Err(exchange.failures.note(Error::TooLarge {
+                    what: "the server's answer, in bytes,".to_owned(),
+                    limit: exchange.left,
+                })),
+            },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => Err(exchange
+                .failures
+                .note(Error::Interrupted { cause: chain(&error) })),
+        }
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .body
+            .extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The answer's head as lines, read from a POST only after its body has been written.
+pub(crate) enum Headers {
+    Later(Shared),
+    Here(io::Cursor<Vec<u8>>),
+}
+
+impl Headers {
+    fn lines(&mut self) -> io::Result<&mut io::Cursor<Vec<u8>>> {
+        if let Self::Later(exchange) = self {
+            *self = exchange.answer_headers()?;
+        }
+        match self {
+            Self::Here(lines) => Ok(lines),
+            Self::Later(_) => Err(io::Error::other("the answer's head was not read")),
+        }
+    }
+}
+
+impl Read for Headers {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.lines()?.read(buffer)
+    }
+}
+
+impl BufRead for Headers {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.lines()?.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if let Self::Here(lines) = self {
+            lines.consume(amount);
+        }
+    }
+}
+
+/// Why there is no answer. Only before the connection stood is it sure that nothing arrived.
+fn unsent(error: &reqwest::Error) -> Error {
+    let cause = chain(error);
+    if error.is_connect() || error.is_builder() {
+        Error::Unreachable { cause }
+    } else {
+        Error::Interrupted { cause }
+    }
+}
+
+/// What an answer's status means, unless it is success.
+fn refused(response: &Response) -> Option<Error> {
+    let status = response.status();
+    let error = match status {
+        _ if status.is_success() => return None,
+        StatusCode::UNAUTHORIZED => Error::Unauthorized,
+        StatusCode::FORBIDDEN => Error::Forbidden,
+        StatusCode::NOT_FOUND => Error::NotFound,
+        StatusCode::TOO_MANY_REQUESTS => Error::RateLimited {
+            after: retry_after(response),
+        },
+        _ if status.is_redirection() => Error::Redirected {
+            status: status.as_u16(),
+        },
+        _ => Error::Server {
+            status: status.as_u16(),
+        },
+    };
+    Some(error)
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response
+        .headers()
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse::<u64>()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}

@@ -1,0 +1,203 @@
+//! A server with one repository, somebody who pushes to it, and a cache of mirrors.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use git::{Cache, CacheLimits, Change, CommitRequest, Depth, Error, Identity, Mirror, Remote, TreeLimits};
+use pipeline::ids::{CommitId, InstanceId, RepositoryId};
+use tempfile::TempDir;
+
+use crate::server::{Server, TOKEN};
+
+pub const BRANCH: &str = "refs/heads/feature/x";
+
+pub struct World {
+    pub server: Server,
+    pub cache: Cache,
+    pub directory: TempDir,
+}
+
+impl World {
+    /// One repository with `a.txt`, `run.sh` (executable), `link` and `src/b.txt` on `main` and on `feature/x`.
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("server");
+        fs::create_dir_all(&root).unwrap();
+        git(&root, &["init", "-q", "--bare", "-b", "main", "proj/demo.git"]);
+        git(
+            &root.join("proj/demo.git"),
+            &["config", "http.receivepack", "true"],
+        );
+        // As Bitbucket: what is advertised to nobody is not sent to anybody.
+        git(
+            &root.join("proj/demo.git"),
+            &["config", "uploadpack.allowReachableSHA1InWant", "false"],
+        );
+        git(
+            directory.path(),
+            &[
+                "clone",
+                "-q",
+                root.join("proj/demo.git").to_str().unwrap(),
+                "author",
+            ],
+        );
+        let cache = Cache::new(&directory.path().join("data"), CacheLimits::default());
+        let world = Self {
+            server: Server::start(&root),
+            cache,
+            directory,
+        };
+        let author = world.author();
+        git(&author, &["checkout", "-q", "-b", "main"]);
+        fs::create_dir(author.join("src")).unwrap();
+        fs::write(author.join("a.txt"), "one\ntwo\nthree\n").unwrap();
+        fs::write(author.join("src/b.txt"), "b\n").unwrap();
+        fs::write(author.join("run.sh"), "#!/bin/sh\n").unwrap();
+        git(&author, &["update-index", "--add", "--chmod=+x", "run.sh"]);
+        fs::set_permissions(
+            author.join("run.sh"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        std::os::unix::fs::symlink("src/b.txt", author.join("link")).unwrap();
+        world.author_commits("Start");
+        git(&author, &["push", "-q", "origin", "HEAD:main", "HEAD:feature/x"]);
+        world
+    }
+
+    pub fn author(&self) -> PathBuf {
+        self.directory.path().join("author")
+    }
+
+    pub fn bare(&self) -> PathBuf {
+        self.directory.path().join("server/proj/demo.git")
+    }
+
+    /// Commits everything in the author's clone.
+    pub fn author_commits(&self, message: &str) -> CommitId {
+        git(&self.author(), &["add", "-A"]);
+        git(&self.author(), &["commit", "-q", "--allow-empty", "-m", message]);
+        self.rev(&self.author(), "HEAD")
+    }
+
+    /// Writes a file, commits and pushes it to the branch.
+    pub fn author_pushes(&self, path: &str, content: &str) -> CommitId {
+        let file = self.author().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+        let commit = self.author_commits(&format!("Change {path}"));
+        git(
+            &self.author(),
+            &["push", "-q", "-f", "origin", &format!("HEAD:{BRANCH}")],
+        );
+        commit
+    }
+
+    pub fn rev(&self, repository: &Path, name: &str) -> CommitId {
+        CommitId::new(git(repository, &["rev-parse", name]).trim()).unwrap()
+    }
+
+    /// The branch's head in the server's repository.
+    pub fn server_head(&self) -> CommitId {
+        self.rev(&self.bare(), BRANCH)
+    }
+
+    pub fn remote(&self) -> Remote {
+        Remote {
+            url: format!("{}/proj/demo.git", self.server.url),
+            token: TOKEN.to_owned().into(),
+            ca_pem: None,
+            proxy: None,
+        }
+    }
+
+    pub fn mirror(&self) -> Box<dyn Mirror> {
+        let instance = InstanceId::of_base_url(&self.server.url);
+        self.cache.mirror(&instance, RepositoryId(84)).unwrap()
+    }
+
+    pub fn fetch(&self, mirror: &dyn Mirror) -> Result<CommitId, Error> {
+        mirror.fetch(&self.remote(), BRANCH, Depth::Shallow(1), &AtomicBool::new(false))
+    }
+
+    /// Fetches the branch and checks it out into a new directory.
+    pub fn check_out(&self, mirror: &dyn Mirror) -> (CommitId, PathBuf) {
+        let head = self.fetch(mirror).unwrap();
+        let directory = self.directory.path().join(format!("tree-{}", head.short()));
+        fs::create_dir(&directory).unwrap();
+        mirror
+            .check_out(&head, &directory, &TreeLimits::default(), &AtomicBool::new(false))
+            .unwrap();
+        (head, directory)
+    }
+
+    pub fn changes(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> Vec<Change> {
+        mirror
+            .changes(head, directory, &TreeLimits::default())
+            .unwrap()
+            .changes
+    }
+
+    /// Everything that changed in the directory, as a commit.
+    pub fn commit(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> CommitId {
+        let changes = self.changes(mirror, head, directory);
+        mirror.commit(&request(head, directory, changes)).unwrap()
+    }
+}
+
+pub fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>) -> CommitRequest {
+    let bot = Identity {
+        name: "Open <Hands>".to_owned(),
+        email: "bot@example.test".to_owned(),
+    };
+    CommitRequest {
+        parent: parent.clone(),
+        directory: directory.to_owned(),
+        changes,
+        author: bot.clone(),
+        committer: bot,
+        message: "Fix it\n\nAs asked.\n\nRequested-by: alice\nRun-Id: r-0123456789ab\n".to_owned(),
+        time: jiff::Timestamp::from_second(1_800_000_000).unwrap(),
+    }
+}
+
+/// Runs git and returns what it printed; panics with its words if it fails.
+pub fn git(directory: &Path, arguments: &[&str]) -> String {
+    let (ok, text) = try_git(directory, arguments);
+    assert!(ok, "git {arguments:?}: {text}");
+    text
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "git itself is what we are compared with"
+)]
+pub fn try_git(directory: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new("git")
+        .current_dir(directory)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .args([
+            "-c",
+            "user.name=Alice",
+            "-c",
+            "user.email=alice@example.test",
+            "-c",
+            "core.autocrlf=false",
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = if output.status.success() {
+        output.stdout
+    } else {
+        output.stderr
+    };
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
