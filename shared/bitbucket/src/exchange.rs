@@ -14,6 +14,7 @@ use url::Url;
 use crate::answer::{classify, shown};
 use crate::client::Client;
 use crate::error::Error;
+use crate::json;
 use crate::route::Route;
 
 /// The longest JSON answer: a page of activities whose comments are as long as they may be fits several times.
@@ -274,11 +275,9 @@ impl Client {
         if !content_type.contains("json") {
             return Err(Error::NotJson { content_type });
         }
-        serde_json::from_slice(&bytes)
+        json::parse(&bytes)
             .map(Some)
-            .map_err(|error| Error::Garbled {
-                what: error.to_string(),
-            })
+            .map_err(|what| Error::Garbled { what })
     }
 
     /// The body's first `bytes_max` bytes and whether there were more.

@@ -12,6 +12,7 @@ mod error;
 mod exchange;
 mod failure;
 mod fresh;
+mod json;
 mod limiter;
 mod links;
 mod paging;
