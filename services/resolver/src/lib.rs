@@ -1,1 +1,59 @@
-//! services/resolver.
+//! Job in, pushed commit out: clone, let the coding agent patch, commit, push, read back, and write down what happened.
+//!
+//! The outcome goes into the run record; `services/reply` tells people. A job may be taken twice: the run's `attempt`
+//! is the fencing token, and the branch is searched for the run's trailer before anything is repeated.
+
+mod attempt;
+mod deliver;
+mod git_door;
+mod handler;
+mod message;
+mod patching;
+mod push;
+mod recover;
+#[cfg(test)]
+mod testing;
+mod verdict;
+mod work_tree;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::CodingAgent;
+use config::{Config, ConnectionSource};
+use lifecycle::{Health, Shutdown};
+use worker::{ConsumerSpec, Deliver, Nats};
+
+use crate::handler::Resolver;
+
+/// Jobs one process works on at the same time; agents wait for the model most of the time.
+const JOBS_AT_ONCE: usize = 4;
+/// Takes of one run before it is given up: a run that kills its worker must not do so for ever.
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
+/// What fetch, commit, push and their retries may take beyond the agent's own time.
+const MARGIN: Duration = Duration::from_secs(600);
+
+/// Runs the role until shutdown.
+pub async fn run(
+    settings: Arc<Config>,
+    connections: Arc<dyn ConnectionSource>,
+    agent: Arc<dyn CodingAgent>,
+    nats: Nats,
+    health: Health,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let resolver = Arc::new(Resolver::new(&settings, connections, agent, nats.clone())?);
+    let spec = ConsumerSpec {
+        stream: pipeline::subject::JOBS,
+        durable: "resolver",
+        filters: vec![pipeline::subject::JOBS_ALL.to_owned()],
+        ack_wait: Duration::from_secs(settings.nats.ack_wait_seconds),
+        max_ack_pending: 1000,
+        concurrency: JOBS_AT_ONCE,
+        attempts_max: ATTEMPTS_MAX,
+        deadline: Duration::from_secs(settings.limits.run_seconds) + MARGIN,
+        deliver: Deliver::All,
+    };
+    health.ready("resolver");
+    worker::consume(nats, spec, resolver, shutdown).await
+}

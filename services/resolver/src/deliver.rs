@@ -1,0 +1,167 @@
+//! From a patched work tree to a commit, or to the reason why there is none.
+
+use agent::{Ended, Report};
+use git::{CommitRequest, TreeLimits};
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::CommitId;
+use pipeline::run::{Outcome, RunState};
+
+use crate::attempt::{Attempt, Ending};
+use crate::git_door::GitDoor;
+use crate::message::commit_message;
+use crate::patching::Patched;
+use crate::push::push;
+use crate::verdict::{Verdict, judge};
+use crate::work_tree::WorkTree;
+
+/// A commit made of the agent's work, on top of what it started from.
+pub(crate) struct Work {
+    pub(crate) base: CommitId,
+    pub(crate) commit: CommitId,
+    pub(crate) request: CommitRequest,
+    pub(crate) outcome: Outcome,
+}
+
+/// Judges the tree, commits, keeps the patch, pushes.
+pub(crate) async fn deliver(
+    door: &GitDoor,
+    attempt: &Attempt,
+    tree: &WorkTree,
+    base: &CommitId,
+    patched: Patched,
+) -> Result<Ending, Failure> {
+    if !attempt.is_held().await? {
+        return Ok(Ending::NotOurs);
+    }
+    let (report, cut_short) = match patched {
+        Patched::Reported(report) => {
+            let cut_short = cut_short(&report);
+            (report, cut_short)
+        }
+        Patched::Broke(error) => return broke(error),
+    };
+    let mut outcome = Outcome {
+        summary: Some(report.summary.clone()).filter(|summary| !summary.trim().is_empty()),
+        not_done: report.not_done.clone(),
+        questions: report.questions.clone(),
+        ..Outcome::default()
+    };
+    let (changes, left_out) = read_changes(door, tree, base).await?;
+    match judge(changes, &left_out) {
+        Verdict::Nothing => Ok(nothing_to_commit(outcome, cut_short)),
+        Verdict::TooLarge { detail } => {
+            outcome.failure = Outcome::of_failure(FailureCode::ChangeTooLarge, Some(detail)).failure;
+            Ok(Ending::new(RunState::Failed, outcome))
+        }
+        Verdict::Work { changes, notes } => {
+            outcome.notes.extend(notes);
+            let work = commit(door, attempt, tree, base, changes, outcome).await?;
+            keep_patch(door, attempt, &work).await?;
+            match cut_short {
+                // Half-finished work is kept for people to look at, and never pushed.
+                Some((state, code)) => Ok(kept(work.outcome, state, code, None)),
+                None => push(door, attempt, work).await,
+            }
+        }
+    }
+}
+
+/// How the run ends when the agent did not come to an end by itself.
+fn cut_short(report: &Report) -> Option<(RunState, FailureCode)> {
+    match report.ended {
+        Ended::Finished => None,
+        Ended::TurnLimit => Some((RunState::Expired, FailureCode::TurnLimit)),
+        Ended::TokenLimit => Some((RunState::Expired, FailureCode::TokenLimit)),
+        Ended::TimeLimit | Ended::Cancelled => Some((RunState::Expired, FailureCode::TimeLimit)),
+        Ended::MalformedCalls | Ended::NoToolCalls => Some((RunState::Failed, FailureCode::AgentConfused)),
+    }
+}
+
+/// The agent could not go on. It has retried what was worth it: people learn the class, the log the cause. Only this
+/// machine's own failures are worth another attempt.
+fn broke(error: agent::Error) -> Result<Ending, Failure> {
+    match Failure::from(error) {
+        Failure::Abandon { report, cause } => {
+            tracing::warn!(code = %report.code, cause = format!("{cause:#}"), "the agent broke off");
+            Ok(Ending::failed(report.code, report.detail))
+        }
+        failure => Err(failure),
+    }
+}
+
+fn nothing_to_commit(mut outcome: Outcome, cut_short: Option<(RunState, FailureCode)>) -> Ending {
+    if let Some((state, code)) = cut_short {
+        outcome.failure = Outcome::of_failure(code, None).failure;
+        return Ending::new(state, outcome);
+    }
+    let state = if outcome.questions.is_empty() {
+        RunState::NoChange
+    } else {
+        RunState::NeedsInput
+    };
+    Ending::new(state, outcome)
+}
+
+/// The run ends without a push; its patch was kept before.
+pub(crate) fn kept(
+    mut outcome: Outcome,
+    state: RunState,
+    code: FailureCode,
+    detail: Option<String>,
+) -> Ending {
+    outcome.failure = Outcome::of_failure(code, detail).failure;
+    Ending::new(state, outcome)
+}
+
+async fn read_changes(
+    door: &GitDoor,
+    tree: &WorkTree,
+    base: &CommitId,
+) -> Result<(Vec<git::Change>, Vec<String>), Failure> {
+    let (directory, base) = (tree.path().to_owned(), base.clone());
+    door.with_mirror(move |mirror, _, _, _| {
+        let changes = mirror.changes(&base, &directory, &TreeLimits::default())?;
+        Ok((changes.changes, changes.left_out))
+    })
+    .await
+}
+
+async fn commit(
+    door: &GitDoor,
+    attempt: &Attempt,
+    tree: &WorkTree,
+    base: &CommitId,
+    changes: Vec<git::Change>,
+    outcome: Outcome,
+) -> Result<Work, Failure> {
+    let identity = door.identity().await?;
+    let request = CommitRequest {
+        parent: base.clone(),
+        directory: tree.path().to_owned(),
+        changes,
+        author: identity.clone(),
+        committer: identity,
+        message: commit_message(&attempt.run, outcome.summary.as_deref().unwrap_or_default()),
+        time: jiff::Timestamp::now(),
+    };
+    let wanted = request.clone();
+    let commit = door
+        .with_mirror(move |mirror, _, _, _| Ok(mirror.commit(&wanted)?))
+        .await?;
+    Ok(Work {
+        base: base.clone(),
+        commit,
+        request,
+        outcome,
+    })
+}
+
+/// Keeps the patch before anything is pushed, so that no ending loses the work.
+async fn keep_patch(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<(), Failure> {
+    let (base, commit) = (work.base.clone(), work.commit.clone());
+    let patch = door
+        .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?))
+        .await?;
+    attempt.keep_patch(&patch.text).await
+}

@@ -1,0 +1,140 @@
+//! git for one job, off the async threads: each call locks the mirror for as long as it takes and no longer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use config::Connection;
+use git::{Cache, Depth, Mirror, Remote, TreeLimits};
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::{CommitId, InstanceId, RepositoryId};
+use pipeline::job::Job;
+use secrecy::SecretString;
+
+/// Commits fetched on the first attempt: nothing of ours can be on the branch yet.
+const DEPTH_FIRST: u32 = 1;
+/// Commits fetched on later attempts, to find out whether an earlier one has pushed; people who push more than this
+/// on top of the bot within the minutes of a take-over are not expected.
+pub(crate) const DEPTH_SEARCHED: u32 = 64;
+
+/// The source repository and branch of a job, with the credential to reach it.
+pub(crate) struct GitDoor {
+    cache: Arc<Cache>,
+    /// The REST client of the same connection.
+    pub(crate) client: bitbucket::Client,
+    remote: Remote,
+    instance: InstanceId,
+    repository: RepositoryId,
+    branch: String,
+    commit_name: Option<String>,
+    commit_email: Option<String>,
+}
+
+impl GitDoor {
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        client: bitbucket::Client,
+        connection: &Connection,
+        token: SecretString,
+        job: &Job,
+        proxy: &config::Proxy,
+    ) -> Self {
+        let source = &job.from_ref.repository;
+        let url = client.clone_url(source);
+        let remote = Remote {
+            proxy: connection.proxy_url(proxy),
+            url,
+            token,
+            ca_pem: connection.ca_pem.clone(),
+        };
+        Self {
+            cache,
+            client,
+            remote,
+            instance: job.instance.clone(),
+            repository: source.id,
+            branch: job.from_ref.id.clone(),
+            commit_name: connection.commit_name.clone(),
+            commit_email: connection.commit_email.clone(),
+        }
+    }
+
+    /// The branch's full ref name.
+    pub(crate) fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// Fetches the branch and puts its head's files into `directory`. `None` when the branch is gone.
+    pub(crate) async fn check_out(
+        &self,
+        directory: &Path,
+        attempt: u32,
+    ) -> Result<Option<CommitId>, Failure> {
+        let directory = directory.to_owned();
+        let depth = if attempt == 1 { DEPTH_FIRST } else { DEPTH_SEARCHED };
+        self.with_mirror(move |mirror, remote, branch, stop| {
+            let head = match mirror.fetch(remote, branch, Depth::Shallow(depth), stop) {
+                Err(git::Error::BranchGone { .. }) => return Ok(None),
+                head => head?,
+            };
+            mirror.check_out(&head, &directory, &TreeLimits::default(), stop)?;
+            Ok(Some(head))
+        })
+        .await
+    }
+
+    /// Fetches the branch. `None` when it is gone.
+    pub(crate) async fn fetch(&self) -> Result<Option<CommitId>, Failure> {
+        self.with_mirror(|mirror, remote, branch, stop| {
+            match mirror.fetch(remote, branch, Depth::Shallow(DEPTH_SEARCHED), stop) {
+                Err(git::Error::BranchGone { .. }) => Ok(None),
+                head => Ok(Some(head?)),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` with the locked mirror on a thread that may block. Dropping the future asks git to stop.
+    pub(crate) async fn with_mirror<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Mirror, &Remote, &str, &AtomicBool) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (cache, instance, repository) = (self.cache.clone(), self.instance.clone(), self.repository);
+        let (remote, branch) = (self.remote.clone(), self.branch.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stop_when_dropped = StopWhenDropped(stop.clone());
+        let working = tokio::task::spawn_blocking(move || {
+            let mirror = cache.mirror(&instance, repository)?;
+            work(mirror.as_ref(), &remote, &branch, &stop)
+        });
+        working.await.unwrap_or_else(|panicked| {
+            Err(Failure::retry(
+                FailureCode::GitFailed,
+                anyhow::Error::new(panicked).context("git work panicked"),
+            ))
+        })
+    }
+
+    /// Who commits: as configured, else the bot as Bitbucket knows it, so that Verify Committer passes.
+    pub(crate) async fn identity(&self) -> Result<git::Identity, Failure> {
+        let bot = self.client.bot().await?;
+        let name = self.commit_name.clone().unwrap_or(bot.display_name);
+        // A project's token has no address (bitbucket-dc.md 4.1); git needs one, and `.invalid` can reach nobody.
+        let email = self
+            .commit_email
+            .clone()
+            .or(bot.email)
+            .unwrap_or_else(|| format!("{}@bot.invalid", bot.name));
+        Ok(git::Identity { name, email })
+    }
+}
+
+/// Raises the flag that gix looks at.
+struct StopWhenDropped(Arc<AtomicBool>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,168 @@
+//! The handler of a job: take it, find out whether it is done already, work, deliver, write the outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::CodingAgent;
+use config::{Config, Connection, ConnectionSource};
+use jiff::Timestamp;
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::job::Job;
+use pipeline::run::{Fenced, Outcome, RunState};
+use pipeline::subject;
+use worker::{Delivery, FailedRun, Handler, Nats, Publication};
+
+use crate::attempt::{Attempt, Ending};
+use crate::git_door::GitDoor;
+use crate::work_tree::{WorkDirectory, WorkTree};
+use crate::{deliver, patching, recover};
+
+/// What every job needs.
+pub(crate) struct Resolver {
+    pub(crate) nats: Nats,
+    connections: Arc<dyn ConnectionSource>,
+    clients: bitbucket::Clients,
+    pub(crate) agent: Arc<dyn CodingAgent>,
+    pub(crate) settings: Settings,
+    cache: Arc<git::Cache>,
+    proxy: config::Proxy,
+}
+
+/// The part of the configuration this role uses.
+pub(crate) struct Settings {
+    pub(crate) work: WorkDirectory,
+    pub(crate) run_time: Duration,
+    pub(crate) run_turns: u32,
+    pub(crate) run_tokens: u64,
+}
+
+impl Resolver {
+    pub(crate) fn new(
+        config: &Config,
+        connections: Arc<dyn ConnectionSource>,
+        agent: Arc<dyn CodingAgent>,
+        nats: Nats,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            nats,
+            clients: bitbucket::Clients::new(connections.clone(), config.proxy.clone()),
+            connections,
+            agent,
+            settings: Settings {
+                work: WorkDirectory::take(config.data_dir.join("work"))?,
+                run_time: Duration::from_secs(config.limits.run_seconds),
+                run_turns: config.limits.run_turns,
+                run_tokens: config.limits.run_tokens,
+            },
+            cache: Arc::new(git::Cache::new(&config.data_dir, git::CacheLimits::default())),
+            proxy: config.proxy.clone(),
+        })
+    }
+
+    /// The connection whose credential the job names.
+    fn connection(&self, job: &Job) -> Result<Arc<Connection>, Failure> {
+        self.connections.get(&job.credential.connection).ok_or_else(|| {
+            let cause = anyhow::anyhow!("connection {} is no longer configured", job.credential.connection);
+            Failure::abandon(FailureCode::Internal, None, cause)
+        })
+    }
+
+    /// The doors to Bitbucket for this job: git with the token resolved now, and the REST client.
+    fn doors(&self, job: &Job) -> Result<GitDoor, Failure> {
+        let connection = self.connection(job)?;
+        let token = self.connections.bot_token(&connection.id).map_err(|error| {
+            Failure::unavailable(
+                FailureCode::BitbucketUnauthorized,
+                None,
+                anyhow::Error::new(error),
+            )
+        })?;
+        let client = self.clients.of(&connection.id)?;
+        Ok(GitDoor::new(
+            self.cache.clone(),
+            client,
+            &connection,
+            token,
+            job,
+            &self.proxy,
+        ))
+    }
+
+    /// Raises the attempt; `None` when the run has ended or was taken too often.
+    async fn take(&self, job: &Job, delivery: &Delivery) -> Result<Option<Attempt>, Failure> {
+        let now = Timestamp::now();
+        let deadline = now + self.settings.run_time;
+        let key = subject::run_key(&job.run);
+        let taken = self
+            .nats
+            .runs()
+            .update(&key, |run| run.take(now, deadline))
+            .await?;
+        match taken {
+            // Waiting for something that was away is no attempt; a worker that died in the middle is.
+            Ok((run, attempt)) if delivery.attempt > crate::ATTEMPTS_MAX => {
+                let attempt = Attempt::new(self.nats.clone(), run, attempt);
+                attempt
+                    .end(
+                        RunState::Failed,
+                        Outcome::of_failure(FailureCode::WorkerLost, None),
+                    )
+                    .await?;
+                Ok(None)
+            }
+            Ok((run, attempt)) => Ok(Some(Attempt::new(self.nats.clone(), run, attempt))),
+            Err(Fenced::Ended(state)) => {
+                tracing::info!(run.id = %job.run, %state, "run had ended before it was taken");
+                Ok(None)
+            }
+            Err(overtaken @ Fenced::Overtaken { .. }) => Err(Failure::abandon(
+                FailureCode::Internal,
+                None,
+                anyhow::Error::new(overtaken),
+            )),
+        }
+    }
+
+    /// From a taken job to the way it ends.
+    async fn work(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
+        let door = self.doors(job)?;
+        attempt.on_branch(&job.from_ref.display_id).await?;
+        if attempt.number > 1
+            && let Some(ending) = recover::landed(&door, attempt).await?
+        {
+            return Ok(ending);
+        }
+        let tree = WorkTree::create(&self.settings.work, &attempt.run.id, attempt.number)?;
+        let Some(base) = door.check_out(tree.path(), attempt.number).await? else {
+            return Ok(Ending::failed(FailureCode::SourceBranchGone, None));
+        };
+        attempt.working_on(&base).await?;
+        let patched = patching::run_agent(self, job, attempt, &tree).await?;
+        let ending = deliver::deliver(&door, attempt, &tree, &base, patched).await?;
+        tree.remove();
+        Ok(ending)
+    }
+}
+
+impl Handler for Resolver {
+    type Input = Job;
+
+    async fn handle(&self, job: Job, delivery: &Delivery) -> Result<Vec<Publication>, Failure> {
+        let Some(attempt) = self.take(&job, delivery).await? else {
+            return Ok(Vec::new());
+        };
+        delivery.fence(&job.run, attempt.number);
+        let ending = self.work(&job, &attempt).await?;
+        attempt.finish(ending).await?;
+        Ok(Vec::new())
+    }
+
+    fn run_of(&self, job: &Job) -> Option<FailedRun> {
+        Some(FailedRun::Existing(job.run.clone()))
+    }
+
+    fn key(&self, job: &Job) -> Option<String> {
+        Some(job.run.to_string())
+    }
+}

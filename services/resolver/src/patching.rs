@@ -1,0 +1,104 @@
+//! The agent at work: started with the brief, watched, and its steps noted in the run record.
+
+use std::time::Duration;
+
+use agent::{Progress, Report, Task};
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::job::Job;
+use pipeline::run::Usage;
+use tokio::sync::mpsc;
+
+use crate::attempt::Attempt;
+use crate::handler::Resolver;
+use crate::work_tree::WorkTree;
+
+/// Steps that may wait to be noted; the agent waits when the record is slower.
+const STEPS_WAITING_MAX: usize = 32;
+/// Steps are noted at most this often; what a person reads need not be faster.
+const STEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the agent said and how it ended. Says nothing about what is in the work tree.
+#[derive(Debug)]
+pub(crate) enum Patched {
+    /// It came back by itself or at a limit.
+    Reported(Report),
+    /// It could not go on.
+    Broke(agent::Error),
+}
+
+/// Runs the agent to its end.
+pub(crate) async fn run_agent(
+    resolver: &Resolver,
+    job: &Job,
+    attempt: &Attempt,
+    tree: &WorkTree,
+) -> Result<Patched, Failure> {
+    let brief = resolver
+        .nats
+        .artifacts()
+        .get(&job.brief.key)
+        .await?
+        .ok_or_else(|| {
+            let cause = anyhow::anyhow!("brief {} is not in the object store", job.brief.key);
+            Failure::abandon(FailureCode::Internal, None, cause)
+        })?;
+    let (stopped, _watch) = attempt.watch();
+    let task = Task {
+        run: job.run.clone(),
+        brief: String::from_utf8_lossy(&brief).into_owned(),
+        work_tree: tree.path().to_owned(),
+        home: tree.home().to_owned(),
+        limits: agent::Limits::new(
+            resolver.settings.run_turns,
+            resolver.settings.run_tokens,
+            resolver.settings.run_time,
+        ),
+        cancel: stopped,
+    };
+    let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);
+    let (ended, ()) = tokio::join!(resolver.agent.run(task, sender), note_steps(attempt, receiver));
+    match ended {
+        Ok(report) => {
+            attempt.used(usage_of(&report.usage)).await?;
+            Ok(Patched::Reported(report))
+        }
+        Err(error) => Ok(Patched::Broke(error)),
+    }
+}
+
+/// Notes steps until the agent has dropped its sender. A step that cannot be noted is only missed by readers.
+async fn note_steps(attempt: &Attempt, mut progress: mpsc::Receiver<Progress>) {
+    let mut usage = Usage::default();
+    let mut latest = None;
+    let mut ticks = tokio::time::interval(STEP_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            said = progress.recv() => match said {
+                Some(Progress::Step(step)) => latest = Some(step),
+                Some(Progress::Usage(used)) => usage = usage_of(&used),
+                None => break,
+            },
+            _ = ticks.tick(), if latest.is_some() => note(attempt, latest.take(), usage).await,
+        }
+    }
+    note(attempt, latest, usage).await;
+}
+
+async fn note(attempt: &Attempt, step: Option<String>, usage: Usage) {
+    if let Some(step) = step
+        && let Err(failure) = attempt.step(step, usage).await
+    {
+        tracing::warn!(run.id = %attempt.run.id, ?failure, "a step could not be noted");
+    }
+}
+
+fn usage_of(used: &agent::Usage) -> Usage {
+    Usage {
+        turns: used.turns,
+        input_tokens: used.input_tokens,
+        cached_tokens: used.cached_input_tokens,
+        output_tokens: used.output_tokens,
+    }
+}

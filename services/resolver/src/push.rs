@@ -1,0 +1,199 @@
+//! From a commit in the mirror to one on the branch that was read back.
+
+use std::time::Duration;
+
+use git::{Merged, PushError};
+use pipeline::failure::{Counts, Failure};
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::CommitId;
+use pipeline::run::{Outcome, Pushed, RunState};
+use tokio::time::Instant;
+
+use crate::attempt::{Attempt, Ending};
+use crate::deliver::{Work, kept};
+use crate::git_door::GitDoor;
+use crate::recover;
+
+/// Pushes tried while the branch keeps moving.
+const PUSHES_MAX: u32 = 5;
+/// First pause after a moved branch; doubles, with jitter, so that two bots do not move in step.
+const PUSH_PAUSE: Duration = Duration::from_millis(200);
+/// How long work that is done waits for a Bitbucket that is away before the job goes back to the queue, from where the
+/// agent would have to start again. Well below the margin a job has beyond its agent's time.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest pause while waiting for it.
+const PATIENCE_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Pushes, and has patience with a Bitbucket that is away: the agent's work is too dear to be done twice.
+pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: Work) -> Result<Ending, Failure> {
+    let until = Instant::now() + PATIENCE;
+    let mut tries = 1;
+    loop {
+        let wait = match push_now(door, attempt, &work).await {
+            Err(Failure::Retry {
+                after,
+                counts: Counts::NotAsAttempt,
+                code,
+                cause,
+            }) if Instant::now() < until => {
+                tracing::warn!(run.id = %attempt.run.id, %code, cause = format!("{cause:#}"), "waiting to push");
+                after.unwrap_or_else(|| pause(tries)).min(PATIENCE_PAUSE_MAX)
+            }
+            ended => return ended,
+        };
+        tries += 1;
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Pushes as a fast-forward; merges onto the new head and tries again while the branch moves.
+async fn push_now(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Ending, Failure> {
+    if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
+        return Ok(ending);
+    }
+    let (mut head, mut tip) = (work.base.clone(), work.commit.clone());
+    let mut outcome = work.outcome.clone();
+    for pushes in 1..=PUSHES_MAX {
+        if !attempt.is_held().await? {
+            return Ok(Ending::NotOurs);
+        }
+        match push_once(door, &head, &tip).await? {
+            Ok(()) => return read_back(door, attempt, &head, tip, outcome).await,
+            Err(PushError::Rejected { messages }) => {
+                return Ok(kept(
+                    outcome,
+                    RunState::Failed,
+                    FailureCode::PushRejected,
+                    Some(messages),
+                ));
+            }
+            Err(PushError::Forbidden) => {
+                return Ok(kept(outcome, RunState::Failed, FailureCode::PushForbidden, None));
+            }
+            Err(PushError::Moved { .. } | PushError::Ambiguous { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(new_head) = door.fetch().await? else {
+            return Ok(kept(
+                outcome,
+                RunState::Failed,
+                FailureCode::SourceBranchGone,
+                None,
+            ));
+        };
+        if let Some(pushed) = recover::find(door, attempt, new_head.clone()).await? {
+            outcome.pushed = Some(pushed);
+            return Ok(Ending::new(RunState::Done, outcome));
+        }
+        tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
+        match merge_onto(door, work, &new_head).await? {
+            Merged::Conflict(paths) => {
+                let detail = format!("in {}", paths.join(", "));
+                return Ok(kept(
+                    outcome,
+                    RunState::Failed,
+                    FailureCode::BranchConflict,
+                    Some(detail),
+                ));
+            }
+            Merged::Nothing => {
+                outcome
+                    .notes
+                    .push("The branch has the same change already".to_owned());
+                return Ok(Ending::new(RunState::NoChange, outcome));
+            }
+            Merged::Commit(commit) => {
+                outcome.notes = work.outcome.notes.clone();
+                outcome.notes.push(format!(
+                    "The branch moved from `{}` to `{}` meanwhile; the change was merged onto it",
+                    work.base.short(),
+                    new_head.short()
+                ));
+                (head, tip) = (new_head, commit);
+            }
+        }
+        tokio::time::sleep(pause(pushes)).await;
+    }
+    Ok(kept(outcome, RunState::Failed, FailureCode::BranchBusy, None))
+}
+
+/// The pull request may have ended while the agent worked, and its webhook may not have reached us.
+async fn closed_meanwhile(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Option<Ending>, Failure> {
+    let run = &attempt.run;
+    let pull_request = door
+        .client
+        .pull_request(&run.repository, run.pull_request)
+        .await?;
+    if pull_request.open {
+        return Ok(None);
+    }
+    let detail = Some(format!("it is {} now", pull_request.state.to_lowercase()));
+    Ok(Some(kept(
+        work.outcome.clone(),
+        RunState::Cancelled,
+        FailureCode::PullRequestClosed,
+        detail,
+    )))
+}
+
+async fn push_once(
+    door: &GitDoor,
+    head: &CommitId,
+    tip: &CommitId,
+) -> Result<Result<(), PushError>, Failure> {
+    let (head, tip) = (head.clone(), tip.clone());
+    door.with_mirror(move |mirror, remote, branch, _| Ok(mirror.push(remote, branch, &head, &tip)))
+        .await
+}
+
+async fn merge_onto(door: &GitDoor, work: &Work, new_head: &CommitId) -> Result<Merged, Failure> {
+    let (base, theirs, ours) = (work.base.clone(), work.commit.clone(), new_head.clone());
+    let request = work.request.clone();
+    door.with_mirror(move |mirror, _, _, _| Ok(mirror.merge_onto(&ours, &base, &theirs, &request)?))
+        .await
+}
+
+/// What the server has now is what counts. Someone may have pushed on top of us already: ours is then below the head.
+async fn read_back(
+    door: &GitDoor,
+    attempt: &Attempt,
+    head: &CommitId,
+    tip: CommitId,
+    mut outcome: Outcome,
+) -> Result<Ending, Failure> {
+    let (old, new, branch) = (head.clone(), tip.clone(), door.branch().to_owned());
+    let (seen, patch) = door
+        .with_mirror(move |mirror, remote, branch, _| {
+            Ok((mirror.remote_head(remote, branch)?, mirror.patch(&old, &new)?))
+        })
+        .await?;
+    let pushed = Pushed {
+        commit: tip.clone(),
+        branch,
+        files: patch.files,
+        added: patch.added,
+        removed: patch.removed,
+    };
+    if seen.as_ref() != Some(&tip) {
+        match door.fetch().await? {
+            Some(now) if recover::find(door, attempt, now.clone()).await?.is_some() => {
+                outcome.notes.push(format!(
+                    "Someone has pushed on top of it already: the head is `{}`",
+                    now.short()
+                ));
+            }
+            _ => {
+                let cause = anyhow::anyhow!("pushed {tip} but the branch has {seen:?}");
+                return Err(Failure::retry(FailureCode::GitFailed, cause));
+            }
+        }
+    }
+    outcome.pushed = Some(pushed);
+    Ok(Ending::new(RunState::Done, outcome))
+}
+
+/// Doubling pause with jitter between half and one and a half of it.
+fn pause(tries: u32) -> Duration {
+    let full = PUSH_PAUSE * 2_u32.pow(tries.clamp(1, 2 * PUSHES_MAX) - 1);
+    full.mul_f64(rand::random_range(0.5..1.5))
+}

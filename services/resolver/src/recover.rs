@@ -1,0 +1,51 @@
+//! Whether an earlier attempt has done it already: pushed, and died before it could say so.
+
+use pipeline::failure::Failure;
+use pipeline::ids::CommitId;
+use pipeline::run::{Outcome, Pushed, RunState};
+
+use crate::attempt::{Attempt, Ending};
+use crate::git_door::{DEPTH_SEARCHED, GitDoor};
+
+/// Searches the branch for this run's trailer. Found means done: the outcome is put together again from git.
+pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<Ending>, Failure> {
+    let Some(head) = door.fetch().await? else {
+        return Ok(None);
+    };
+    let Some(pushed) = find(door, attempt, head).await? else {
+        return Ok(None);
+    };
+    tracing::info!(run.id = %attempt.run.id, commit = %pushed.commit, "an earlier attempt had pushed");
+    Ok(Some(Ending::new(
+        RunState::Done,
+        Outcome {
+            pushed: Some(pushed),
+            ..Outcome::default()
+        },
+    )))
+}
+
+/// The run's commit on the branch below `head`, with its statistics.
+pub(crate) async fn find(
+    door: &GitDoor,
+    attempt: &Attempt,
+    head: CommitId,
+) -> Result<Option<Pushed>, Failure> {
+    let run = attempt.run.id.clone();
+    let branch = door.branch().to_owned();
+    door.with_mirror(move |mirror, _, _, _| {
+        let Some(commit) = mirror.find_run(&head, &run, DEPTH_SEARCHED as usize)? else {
+            return Ok(None);
+        };
+        let parent = mirror.first_parent(&commit)?;
+        let patch = mirror.patch(&parent, &commit)?;
+        Ok(Some(Pushed {
+            commit,
+            branch,
+            files: patch.files,
+            added: patch.added,
+            removed: patch.removed,
+        }))
+    })
+    .await
+}
