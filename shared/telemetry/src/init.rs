@@ -16,14 +16,14 @@ use tracing_subscriber::{EnvFilter, Layer};
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How logs and traces are set up.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings<'a> {
     /// `human` or `json`.
-    pub log: String,
+    pub log: &'a str,
     /// Filter directives such as `info,worker=debug`.
-    pub filter: String,
+    pub filter: &'a str,
     /// OTLP over HTTP, for example `http://collector:4318`; absent means no export.
-    pub otlp_endpoint: Option<String>,
+    pub otlp_endpoint: Option<&'a str>,
 }
 
 /// Keeps the export alive; flushes when shut down or dropped.
@@ -35,13 +35,13 @@ pub struct Guard {
 
 /// Sets up logs to standard error and, where an endpoint is configured, export of traces. Trace ids are made in any
 /// case, so that logs can be followed across roles. Fails when called twice or when the filter or endpoint is wrong.
-pub fn init(settings: &Settings, role: &str) -> anyhow::Result<Guard> {
-    let filter = EnvFilter::try_new(&settings.filter)
+pub fn init(settings: &Settings<'_>, role: &str) -> anyhow::Result<Guard> {
+    let filter = EnvFilter::try_new(settings.filter)
         .with_context(|| format!("the log filter {:?} is not understood", settings.filter))?;
-    let provider = provider(settings.otlp_endpoint.as_deref(), role)?;
+    let provider = provider(settings.otlp_endpoint, role)?;
     let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("openhands-resolver"));
     let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let logs = match settings.log.as_str() {
+    let logs = match settings.log {
         "json" => format
             .json()
             .flatten_event(true)

@@ -39,9 +39,9 @@ async fn spans_are_exported_and_flushed_at_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let settings = Settings {
-        log: "human".to_owned(),
-        filter: "error".to_owned(),
-        otlp_endpoint: Some(endpoint),
+        log: "human",
+        filter: "error",
+        otlp_endpoint: Some(&endpoint),
     };
     let guard = telemetry::init(&settings, "webhook-ingest").unwrap();
     tracing::info_span!("delivery", delivery.id = "8f3a").in_scope(|| {

@@ -9,8 +9,8 @@ fn ready() -> &'static Guard {
     static GUARD: OnceLock<Guard> = OnceLock::new();
     GUARD.get_or_init(|| {
         let settings = Settings {
-            log: "json".to_owned(),
-            filter: "info".to_owned(),
+            log: "json",
+            filter: "info",
             otlp_endpoint: None,
         };
         telemetry::init(&settings, "test").expect("the first set-up of the process")
@@ -73,14 +73,25 @@ fn outside_of_a_span_there_is_nothing_to_send() {
 #[test]
 fn a_second_set_up_and_a_wrong_filter_are_refused() {
     ready();
-    let settings = |filter: &str| Settings {
-        filter: filter.to_owned(),
-        ..Settings::default()
-    };
-    assert!(telemetry::init(&settings("info"), "test").is_err());
-    let refused = telemetry::init(&settings("worker=loud"), "test")
-        .err()
-        .unwrap()
-        .to_string();
+    assert!(
+        telemetry::init(
+            &Settings {
+                filter: "info",
+                ..Settings::default()
+            },
+            "test"
+        )
+        .is_err()
+    );
+    let refused = telemetry::init(
+        &Settings {
+            filter: "worker=loud",
+            ..Settings::default()
+        },
+        "test",
+    )
+    .err()
+    .unwrap()
+    .to_string();
     assert!(refused.contains("worker=loud"), "{refused}");
 }
