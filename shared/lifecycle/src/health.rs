@@ -90,34 +90,23 @@ impl Health {
     }
 }
 
-/// Answers `GET /livez`, `/readyz` and `/metrics` until the hard token, so that a process that is draining can still
-/// be observed.
+/// Answers `GET /livez`, `/readyz` and `/metrics` until the soft token: a process that is draining takes no traffic,
+/// and one that does not answer is not ready.
 pub async fn serve_health(listener: TcpListener, health: Health, shutdown: Shutdown) -> anyhow::Result<()> {
     let app = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state((health, shutdown.clone()));
-    let until_hard = Shutdown {
-        soft: shutdown.hard.clone(),
-        hard: shutdown.hard,
-    };
+        .with_state(health);
     let limits = HttpLimits {
         connections_max: HEALTH_CONNECTIONS_MAX,
         ..HttpLimits::default()
     };
-    http::serve(listener, app, limits, until_hard).await
+    http::serve(listener, app, limits, shutdown).await
 }
 
-async fn readyz(State((health, shutdown)): State<(Health, Shutdown)>) -> Response {
-    let mut report = health.report();
-    if shutdown.is_soft() {
-        // Load balancers take a draining process out first.
-        report.ready = false;
-        report
-            .parts
-            .insert("shutdown".to_owned(), "finishing what was begun".to_owned());
-    }
+async fn readyz(State(health): State<Health>) -> Response {
+    let report = health.report();
     let status = if report.ready {
         StatusCode::OK
     } else {
