@@ -100,6 +100,8 @@ impl Attempt {
 
     /// Notes what the model used in the end.
     pub(crate) async fn used(&self, usage: Usage) -> Result<(), Failure> {
+        telemetry::metrics::model_tokens("input").inc_by(usage.input_tokens);
+        telemetry::metrics::model_tokens("output").inc_by(usage.output_tokens);
         self.change(|run| run.usage = usage).await
     }
 
@@ -126,8 +128,10 @@ impl Attempt {
             let code = outcome
                 .failure
                 .as_ref()
-                .map_or("", |failure| failure.code.as_str());
-            telemetry::metrics::runs_ended(state.as_str(), code);
+                .map_or("-", |failure| failure.code.as_str());
+            telemetry::metrics::runs_ended(state.as_str(), code).inc();
+            let seconds = now.duration_since(self.run.queued_at).as_secs_f64();
+            telemetry::metrics::run_seconds(state.as_str()).observe(seconds);
             tracing::info!(run.id = %self.run.id, attempt = number, %state, code, "run ended");
         }
         log_if_fenced(ended.err());

@@ -57,7 +57,9 @@ async fn push_now(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Endi
         if !attempt.is_held().await? {
             return Ok(Ending::NotOurs);
         }
-        match push_once(door, &head, &tip).await? {
+        let pushed = push_once(door, &head, &tip).await?;
+        telemetry::metrics::pushes(result_label(&pushed)).inc();
+        match pushed {
             Ok(()) => return read_back(door, attempt, &head, tip, outcome).await,
             Err(PushError::Rejected { messages }) => {
                 return Ok(kept(
@@ -73,37 +75,11 @@ async fn push_now(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Endi
             Err(PushError::Moved { .. } | PushError::Ambiguous { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(new_head) = door.fetch().await? else {
-            return Ok(kept(
-                outcome,
-                RunState::Failed,
-                FailureCode::SourceBranchGone,
-                None,
-            ));
-        };
-        if let Some(pushed) = recover::find(door, attempt, new_head.clone()).await? {
-            outcome.pushed = Some(pushed);
-            return Ok(Ending::new(RunState::Done, outcome));
-        }
-        tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
-        match merge_onto(door, work, &new_head).await? {
-            Merged::Conflict(paths) => {
-                let detail = format!("in {}", paths.join(", "));
-                return Ok(kept(
-                    outcome,
-                    RunState::Failed,
-                    FailureCode::BranchConflict,
-                    Some(detail),
-                ));
-            }
-            Merged::Nothing => {
-                outcome
-                    .notes
-                    .push("The branch has the same change already".to_owned());
-                return Ok(Ending::new(RunState::NoChange, outcome));
-            }
-            Merged::Commit(commit) => {
-                outcome.notes = work.outcome.notes.clone();
+        match onto_new_head(door, attempt, work).await? {
+            Moved::Ends(ending) => return Ok(ending),
+            Moved::Onto { new_head, commit } => {
+                tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
+                outcome = work.outcome.clone();
                 outcome.notes.push(format!(
                     "The branch moved from `{}` to `{}` meanwhile; the change was merged onto it",
                     work.base.short(),
@@ -115,6 +91,47 @@ async fn push_now(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Endi
         tokio::time::sleep(pause(pushes)).await;
     }
     Ok(kept(outcome, RunState::Failed, FailureCode::BranchBusy, None))
+}
+
+/// What a branch that moved means for the work.
+enum Moved {
+    Ends(Ending),
+    Onto { new_head: CommitId, commit: CommitId },
+}
+
+/// Looks at the branch again: the push may have landed after all, the branch may be gone, or the work goes on top.
+async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Moved, Failure> {
+    let mut outcome = work.outcome.clone();
+    let Some(new_head) = door.fetch().await? else {
+        return Ok(Moved::Ends(kept(
+            outcome,
+            RunState::Failed,
+            FailureCode::SourceBranchGone,
+            None,
+        )));
+    };
+    if let Some(pushed) = recover::find(door, attempt, new_head.clone()).await? {
+        outcome.pushed = Some(pushed);
+        return Ok(Moved::Ends(Ending::new(RunState::Done, outcome)));
+    }
+    match merge_onto(door, work, &new_head).await? {
+        Merged::Commit(commit) => Ok(Moved::Onto { new_head, commit }),
+        Merged::Nothing => {
+            outcome
+                .notes
+                .push("The branch has the same change already".to_owned());
+            Ok(Moved::Ends(Ending::new(RunState::NoChange, outcome)))
+        }
+        Merged::Conflict(paths) => {
+            let detail = format!("in {}", paths.join(", "));
+            Ok(Moved::Ends(kept(
+                outcome,
+                RunState::Failed,
+                FailureCode::BranchConflict,
+                Some(detail),
+            )))
+        }
+    }
 }
 
 /// The pull request may have ended while the agent worked, and its webhook may not have reached us.
@@ -144,6 +161,18 @@ async fn push_once(
     let (head, tip) = (head.clone(), tip.clone());
     door.with_mirror(move |mirror, remote, branch, _| Ok(mirror.push(remote, branch, &head, &tip)))
         .await
+}
+
+/// How a push ended, as the metric counts it.
+fn result_label(pushed: &Result<(), PushError>) -> &'static str {
+    match pushed {
+        Ok(()) => "pushed",
+        Err(PushError::Moved { .. }) => "moved",
+        Err(PushError::Rejected { .. }) => "rejected",
+        Err(PushError::Forbidden) => "forbidden",
+        Err(PushError::Ambiguous { .. }) => "ambiguous",
+        Err(PushError::Git(_)) => "failed",
+    }
 }
 
 async fn merge_onto(door: &GitDoor, work: &Work, new_head: &CommitId) -> Result<Merged, Failure> {
