@@ -1,6 +1,5 @@
 //! One call: limiter, headers, redirects, time-outs, bounded answer, classification, and a second try for reads.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -16,6 +15,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::json;
 use crate::route::Route;
+use crate::transport::transport_error;
 
 /// The longest JSON answer: a page of activities whose comments are as long as they may be fits several times.
 const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -178,7 +178,7 @@ impl Client {
             let response = match self.request(call, &url).send().await {
                 Ok(response) => response,
                 Err(error) => {
-                    let error = self.transport(&error);
+                    let error = transport_error(&error, self.inner.token.expose_secret());
                     observe(call, "none", Some(&error));
                     return Err(error);
                 }
@@ -283,7 +283,11 @@ impl Client {
     /// The body's first `bytes_max` bytes and whether there were more.
     async fn read_up_to(&self, mut response: Response, bytes_max: usize) -> Result<(Vec<u8>, bool), Error> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport_error(&error, self.inner.token.expose_secret()))?
+        {
             let room = bytes_max - bytes.len();
             bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if chunk.len() > room {
@@ -291,22 +295,6 @@ impl Client {
             }
         }
         Ok((bytes, false))
-    }
-
-    /// What the transport says, by what is known about the request then.
-    fn transport(&self, error: &reqwest::Error) -> Error {
-        let cause = shown(&innermost(error), self.inner.token.expose_secret());
-        if is_tls(error) {
-            Error::Tls { cause }
-        } else if error.is_connect() {
-            Error::Unreachable { cause }
-        } else if error.is_timeout() {
-            Error::Timeout
-        } else if error.is_builder() {
-            Error::Settings { cause }
-        } else {
-            Error::Disconnected { cause }
-        }
     }
 }
 
@@ -326,38 +314,4 @@ fn content_type(response: &Response) -> String {
 
 fn without_query(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
-/// The transport wraps the reason several times; the innermost is the one that helps.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut reason: &dyn StdError = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    // Only when there is nothing inside; its text would name the URL.
-    if error.source().is_none() {
-        "no further reason".to_owned()
-    } else {
-        reason.to_string()
-    }
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut reason: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(inner) = reason {
-        let wrapped = inner
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if inner.is::<rustls::Error>()
-            || wrapped.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
-        {
-            return true;
-        }
-        // An io::Error passes over what it wraps when asked for its source.
-        reason = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => inner.source(),
-        };
-    }
-    false
 }

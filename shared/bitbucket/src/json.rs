@@ -1,4 +1,4 @@
-//! Parsing of answers. Threads nest one level deeper with each reply, so a long talk is deeper than serde_json's own
+//! Parsing of answers. Threads nest one level deeper with each reply, so a long talk is deeper than `serde_json`'s own
 //! limit of 128; and a limit there must be, since reading and dropping recurse.
 
 use serde::Deserialize;

@@ -21,6 +21,7 @@ mod pull_request;
 mod reaction;
 mod reading;
 mod route;
+mod transport;
 pub mod webhook;
 
 pub use activity::{Activities, Hunk, Thread};

@@ -194,13 +194,10 @@ fn replacements() -> Vec<Value> {
     vec![
         json!(null),
         json!(true),
-        json!(-1),
         json!(u64::MAX),
-        json!(1e300),
         json!(""),
         json!("../../\u{0}\u{202e}"),
         json!([]),
-        json!([[{}]]),
         json!({}),
     ]
 }
