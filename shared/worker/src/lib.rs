@@ -3,6 +3,7 @@
 mod artifacts;
 mod consume;
 mod dead;
+mod depth;
 mod drift;
 mod error;
 mod execute;
