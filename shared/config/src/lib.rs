@@ -21,7 +21,7 @@ pub use load::{ENV_PREFIX, load, load_with};
 pub use problems::{Problem, Problems};
 pub use proxy::{Proxy, no_proxy_matches};
 pub use repositories::{InvalidGlob, RepositoryGlobs};
-pub use role::{Role, UnknownRole};
+pub use role::{Role, TlsPem, UnknownRole};
 pub use secret::SecretError;
 pub use sections::{
     Agent, AgentKind, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats,

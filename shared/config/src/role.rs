@@ -4,11 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 
 use crate::problems::{Found, Problems};
 use crate::secret::{self, SecretError};
-use crate::sections::{AgentKind, Config, Llm, SandboxMode};
+use crate::sections::{AgentKind, Config, Ingest, Llm, SandboxMode};
 
 /// What a process is started as, in pipeline order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,8 +86,7 @@ impl Config {
         check.nats(self);
         check.connections(self, role);
         if role == Role::WebhookIngest {
-            check.file("ingest.tls_cert_file", self.ingest.tls_cert_file.as_deref());
-            check.secret_file("ingest.tls_key_file", self.ingest.tls_key_file.as_deref());
+            check.tls(&self.ingest);
         }
         if role == Role::Resolver {
             check.sandbox(self);
@@ -113,6 +114,46 @@ impl Llm {
             .map(str::trim)
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.map(|line| header(path, line)).collect()
+    }
+}
+
+/// What the ingest listener serves TLS with, as PEM.
+#[derive(Debug)]
+pub struct TlsPem {
+    /// The certificate chain, leaf first.
+    pub cert_chain: String,
+    /// The private key.
+    pub key: SecretString,
+}
+
+impl Ingest {
+    /// Certificate and key; `None` where none are configured.
+    pub fn tls_pem(&self) -> Result<Option<TlsPem>, SecretError> {
+        let (Some(cert), Some(key)) = (&self.tls_cert_file, &self.tls_key_file) else {
+            return Ok(None);
+        };
+        let cert_chain = secret::read_text(cert)?;
+        if CertificateDer::pem_slice_iter(cert_chain.as_bytes())
+            .flatten()
+            .next()
+            .is_none()
+        {
+            return Err(SecretError::NotPem {
+                path: cert.display().to_string(),
+                what: "certificate",
+            });
+        }
+        let key_text = secret::read_text(key)?;
+        if PrivateKeyDer::from_pem_slice(key_text.as_bytes()).is_err() {
+            return Err(SecretError::NotPem {
+                path: key.display().to_string(),
+                what: "private key",
+            });
+        }
+        Ok(Some(TlsPem {
+            cert_chain,
+            key: SecretString::from(key_text),
+        }))
     }
 }
 
@@ -171,6 +212,15 @@ impl Check {
                     connection.id, connection.base_url
                 ));
             }
+        }
+    }
+
+    fn tls(&mut self, ingest: &Ingest) {
+        if let Err(error) = ingest.tls_pem() {
+            self.found.add("ingest.tls_cert_file", error);
+        }
+        if let Some(path) = &ingest.tls_key_file {
+            self.warn_if_world_readable("ingest.tls_key_file", path);
         }
     }
 

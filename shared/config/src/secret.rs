@@ -37,6 +37,14 @@ pub enum SecretError {
         /// The file.
         path: String,
     },
+    /// It is not the PEM it should be.
+    #[error("the file {path} does not hold a PEM {what}")]
+    NotPem {
+        /// The file.
+        path: String,
+        /// What it should hold.
+        what: &'static str,
+    },
     /// No connection has this id.
     #[error("there is no connection {id:?}")]
     UnknownConnection {

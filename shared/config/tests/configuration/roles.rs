@@ -108,3 +108,37 @@ fn role_names_are_read_as_they_are_written() {
         "\"everything\" is not a role"
     );
 }
+
+#[test]
+fn a_tls_certificate_and_its_key_are_read_before_the_listener_starts() {
+    let place = Place::new();
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let with = |cert: &str, key: &str| {
+        let files = format!(
+            "[ingest]\ntls_cert_file = '{}'\ntls_key_file = '{}'",
+            place.write("tls.crt", cert).display(),
+            place.write("tls.key", key).display()
+        );
+        complete(&place, "http://127.0.0.1:7990", &files)
+    };
+    let right = with(&cert, &key);
+    assert!(
+        right
+            .ingest
+            .tls_pem()
+            .unwrap()
+            .is_some_and(|pem| !format!("{pem:?}").contains("PRIVATE"))
+    );
+    assert!(right.check_role(Role::WebhookIngest).is_ok());
+    for (cert, key, missing) in [
+        (&key, &key, "tls.crt does not hold a PEM certificate"),
+        (&cert, &cert, "tls.key does not hold a PEM private key"),
+    ] {
+        let problems = with(cert, key)
+            .check_role(Role::WebhookIngest)
+            .unwrap_err()
+            .to_string();
+        assert!(problems.contains(missing), "{problems}");
+    }
+}
