@@ -128,13 +128,4 @@ impl PullRequest {
     pub(crate) fn replies(&self, parent: CommentId) -> impl Iterator<Item = &Comment> {
         self.comments.values().filter(move |comment| comment.parent == Some(parent))
     }
-
-    /// The comment its thread starts with.
-    pub(crate) fn root_of(&self, id: CommentId) -> Option<&Comment> {
-        let mut comment = self.comments.get(&id)?;
-        while let Some(parent) = comment.parent {
-            comment = self.comments.get(&parent)?;
-        }
-        Some(comment)
-    }
 }

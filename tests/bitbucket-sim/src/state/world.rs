@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::activity::{Action, Activity};
-use super::ids::{CommentId, ProjectId, PullRequestKey, RepositoryId, UserId, WebhookId};
+use super::ids::{CommentId, ProjectId, PullRequestKey, RepositoryId, UserId};
 use super::pull_request::PullRequest;
 use super::repository::{Project, Repository};
 use super::user::{Token, User};
-use super::webhook::Webhook;
 use crate::http::answer::RestError;
 
 /// The whole state.
@@ -158,13 +157,6 @@ impl World {
     /// A new comment number.
     pub(crate) fn next_comment(&mut self) -> CommentId {
         CommentId(next(&mut self.last.comment))
-    }
-
-    /// A webhook by number, wherever it is registered.
-    pub(crate) fn webhook(&self, id: WebhookId) -> Option<&Webhook> {
-        let of_repositories = self.repositories.values().flat_map(|r| &r.webhooks);
-        let of_projects = self.projects.values().flat_map(|p| &p.webhooks);
-        of_repositories.chain(of_projects).find(|webhook| webhook.id == id)
     }
 
     /// Open pull requests with this branch as source or target.
