@@ -3,7 +3,6 @@
 mod artifacts;
 mod consume;
 mod dead;
-mod depth;
 mod drift;
 mod error;
 mod execute;
