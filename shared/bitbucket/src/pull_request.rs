@@ -149,4 +149,16 @@ mod tests {
         );
         assert_eq!(bare.from_ref, full.from_ref);
     }
+
+    #[test]
+    fn a_pull_request_of_a_fork_has_its_source_elsewhere() {
+        let mut value: Value =
+            serde_json::from_str(include_str!("../fixtures/rest_pull_request.json")).unwrap();
+        value["fromRef"]["repository"] =
+            serde_json::from_str(include_str!("../fixtures/repository_personal.json")).unwrap();
+        let fork = read(&value).unwrap();
+        assert!(fork.is_from_fork());
+        assert_eq!(fork.from_ref.repository.project.as_str(), "~JCITIZEN");
+        assert_eq!(fork.to_ref.repository.project.as_str(), "PROJ");
+    }
 }

@@ -124,6 +124,7 @@ async fn no_error_shows_the_token_or_a_whole_body() {
         let error = server.client().pull_request(&repository(), PR).await.unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(TOKEN), "{shown}");
+        assert!(!format!("{:?}", server.client()).contains(TOKEN));
         assert!(shown.len() < 700, "{shown}");
     }
 }
