@@ -1,0 +1,267 @@
+//! Admission: a mention becomes a queued run, changes one, ends one, or is refused. Every step may be repeated.
+
+use std::sync::Arc;
+
+use bitbucket::PullRequest;
+use jiff::Timestamp;
+use pipeline::decision::Verdict;
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::RunId;
+use pipeline::mention::Mention;
+use pipeline::run::{FailureReport, Run, RunState};
+use pipeline::subject;
+use worker::{Created, Delivery, FailedRun, Handler, Publication};
+
+use crate::builder::{Builder, Decided, lane_of, not_yet};
+use crate::lane::Course;
+use crate::limits::{COMMENT_AGE_MAX, QUEUE_FULL_RETRY, QUEUE_MAX};
+use crate::permission::{self, Verdict as Permission};
+use crate::records;
+
+/// The hop from mention to queue, and on to a job where nothing else runs.
+pub(crate) struct Admission(pub(crate) Arc<Builder>);
+
+impl Handler for Admission {
+    type Input = Mention;
+
+    async fn handle(&self, mention: Mention, delivery: &Delivery) -> Result<Vec<Publication>, Failure> {
+        let case = Case {
+            builder: &self.0,
+            mention: &mention,
+            delivery,
+            lane: lane_of(&mention.origin),
+        };
+        let (decided, pull_request) = case.decide().await?;
+        self.0
+            .decide(&mention.origin, Some(mention.comment), decided)
+            .await;
+        self.0.dispatch(&case.lane, pull_request.as_deref()).await?;
+        Ok(Vec::new())
+    }
+
+    fn run_of(&self, mention: &Mention) -> Option<FailedRun> {
+        mention.command.as_ref()?;
+        let id = run_of(mention);
+        Some(FailedRun::Create(Box::new(records::queued(
+            mention,
+            &id,
+            None,
+            Timestamp::now(),
+        ))))
+    }
+}
+
+/// One delivery of one mention.
+struct Case<'a> {
+    builder: &'a Builder,
+    mention: &'a Mention,
+    delivery: &'a Delivery,
+    lane: String,
+}
+
+/// A decision, and the pull request where it was just read.
+type Outcome = (Decided, Option<Box<PullRequest>>);
+
+impl Case<'_> {
+    async fn decide(&self) -> Result<Outcome, Failure> {
+        if self.is_too_old() {
+            return Ok(plain(
+                Verdict::Ignored,
+                None,
+                "the comment is older than seven days",
+            ));
+        }
+        let course = self
+            .builder
+            .change_or_begin_lane(&self.lane, |lane| lane.hear(self.mention))
+            .await?;
+        match course {
+            Course::Nothing(reason) => Ok(plain(Verdict::Ignored, None, reason)),
+            Course::Start(run) => self.admit(run).await,
+            Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run).await,
+            Course::TooLate(run) => {
+                self.builder
+                    .change_run(&run, |run| records::note(run, records::EDIT_TOO_LATE))
+                    .await?;
+                Ok(plain(
+                    Verdict::Ignored,
+                    Some(run),
+                    "the edit came after work had begun",
+                ))
+            }
+            Course::Withdraw(run) => {
+                let outcome = records::because(FailureCode::RequestWithdrawn);
+                self.builder.end(&run, RunState::Cancelled, outcome).await?;
+                self.builder.finish(&self.lane, &run).await?;
+                Ok(plain(
+                    Verdict::Cancelled,
+                    Some(run),
+                    "the comment no longer mentions the bot",
+                ))
+            }
+        }
+    }
+
+    /// The lane knows this version. Its run's record may still be missing or be that of an older version.
+    async fn bring_up_to_date(&self, run: RunId) -> Result<Outcome, Failure> {
+        let mut amended = false;
+        let change = |record: &mut Run| {
+            let before = record.n;
+            records::amend(record, self.mention);
+            amended = record.n != before;
+            record.state
+        };
+        match self.builder.change_run(&run, change).await? {
+            None => self.admit(run).await,
+            Some(state) if state.is_terminal() => {
+                self.builder.finish(&self.lane, &run).await?;
+                Ok(plain(Verdict::Duplicate, Some(run), "the run has already ended"))
+            }
+            Some(_) if amended => Ok(plain(
+                Verdict::Amended,
+                Some(run),
+                "the waiting run got the new request",
+            )),
+            Some(_) => Ok(plain(Verdict::Duplicate, Some(run), "the run exists")),
+        }
+    }
+
+    /// Asks whether the person may, then gives the run a place and a record.
+    async fn admit(&self, run: RunId) -> Result<Outcome, Failure> {
+        let origin = &self.mention.origin;
+        let known = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
+        if known.queue.len() >= QUEUE_MAX {
+            return Err(not_yet(
+                QUEUE_FULL_RETRY,
+                "too many runs wait on this pull request",
+            ));
+        }
+        if origin.event_sequence <= known.stopped_through {
+            return self
+                .refuse(
+                    run,
+                    FailureReport {
+                        code: FailureCode::PullRequestClosed,
+                        detail: None,
+                    },
+                )
+                .await;
+        }
+        let (connection, client) = self.builder.clients.of(&origin.connection)?;
+        let pull_request = match permission::check(&client, &connection, self.mention).await? {
+            Permission::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),
+            Permission::Refused(report) => return self.refuse(run, report).await,
+            Permission::Allowed(pull_request) => pull_request,
+        };
+        let now = Timestamp::now();
+        let course = self
+            .builder
+            .change_or_begin_lane(&self.lane, |lane| lane.enter(self.mention, now))
+            .await?;
+        if !matches!(&course, Course::Start(_) | Course::Resume(_) | Course::Amend(_)) {
+            return Ok(plain(
+                Verdict::Ignored,
+                None,
+                "another delivery about this comment came first",
+            ));
+        }
+        let decided = self.create(run, &pull_request, now).await?;
+        Ok((decided, Some(pull_request)))
+    }
+
+    /// Writes the record of a run that has its place in the queue.
+    async fn create(
+        &self,
+        run: RunId,
+        pull_request: &PullRequest,
+        now: Timestamp,
+    ) -> Result<Decided, Failure> {
+        let mut record = records::queued(self.mention, &run, self.traceparent(), now);
+        record.branch = Some(pull_request.from_ref.display_id.clone());
+        let lane = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
+        record.ahead = lane
+            .ahead()
+            .into_iter()
+            .find(|(id, _)| *id == run)
+            .map_or(0, |(_, ahead)| ahead);
+        let asks_for_nothing = record.command.text().is_empty() && self.mention.parent.is_none();
+        if asks_for_nothing {
+            record = records::ended(record, RunState::NeedsInput, records::ask_back(), now);
+        }
+        let (verdict, reason) = match self.builder.runs.create(&subject::run_key(&run), &record).await? {
+            Created::New if asks_for_nothing => {
+                (Verdict::Accepted, "the mention stands alone: asked what to do")
+            }
+            Created::New => (Verdict::Queued, "the requester may, the pull request is open"),
+            Created::Exists(found) => {
+                record = found;
+                (Verdict::Duplicate, "the run exists")
+            }
+        };
+        if record.state.is_terminal() {
+            self.builder.finish(&self.lane, &run).await?;
+        }
+        Ok(Decided {
+            verdict,
+            run: Some(run),
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// A refusal is a run that has ended; the person reads it once an hour.
+    async fn refuse(&self, run: RunId, report: FailureReport) -> Result<Outcome, Failure> {
+        let now = Timestamp::now();
+        let person = self
+            .mention
+            .author
+            .as_ref()
+            .map_or("", |author| author.name.as_str());
+        let change = |lane: &mut crate::lane::Lane| lane.refuse(self.mention, &run, person, now);
+        let speak = self.builder.change_or_begin_lane(&self.lane, change).await?;
+        let reason = report.code.sentence();
+        if !speak {
+            let reason = format!("{reason} Not said again within the hour.");
+            return Ok((
+                Decided {
+                    verdict: Verdict::Refused,
+                    run: None,
+                    reason,
+                },
+                None,
+            ));
+        }
+        let record = records::queued(self.mention, &run, self.traceparent(), now);
+        let code = report.code;
+        let record = records::ended(record, RunState::Refused, records::failure(report), now);
+        if self.builder.runs.create(&subject::run_key(&run), &record).await? == Created::New {
+            telemetry::metrics::runs_ended(RunState::Refused.as_str(), code.as_str()).inc();
+        }
+        Ok(plain(Verdict::Refused, Some(run), reason))
+    }
+
+    fn is_too_old(&self) -> bool {
+        self.mention
+            .written_at
+            .is_some_and(|at| Timestamp::now().duration_since(at) > COMMENT_AGE_MAX)
+    }
+
+    fn traceparent(&self) -> Option<String> {
+        telemetry::trace::current_traceparent().or_else(|| self.delivery.traceparent.clone())
+    }
+}
+
+fn plain(verdict: Verdict, run: Option<RunId>, reason: &str) -> Outcome {
+    (
+        Decided {
+            verdict,
+            run,
+            reason: reason.to_owned(),
+        },
+        None,
+    )
+}
+
+fn run_of(mention: &Mention) -> RunId {
+    RunId::derive(&mention.origin.instance, mention.comment, mention.comment_version)
+}

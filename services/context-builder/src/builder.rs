@@ -1,0 +1,211 @@
+//! What admission, controls, the follower, dispatch and the watchdog share.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use config::Config;
+use jiff::Timestamp;
+use pipeline::decision::{Decision, Verdict};
+use pipeline::failure::Failure;
+use pipeline::ids::{CommentId, RunId};
+use pipeline::mention::Origin;
+use pipeline::message::VERSION;
+use pipeline::run::{Fenced, Outcome, Run, RunState};
+use pipeline::subject;
+use worker::{Error, Nats, Records};
+
+use crate::clients::Clients;
+use crate::lane::Lane;
+use crate::records;
+
+/// The role's name in decisions.
+pub(crate) const ROLE: &str = "context-builder";
+
+/// The role: lanes are written here and nowhere else.
+pub(crate) struct Builder {
+    pub(crate) settings: Arc<Config>,
+    pub(crate) clients: Clients,
+    pub(crate) nats: Nats,
+    pub(crate) lanes: Records<Lane>,
+    pub(crate) runs: Records<Run>,
+    /// This process's name in claims.
+    pub(crate) process: String,
+    /// Runs whose job this process is preparing right now.
+    preparing: Mutex<HashSet<RunId>>,
+}
+
+/// What was decided on a mention or control.
+pub(crate) struct Decided {
+    pub(crate) verdict: Verdict,
+    pub(crate) run: Option<RunId>,
+    pub(crate) reason: String,
+}
+
+/// Held while this process prepares a run's job.
+pub(crate) struct Preparing<'a> {
+    builder: &'a Builder,
+    run: RunId,
+}
+
+impl Builder {
+    pub(crate) fn new(settings: Arc<Config>, clients: Clients, nats: Nats) -> Self {
+        Self {
+            settings,
+            clients,
+            lanes: nats.records(subject::LANES),
+            runs: nats.runs(),
+            nats,
+            process: uuid::Uuid::new_v4().simple().to_string(),
+            preparing: Mutex::default(),
+        }
+    }
+
+    /// Changes a lane that exists; nothing happens to one that does not.
+    pub(crate) async fn change_lane<R>(
+        &self,
+        key: &str,
+        mut change: impl FnMut(&mut Lane) -> R,
+    ) -> Result<Option<R>, Error> {
+        match self
+            .lanes
+            .update(key, |lane| Ok::<R, Infallible>(change(lane)))
+            .await
+        {
+            Ok(Ok((_, result))) => Ok(Some(result)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes a lane, which begins empty.
+    pub(crate) async fn change_or_begin_lane<R>(
+        &self,
+        key: &str,
+        mut change: impl FnMut(&mut Lane) -> R,
+    ) -> Result<R, Error> {
+        let Ok((_, result)) = self
+            .lanes
+            .update_or_default(key, |lane| Ok::<R, Infallible>(change(lane)))
+            .await?;
+        Ok(result)
+    }
+
+    /// Changes a run's record; `None` where there is none.
+    pub(crate) async fn change_run<R>(
+        &self,
+        run: &RunId,
+        mut change: impl FnMut(&mut Run) -> R,
+    ) -> Result<Option<R>, Error> {
+        match self
+            .runs
+            .update(&subject::run_key(run), |run| Ok::<R, Infallible>(change(run)))
+            .await
+        {
+            Ok(Ok((_, result))) => Ok(Some(result)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a run that has not ended; returns whether it was this that ended it.
+    pub(crate) async fn end(&self, run: &RunId, state: RunState, outcome: Outcome) -> Result<bool, Error> {
+        let now = Timestamp::now();
+        let end = |run: &mut Run| run.end(None, state, outcome.clone(), now);
+        match self.runs.update(&subject::run_key(run), end).await {
+            Ok(Ok(_)) => {
+                let code = outcome
+                    .failure
+                    .as_ref()
+                    .map_or("-", |report| report.code.as_str());
+                telemetry::metrics::runs_ended(state.as_str(), code).inc();
+                tracing::info!(run.id = %run, state = state.as_str(), code, "run ended");
+                Ok(true)
+            }
+            Ok(Err(Fenced::Ended(_) | Fenced::Overtaken { .. })) | Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a run that has ended out of its lane and tells those behind it.
+    pub(crate) async fn finish(&self, lane: &str, run: &RunId) -> Result<(), Error> {
+        self.change_lane(lane, |lane| lane.finished(run)).await?;
+        self.refresh_places(lane).await
+    }
+
+    /// Writes into every waiting run's record how many runs are before it.
+    pub(crate) async fn refresh_places(&self, lane: &str) -> Result<(), Error> {
+        let Some(lane) = self.lanes.get(lane).await? else {
+            return Ok(());
+        };
+        for (run, ahead) in lane.ahead() {
+            self.change_run(&run, |run| records::set_ahead(run, ahead))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to prepare a run's job; `None` while this process already does.
+    pub(crate) fn begin_to_prepare(&self, run: &RunId) -> Option<Preparing<'_>> {
+        let mut preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        preparing.insert(run.clone()).then(|| Preparing {
+            builder: self,
+            run: run.clone(),
+        })
+    }
+
+    /// Records what was decided and why.
+    pub(crate) async fn decide(&self, origin: &Origin, comment: Option<CommentId>, decided: Decided) {
+        tracing::info!(
+            delivery.id = %origin.delivery,
+            run.id = decided.run.as_ref().map(RunId::as_str),
+            verdict = ?decided.verdict,
+            reason = decided.reason,
+            "decided"
+        );
+        let decision = Decision {
+            v: VERSION,
+            at: Timestamp::now(),
+            role: ROLE.to_owned(),
+            delivery: origin.delivery.clone(),
+            connection: origin.connection.clone(),
+            instance: origin.instance.clone(),
+            repository: Some(origin.repository.clone()),
+            pull_request: Some(origin.pull_request),
+            comment,
+            run: decided.run,
+            verdict: decided.verdict,
+            reason: decided.reason,
+        };
+        self.nats.decide(decision).await;
+    }
+}
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        self.builder
+            .preparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.run);
+    }
+}
+
+/// The key of the lane an origin belongs to.
+pub(crate) fn lane_of(origin: &Origin) -> String {
+    subject::lane_key(&origin.instance, origin.repository.id, &origin.lane())
+}
+
+/// The key of the lane a run belongs to.
+pub(crate) fn lane_of_run(run: &Run) -> String {
+    subject::lane_key(&run.instance, run.repository.id, &run.lane)
+}
+
+/// A failure to be tried again soon, which is nobody's fault.
+pub(crate) fn not_yet(after: std::time::Duration, why: &'static str) -> Failure {
+    Failure::unavailable(
+        pipeline::failure_code::FailureCode::Internal,
+        Some(after),
+        anyhow::anyhow!(why),
+    )
+}

@@ -1,0 +1,246 @@
+//! Gather: what Bitbucket knows about the pull request, in few calls: the comment threads, the diff and the builds
+//! at the same time, the list of changed files only where the diff was cut.
+
+use bitbucket::{Activities, Bot, Client, Comment, Diff, Error, PullRequest, Thread};
+use pipeline::event::Person;
+use pipeline::ids::{CommentId, RunId};
+use pipeline::run::Run;
+
+use crate::context::material::{Conversation, Material, Place, Remark, Request};
+use crate::limits::{ACTIVITIES_MAX, DIFF_BYTES_MAX};
+
+/// What the status reply's last line begins with; it says nothing to an agent.
+const MARKER: &str = "[//]: # (openhands-resolver ";
+
+/// What came of gathering.
+#[derive(Debug)]
+pub(crate) enum Gathered {
+    /// Everything for a brief.
+    Material(Box<Material>),
+    /// There is no request: the mention stands alone and points at nothing.
+    NoRequest,
+}
+
+/// Reads what a brief for `run` is made of. Fails only where Bitbucket is away; what it cannot give otherwise is
+/// named as unread.
+pub(crate) async fn gather(
+    client: &Client,
+    run: &Run,
+    pull_request: &PullRequest,
+) -> Result<Gathered, Error> {
+    let (repository, id) = (&pull_request.to_ref.repository, pull_request.id);
+    let (bot, activities, diff, builds) = tokio::join!(
+        client.bot(),
+        client.activities(repository, id, ACTIVITIES_MAX),
+        client.diff(repository, id, DIFF_BYTES_MAX),
+        client.build_statuses(&pull_request.from_ref.latest_commit),
+    );
+    let bot = bot?;
+    let mut unread = Vec::new();
+    let activities = or_unread(activities, "the comments", &mut unread)?.unwrap_or_default();
+    let diff = or_unread(diff, "the diff", &mut unread)?;
+    let builds = or_unread(builds, "the build results", &mut unread)?.unwrap_or_default();
+    let Some(request) = request(run, &activities, &bot) else {
+        return Ok(Gathered::NoRequest);
+    };
+    let mut files = Vec::new();
+    if diff.as_ref().is_some_and(|diff| diff.truncated) {
+        let changes = or_unread(
+            client.changes(repository, id).await,
+            "the list of changed files",
+            &mut unread,
+        )?;
+        files = changes.map(|changes| changes.files).unwrap_or_default();
+    }
+    unread.extend(comments_unread(&activities));
+    let threads = Threads { run, bot: &bot };
+    let own = activities.thread_of(run.comment);
+    if own.is_none() {
+        unread.push("the thread of the request".to_owned());
+    }
+    Ok(Gathered::Material(Box::new(Material {
+        repository: format!("{}/{}", repository.project, repository.slug),
+        pull_request: id,
+        title: pull_request.title.clone(),
+        description: pull_request.description.clone(),
+        author: pull_request.author.as_ref().map(|author| author.name.clone()),
+        from: pull_request.from_ref.display_id.clone(),
+        to: pull_request.to_ref.display_id.clone(),
+        head: pull_request.from_ref.latest_commit.clone(),
+        trigger: own.and_then(|thread| threads.trigger(thread)),
+        thread: own
+            .map(|thread| threads.remarks(&thread.comment))
+            .unwrap_or_default(),
+        place: own.and_then(place),
+        others: threads.others(&activities, own),
+        diff_unread: diff.as_ref().and_then(diff_unread),
+        diff: diff.map(|diff| diff.text).unwrap_or_default(),
+        files,
+        builds,
+        unread,
+        request,
+    })))
+}
+
+fn diff_unread(diff: &Diff) -> Option<String> {
+    let read = diff.text.len();
+    diff.truncated.then(|| match diff.bytes_total {
+        Some(total) => format!(
+            "the end of the diff: {} of {total} bytes",
+            total.saturating_sub(read as u64)
+        ),
+        None => format!("the end of the diff: everything behind the first {read} bytes"),
+    })
+}
+
+fn comments_unread(activities: &Activities) -> Vec<String> {
+    let mut unread = Vec::new();
+    if activities.cut {
+        unread.push(format!(
+            "comments without activity among the newest {ACTIVITIES_MAX}"
+        ));
+    }
+    if activities.unreadable > 0 {
+        unread.push(format!(
+            "{} comments that could not be read",
+            activities.unreadable
+        ));
+    }
+    unread
+}
+
+/// Passes on that Bitbucket is away, since it will be back; notes anything else as unread.
+fn or_unread<T>(read: Result<T, Error>, what: &str, unread: &mut Vec<String>) -> Result<Option<T>, Error> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(
+            away @ (Error::Unreachable { .. }
+            | Error::Disconnected { .. }
+            | Error::Timeout
+            | Error::Tls { .. }
+            | Error::RateLimited { .. }
+            | Error::Unauthorized { .. }
+            | Error::Server { status: 502..=504 }),
+        ) => Err(away),
+        Err(error) => {
+            tracing::warn!(%error, what, "left out of the brief");
+            unread.push(format!("{what}: Bitbucket did not give it"));
+            Ok(None)
+        }
+    }
+}
+
+/// The command's text; where the mention stands alone, the text of the comment it replies to.
+fn request(run: &Run, activities: &Activities, bot: &Bot) -> Option<Request> {
+    let requester = run
+        .requester
+        .as_ref()
+        .map_or("a deleted user", |person| person.name.as_str())
+        .to_owned();
+    let text = run.command.text();
+    if !text.is_empty() {
+        return Some(Request {
+            text: text.to_owned(),
+            requester,
+            pointed_at: None,
+        });
+    }
+    let thread = activities.thread_of(run.comment)?;
+    let parent = thread
+        .comment
+        .flatten()
+        .find(|comment| comment.replies.iter().any(|reply| reply.id == run.comment))?;
+    let by_bot = parent.author.as_ref().is_some_and(|author| bot.is(author));
+    (!by_bot && !parent.text.trim().is_empty()).then(|| Request {
+        text: parent.text.clone(),
+        requester,
+        pointed_at: Some(parent.id),
+    })
+}
+
+fn place(thread: &Thread) -> Option<Place> {
+    let anchor = thread.comment.anchor.clone()?;
+    Some(Place {
+        anchor,
+        hunk: thread.hunk.clone(),
+    })
+}
+
+/// How this run sees comment threads.
+struct Threads<'a> {
+    run: &'a Run,
+    bot: &'a Bot,
+}
+
+impl Threads<'_> {
+    /// The whole triggering comment, where it says more than the command. A newer version than the one that asked
+    /// is not shown: the command is what counts.
+    fn trigger(&self, thread: &Thread) -> Option<Remark> {
+        let comment = thread.comment.find(self.run.comment)?;
+        let says_more = !comment.text.trim_start().starts_with('@');
+        (says_more && comment.version == self.run.comment_version).then(|| self.remark(comment, 0))
+    }
+
+    /// A thread as a list, replies behind what they reply to. Our own status reply to this very request is left out.
+    fn remarks(&self, root: &Comment) -> Vec<Remark> {
+        let mut waiting = vec![(root, 0)];
+        let mut remarks = Vec::new();
+        while let Some((comment, depth)) = waiting.pop() {
+            waiting.extend(comment.replies.iter().rev().map(|reply| (reply, depth + 1)));
+            if !self.is_status_of(comment, &self.run.id) {
+                remarks.push(self.remark(comment, depth));
+            }
+        }
+        remarks
+    }
+
+    fn others(&self, activities: &Activities, own: Option<&Thread>) -> Vec<Conversation> {
+        let foreign = activities
+            .threads
+            .iter()
+            .filter(|thread| own.is_none_or(|own| own.comment.id != thread.comment.id));
+        let conversation = |thread: &Thread| Conversation {
+            remarks: self.remarks(&thread.comment),
+            anchor: thread.comment.anchor.clone(),
+            is_task: thread.comment.is_task(),
+            resolved: thread.comment.thread_resolved || thread.comment.state == "RESOLVED",
+        };
+        foreign
+            .map(conversation)
+            .filter(|thread| !thread.remarks.is_empty())
+            .collect()
+    }
+
+    fn remark(&self, comment: &Comment, depth: usize) -> Remark {
+        let by_bot = self.by_bot(comment.author.as_ref());
+        let lines = comment
+            .text
+            .lines()
+            .filter(|line| !(by_bot && line.starts_with(MARKER)));
+        Remark {
+            comment: comment.id,
+            depth,
+            author: comment.author.as_ref().map(|author| author.name.clone()),
+            by_bot,
+            at: comment.created_at,
+            text: lines.collect::<Vec<_>>().join("\n"),
+            is_trigger: is_trigger(self.run, comment.id),
+        }
+    }
+
+    fn is_status_of(&self, comment: &Comment, run: &RunId) -> bool {
+        let marker = format!("{MARKER}run={run} ");
+        self.by_bot(comment.author.as_ref()) && comment.text.lines().any(|line| line.starts_with(&marker))
+    }
+
+    fn by_bot(&self, author: Option<&Person>) -> bool {
+        author.is_some_and(|author| self.bot.is(author))
+    }
+}
+
+fn is_trigger(run: &Run, comment: CommentId) -> bool {
+    run.comment == comment
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Material: everything a brief may be made of, as it was read from Bitbucket. All of it but the request is data.
+
+use bitbucket::{Anchor, BuildStatus, ChangedFile, Hunk};
+use jiff::Timestamp;
+use pipeline::ids::{CommentId, CommitId, PullRequestId};
+
+/// What is known when a run is dispatched.
+#[derive(Debug, Clone)]
+pub(crate) struct Material {
+    /// `PROJECT/slug` of the target repository.
+    pub(crate) repository: String,
+    /// The pull request.
+    pub(crate) pull_request: PullRequestId,
+    /// Its title.
+    pub(crate) title: String,
+    /// Its description; empty where there is none.
+    pub(crate) description: String,
+    /// Who opened it.
+    pub(crate) author: Option<String>,
+    /// Source branch, as people see it.
+    pub(crate) from: String,
+    /// Target branch.
+    pub(crate) to: String,
+    /// The source branch's head.
+    pub(crate) head: CommitId,
+    /// What is asked for: the only instruction.
+    pub(crate) request: Request,
+    /// The whole triggering comment, where it says more than the request.
+    pub(crate) trigger: Option<Remark>,
+    /// The thread the trigger is in, from the first comment.
+    pub(crate) thread: Vec<Remark>,
+    /// The place the thread is about.
+    pub(crate) place: Option<Place>,
+    /// The other threads.
+    pub(crate) others: Vec<Conversation>,
+    /// The pull request's diff, as far as it was read.
+    pub(crate) diff: String,
+    /// How much of the diff was not read, in words.
+    pub(crate) diff_unread: Option<String>,
+    /// The changed files, where the diff does not show them all.
+    pub(crate) files: Vec<ChangedFile>,
+    /// The newest build of each key.
+    pub(crate) builds: Vec<BuildStatus>,
+    /// What could not be read, in words.
+    pub(crate) unread: Vec<String>,
+}
+
+/// The instruction.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Its text.
+    pub(crate) text: String,
+    /// Who asked.
+    pub(crate) requester: String,
+    /// The comment whose text is the request, where the trigger only pointed at the one it replies to.
+    pub(crate) pointed_at: Option<CommentId>,
+}
+
+/// One comment.
+#[derive(Debug, Clone)]
+pub(crate) struct Remark {
+    /// Its id.
+    pub(crate) comment: CommentId,
+    /// How deep in the thread.
+    pub(crate) depth: usize,
+    /// Who wrote it.
+    pub(crate) author: Option<String>,
+    /// Whether the bot did.
+    pub(crate) by_bot: bool,
+    /// When.
+    pub(crate) at: Option<Timestamp>,
+    /// Markdown.
+    pub(crate) text: String,
+    /// Whether it is the trigger.
+    pub(crate) is_trigger: bool,
+}
+
+/// Where an inline thread stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// File and line.
+    pub(crate) anchor: Anchor,
+    /// The diff around it.
+    pub(crate) hunk: Option<Hunk>,
+}
+
+/// A thread other than the trigger's.
+#[derive(Debug, Clone)]
+pub(crate) struct Conversation {
+    /// Its comments, the first one first.
+    pub(crate) remarks: Vec<Remark>,
+    /// File and line, for an inline thread.
+    pub(crate) anchor: Option<Anchor>,
+    /// Whether it is a task.
+    pub(crate) is_task: bool,
+    /// Whether it is resolved.
+    pub(crate) resolved: bool,
+}

@@ -1,0 +1,161 @@
+//! A lane under any sequence of events, delivered in any order and as often as they like.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use pipeline::ids::{CommentId, RunId};
+use proptest::prelude::*;
+
+use super::tests::mention;
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Mention { comment: u64, version: u32 },
+    Delete { comment: u64 },
+    Close { sequence: u64 },
+    Claim { by: u8 },
+    Dispatched,
+    Finish,
+    Wait,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let mention = (1..5_u64, 0..4_u32).prop_map(|(comment, version)| Step::Mention { comment, version });
+    let step = prop_oneof![
+        8 => mention,
+        1 => (1..5_u64).prop_map(|comment| Step::Delete { comment }),
+        1 => (0..60_u64).prop_map(|sequence| Step::Close { sequence }),
+        4 => (0..2_u8).prop_map(|by| Step::Claim { by }),
+        2 => Just(Step::Dispatched),
+        3 => Just(Step::Finish),
+        1 => Just(Step::Wait),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+/// What a run that was given its turn and has not ended looks like from outside.
+#[derive(Default)]
+struct World {
+    now: i64,
+    begun: BTreeSet<RunId>,
+    ended: BTreeSet<RunId>,
+    deleted: BTreeSet<CommentId>,
+    newest: BTreeMap<CommentId, u32>,
+    /// What each version of each comment asks for.
+    texts: Vec<Option<u8>>,
+}
+
+fn texts() -> impl Strategy<Value = Vec<Option<u8>>> {
+    prop::collection::vec(prop::option::weighted(0.7, 0..3_u8), 20)
+}
+
+impl World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_750_000_000 + self.now).unwrap()
+    }
+
+    fn apply(&mut self, lane: &mut Lane, step: &Step) {
+        match step {
+            Step::Mention { comment, version } => self.hear(lane, *comment, *version),
+            Step::Delete { comment } => {
+                lane.deleted(CommentId(*comment));
+                self.deleted.insert(CommentId(*comment));
+            }
+            Step::Close { sequence } => drop(lane.closed(*sequence)),
+            Step::Claim { by } => self.claim(lane, &by.to_string()),
+            Step::Dispatched => {
+                if let Some(run) = lane.running.as_ref().map(|running| running.entry.run.clone()) {
+                    lane.dispatched(&run);
+                }
+            }
+            Step::Finish => {
+                if let Some(run) = lane.running.as_ref().map(|running| running.entry.run.clone()) {
+                    lane.finished(&run);
+                    self.begun.remove(&run);
+                    self.ended.insert(run);
+                }
+            }
+            Step::Wait => self.now += 50,
+        }
+    }
+
+    /// A comment's versions have fixed texts and one event each, as Bitbucket's have.
+    fn hear(&mut self, lane: &mut Lane, comment: u64, version: u32) {
+        let sequence = comment * 10 + u64::from(version);
+        let text =
+            self.texts[usize::try_from(comment * 4).unwrap() + version as usize].map(|text| text.to_string());
+        let heard = mention(comment, version, sequence, text.as_deref());
+        let before = lane.clone();
+        let course = lane.enter(&heard, self.now());
+        let known = self.newest.get(&heard.comment).copied();
+        if known.is_some_and(|known| version < known) || self.deleted.contains(&heard.comment) {
+            assert!(matches!(course, Course::Nothing(_)), "{course:?}");
+            assert_eq!(
+                *lane, before,
+                "an old version or a deleted comment changed the lane"
+            );
+        }
+        if let Course::Start(run) = &course {
+            assert!(
+                !self.ended.contains(run) && !self.begun.contains(run),
+                "{run} started twice"
+            );
+        }
+        let newest = self.newest.entry(heard.comment).or_insert(version);
+        *newest = (*newest).max(version);
+    }
+
+    /// As the dispatcher does it: who is not wanted is ended, not begun.
+    fn claim(&mut self, lane: &mut Lane, by: &str) {
+        let Turn::Next(entry) = lane.turn(by, self.now()) else {
+            return;
+        };
+        if lane.standing(&entry) != Standing::Wanted {
+            lane.finished(&entry.run);
+            self.begun.remove(&entry.run);
+            self.ended.insert(entry.run);
+            return;
+        }
+        assert!(
+            !self.deleted.contains(&entry.comment),
+            "a deleted comment's run began"
+        );
+        assert!(lane.claim(&entry.run, by, self.now()).is_some());
+        self.begun.insert(entry.run);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn never_two_runs_at_once_always_in_order_and_nothing_from_the_past(steps in steps(), texts in texts()) {
+        let mut lane = Lane::default();
+        let mut world = World { texts, ..World::default() };
+        for step in &steps {
+            world.apply(&mut lane, step);
+            prop_assert!(world.begun.len() <= 1, "two runs at once: {:?}", world.begun);
+            prop_assert!(lane.queue.is_sorted_by_key(|entry| entry.sequence));
+            let places: Vec<&RunId> =
+                lane.queue.iter().map(|entry| &entry.run).chain(lane.running.iter().map(|r| &r.entry.run)).collect();
+            let distinct: BTreeSet<&RunId> = places.iter().copied().collect();
+            prop_assert_eq!(places.len(), distinct.len(), "a run has two places");
+        }
+    }
+
+    #[test]
+    fn a_second_delivery_of_any_mention_changes_nothing(
+        steps in steps(), texts in texts(), comment in 1..5_u64, version in 0..4_u32,
+    ) {
+        let mut lane = Lane::default();
+        let mut world = World { texts, ..World::default() };
+        for step in &steps {
+            world.apply(&mut lane, step);
+        }
+        world.hear(&mut lane, comment, version);
+        let once = lane.clone();
+        world.hear(&mut lane, comment, version);
+        prop_assert_eq!(lane, once);
+    }
+}

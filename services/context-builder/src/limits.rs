@@ -1,0 +1,94 @@
+//! Every limit of this role, with its reason.
+
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// Messages of one consumer in work at once in this process: mostly waits for Bitbucket, whose limit for a bot is
+/// five requests a second anyway.
+pub(crate) const CONCURRENCY: usize = 8;
+
+/// Messages of one consumer in work in all processes together.
+pub(crate) const IN_WORK_MAX: i64 = 256;
+
+/// How often a message may fail where the dependency did answer.
+pub(crate) const ATTEMPTS_MAX: u32 = 8;
+
+/// Longest handling of one message: a handful of REST calls at the client's own limits.
+pub(crate) const HANDLER_DEADLINE: Duration = Duration::from_secs(180);
+
+/// A comment last edited longer ago never starts a run: a replayed history must not wake old requests.
+pub(crate) const COMMENT_AGE_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How long a refusal is not repeated to the same person on the same pull request.
+pub(crate) const REFUSAL_SILENCE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Comments remembered for each pull request: about 150 bytes each, so that a lane stays far below NATS's 1 MiB.
+pub(crate) const COMMENTS_MAX: usize = 1_000;
+
+/// Runs that may wait on one pull request; more mentions wait in the stream.
+pub(crate) const QUEUE_MAX: usize = 200;
+
+/// How long to wait before asking again whether a full queue has room.
+pub(crate) const QUEUE_FULL_RETRY: Duration = Duration::from_secs(60);
+
+/// How long a process may take to prepare a job before another one takes over: longer than its REST calls take on
+/// a slow Bitbucket, short enough that a crash is not felt.
+pub(crate) const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(45);
+
+/// How often a job that cannot be prepared is tried, where the dependency did answer.
+pub(crate) const DISPATCH_TRIES_MAX: u32 = 8;
+
+/// How long a job may be waited for while Bitbucket or the store is away.
+pub(crate) const DISPATCH_WAIT_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long to wait for an edit that the lane knows and the run's record does not: its message is redelivered
+/// well within this, unless it was given up.
+pub(crate) const EDIT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+/// How often to look for the lane's job slot, which frees a moment after its run ended (0.2 s in a cluster),
+pub(crate) const SLOT_LOOKS: u32 = 20;
+
+/// and how long to pause between two looks.
+pub(crate) const SLOT_PAUSE: Duration = Duration::from_millis(50);
+
+/// When to come back for a slot that did not free: a resolver takes seconds to end an agent it was told to stop.
+pub(crate) const SLOT_RETRY: Duration = Duration::from_millis(500);
+
+/// How often the watchdog looks at every lane.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long after its deadline a run may still be closing down, before the watchdog ends it.
+pub(crate) const DEADLINE_GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a queue entry may be without a run record: admission retries for a day, then writes a failed one.
+pub(crate) const RECORD_MISSING_MAX: SignedDuration = SignedDuration::from_hours(25);
+
+/// Activities read of a pull request: one page of the client.
+pub(crate) const ACTIVITIES_MAX: usize = 200;
+
+/// Changed files named in a brief.
+pub(crate) const FILES_MAX: usize = 300;
+
+/// Items listed as left out; the rest is a number.
+pub(crate) const LEFT_OUT_MAX: usize = 20;
+
+/// Longest item of that list: a path, mostly.
+pub(crate) const LEFT_OUT_BYTES_MAX: usize = 200;
+
+/// The list gets one part in this many of a brief's bytes,
+pub(crate) const LEFT_OUT_SHARE: usize = 16;
+
+/// and never more than this.
+pub(crate) const LEFT_OUT_TOTAL_BYTES_MAX: usize = 4_000;
+
+/// Bytes of a brief that are ours: the template with all headings takes about 2,600.
+pub(crate) const FRAME_BYTES: usize = 3_000;
+
+/// Bytes read of a diff: several times a brief, so that a huge generated file does not hide the files behind it.
+pub(crate) const DIFF_BYTES_MAX: usize = 1024 * 1024;
+
+/// A part of the brief is left out whole rather than cut shorter than this.
+pub(crate) const PART_BYTES_MIN: usize = 200;
+
+/// Template steps one brief may take: a loop over every part, far from endless.
+pub(crate) const TEMPLATE_FUEL: u64 = 200_000;

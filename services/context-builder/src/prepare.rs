@@ -1,0 +1,134 @@
+//! Prepare: the brief of the run whose turn has come, built now, so that it sees what the last run pushed.
+
+use std::borrow::Cow;
+
+use bitbucket::PullRequest;
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::job::{Artifact, Job};
+use pipeline::message::VERSION;
+use pipeline::run::{FailureReport, Fenced, Run, RunState};
+use pipeline::subject;
+use worker::{Error, Publication};
+
+use crate::builder::{Builder, not_yet};
+use crate::context::brief;
+use crate::context::gather::{Gathered, gather};
+use crate::limits::SLOT_RETRY;
+use crate::records;
+
+/// The brief's name among a run's artifacts.
+const BRIEF: &str = "brief.md";
+/// The name of the list of what was left out, for the final reply.
+const LEFT_OUT: &str = "left-out.json";
+
+/// What became of preparing.
+pub(crate) enum Prepared {
+    /// The job is in `JOBS`.
+    Published,
+    /// The run has ended without one.
+    Ended,
+}
+
+impl Builder {
+    /// Gathers, writes the brief, publishes the job. `known` is the pull request where it was read a moment ago.
+    pub(crate) async fn prepare(&self, run: &Run, known: Option<&PullRequest>) -> Result<Prepared, Failure> {
+        let (_, client) = self.clients.of(&run.credential.connection)?;
+        let pull_request = match known {
+            Some(known) if known.id == run.pull_request => Cow::Borrowed(known),
+            _ => Cow::Owned(client.pull_request(&run.repository, run.pull_request).await?),
+        };
+        if !pull_request.open {
+            let outcome = records::because(FailureCode::PullRequestClosed);
+            self.end(&run.id, RunState::Cancelled, outcome).await?;
+            return Ok(Prepared::Ended);
+        }
+        let material = match gather(&client, run, &pull_request).await? {
+            Gathered::Material(material) => material,
+            Gathered::NoRequest => {
+                self.end(&run.id, RunState::NeedsInput, records::ask_back())
+                    .await?;
+                return Ok(Prepared::Ended);
+            }
+        };
+        let brief = brief::render(&material, self.settings.context.bytes_max)
+            .map_err(|cause| Failure::abandon(FailureCode::Internal, None, cause.into()))?;
+        let artifact = self.store(run, &brief).await?;
+        let pointed_at = material.request.pointed_at.is_some();
+        self.publish(run, &pull_request, artifact, pointed_at).await
+    }
+
+    async fn store(&self, run: &Run, brief: &brief::Brief) -> Result<Artifact, Failure> {
+        let artifacts = self.nats.artifacts();
+        if !brief.left_out.is_empty() {
+            let list = serde_json::to_vec(&brief.left_out)
+                .map_err(|cause| Failure::abandon(FailureCode::Internal, None, cause.into()))?;
+            artifacts
+                .put(&subject::artifact(&run.id, LEFT_OUT), &list)
+                .await?;
+        }
+        Ok(artifacts
+            .put(&subject::artifact(&run.id, BRIEF), brief.text.as_bytes())
+            .await?)
+    }
+
+    /// The record first: a run that was ended meanwhile gets no job.
+    async fn publish(
+        &self,
+        run: &Run,
+        pull_request: &PullRequest,
+        brief: Artifact,
+        pointed_at: bool,
+    ) -> Result<Prepared, Failure> {
+        let job = Job {
+            v: VERSION,
+            run: run.id.clone(),
+            instance: run.instance.clone(),
+            repository: pull_request.to_ref.repository.clone(),
+            pull_request: run.pull_request,
+            lane: run.lane.clone(),
+            credential: run.credential.clone(),
+            from_ref: pull_request.from_ref.clone(),
+            to_ref: pull_request.to_ref.clone(),
+            title: pull_request.title.clone(),
+            brief: brief.clone(),
+        };
+        let change = |record: &mut Run| {
+            if record.state.is_terminal() {
+                return Err(Fenced::Ended(record.state));
+            }
+            record.brief = Some(brief.clone());
+            record.branch = Some(pull_request.from_ref.display_id.clone());
+            records::set_ahead(record, 0);
+            if pointed_at {
+                records::note(record, records::POINTED_AT);
+            }
+            Ok(())
+        };
+        match self.runs.update(&subject::run_key(&run.id), change).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(Error::NotFound { .. }) => return Ok(Prepared::Ended),
+            Err(error) => return Err(error.into()),
+        }
+        match self
+            .nats
+            .publish(Publication::repeatable(subject::job(&job), &job))
+            .await
+        {
+            Ok(_) => Ok(Prepared::Published),
+            // The next try finds out whose job it is.
+            Err(Error::SlotTaken { .. }) => Err(not_yet(SLOT_RETRY, "the lane's job slot is not free yet")),
+            Err(Error::TooLarge { .. }) => {
+                let report = FailureReport {
+                    code: FailureCode::Internal,
+                    detail: None,
+                };
+                Err(Failure::Abandon {
+                    report,
+                    cause: anyhow::anyhow!("the job is larger than a message may be"),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
