@@ -1,23 +1,24 @@
 //! The one HTTP server: HTTP/1.1 with a header time-out, connection limits, optional TLS and a graceful end.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -64,6 +65,10 @@ impl Default for HttpLimits {
 /// no request meets a connection that is just being closed.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(2);
 
+/// After the soft token, connections without a request stay open for this long: what a client had already sent when
+/// it was cancelled is still on its way through the kernel and gets its answer.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// Serves until the soft token; then takes no new connection, finishes the requests in flight, and ends. The hard
 /// token ends it at once. Handlers may extract `ConnectInfo<SocketAddr>`.
 pub async fn serve(
@@ -72,22 +77,22 @@ pub async fn serve(
     limits: HttpLimits,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
     let mut doors = Doors {
         listener,
-        slots: Arc::new(Semaphore::new(limits.connections_max)),
+        slots,
         peers: Peers::default(),
     };
     let server = Arc::new(Server::new(app, limits, &shutdown));
     while let Some(guest) = doors.next(&shutdown).await {
-        let (server, watcher) = (server.clone(), graceful.watcher());
+        let server = server.clone();
         if let Some(place) = doors
             .peers
             .enter(guest.peer.ip(), server.limits.connections_per_peer_max)
         {
             connections.spawn(async move {
-                server.connection(guest, watcher).await;
+                server.connection(guest).await;
                 drop(place);
             });
         } else {
@@ -98,7 +103,7 @@ pub async fn serve(
     drop(doors);
     connections.close();
     tokio::select! {
-        () = async { tokio::join!(graceful.shutdown(), connections.wait()); } => {}
+        () = connections.wait() => {}
         () = shutdown.hard.cancelled() => {}
     }
     Ok(())
@@ -154,7 +159,7 @@ struct Server {
     app: Router,
     limits: HttpLimits,
     keep_alive: HeaderValue,
-    hard: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Server {
@@ -170,55 +175,73 @@ impl Server {
             app,
             limits,
             keep_alive,
-            hard: shutdown.hard.clone(),
+            shutdown: shutdown.clone(),
         }
     }
 
-    async fn connection(&self, guest: Guest, watcher: Watcher) {
+    async fn connection(&self, guest: Guest) {
         // Small answers must not wait for the client's delayed acknowledgement. Failing costs latency only.
         let _ = guest.stream.set_nodelay(true);
         let Some(config) = &self.limits.tls else {
-            return self.speak(guest.stream, guest.peer, watcher).await;
+            return self.speak(guest.stream, guest.peer).await;
         };
         let handshake = TlsAcceptor::from(config.clone()).accept(guest.stream);
         match tokio::time::timeout(self.limits.header_timeout, handshake).await {
-            Ok(Ok(stream)) => self.speak(stream, guest.peer, watcher).await,
+            Ok(Ok(stream)) => self.speak(stream, guest.peer).await,
             Ok(Err(error)) => tracing::debug!(peer = %guest.peer, error = %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(peer = %guest.peer, "TLS handshake took too long"),
         }
     }
 
-    async fn speak<S>(&self, stream: S, peer: SocketAddr, watcher: Watcher)
+    async fn speak<S>(&self, stream: S, peer: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(|mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = self.app.clone().oneshot(request);
-            async move {
-                answer.await.map(|mut response| {
-                    response.headers_mut().insert(
-                        header::HeaderName::from_static("keep-alive"),
-                        self.keep_alive.clone(),
-                    );
-                    response
-                })
-            }
-        });
+        let service = service_fn(|request| self.answer(request, peer));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(stream), service);
-        tokio::select! {
-            ended = watcher.watch(connection) => {
-                if let Err(error) = ended {
-                    // Slow, broken and foreign clients; nothing an operator has to act on.
-                    tracing::debug!(peer = %peer, error = %error, "connection ended");
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.lingered() => {
+                // From here on idle connections are closed; a request in flight is finished.
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.shutdown.hard.cancelled() => return,
                 }
             }
-            () = self.hard.cancelled() => {}
+        };
+        if let Err(error) = ended {
+            // Slow, broken and foreign clients; nothing an operator has to act on.
+            tracing::debug!(peer = %peer, error = %error, "connection ended");
+        }
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut response = self.app.clone().oneshot(request).await?;
+        if self.shutdown.is_soft() {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        } else {
+            let name = header::HeaderName::from_static("keep-alive");
+            response.headers_mut().insert(name, self.keep_alive.clone());
+        }
+        Ok(response)
+    }
+
+    /// Some time after the soft token, or the hard one.
+    async fn lingered(&self) {
+        self.shutdown.soft.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(LINGER) => {}
+            () = self.shutdown.hard.cancelled() => {}
         }
     }
 }

@@ -247,6 +247,27 @@ async fn a_soft_shutdown_finishes_the_requests_in_flight_and_takes_no_others() {
 }
 
 #[tokio::test]
+async fn what_was_sent_before_a_soft_shutdown_is_answered() {
+    let running = start(hello(), HttpLimits::default()).await;
+    // Connected and sent, and perhaps not even accepted yet: nothing here waits for the server.
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = running.connect().await;
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        clients.push(client);
+    }
+    running.shutdown.soft.cancel();
+    for client in &mut clients {
+        let answer = rest(client).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer:?}");
+    }
+    running.ended().await;
+}
+
+#[tokio::test]
 async fn a_hard_shutdown_ends_at_once() {
     let (app, mut reached, _gate) = held();
     let running = start(app, HttpLimits::default()).await;
