@@ -6,7 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SERVICES: [&str; 5] = ["webhook-ingest", "mention-parser", "context-builder", "resolver", "reply"];
+const SERVICES: [&str; 5] = [
+    "webhook-ingest",
+    "mention-parser",
+    "context-builder",
+    "resolver",
+    "reply",
+];
 /// Adapters to the outside world: they know what travels, never each other.
 const ADAPTERS: [&str; 4] = ["bitbucket", "git", "agent", "worker"];
 /// Production files stay readable in one go; tests at their end are not counted.
@@ -31,7 +37,11 @@ fn sources() -> Vec<Source> {
             collect(&member.unwrap().path().join("src"), &mut found);
         }
     }
-    assert!(found.len() > 50, "the scan sees the product: {} files", found.len());
+    assert!(
+        found.len() > 50,
+        "the scan sees the product: {} files",
+        found.len()
+    );
     found
 }
 
@@ -43,24 +53,41 @@ fn collect(directory: &Path, found: &mut Vec<Source>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
             let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-            found.push(Source { path, code: production_code(&text) });
+            found.push(Source {
+                path,
+                code: production_code(&text),
+            });
         }
     }
 }
 
 /// Drops comments and the test module, which by convention is the last item of a file.
 fn production_code(text: &str) -> String {
-    let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let text = text
+        .split("\n#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Where any of `needles` occurs outside the paths that may have it.
 fn offences(sources: &[Source], needles: &[&str], allowed: &[&str]) -> Vec<String> {
     let mut offences = Vec::new();
-    for source in sources.iter().filter(|source| !allowed.iter().any(|path| source.path.starts_with(path))) {
+    for source in sources
+        .iter()
+        .filter(|source| !allowed.iter().any(|path| source.path.starts_with(path)))
+    {
         for (number, line) in source.code.lines().enumerate() {
             if let Some(needle) = needles.iter().find(|needle| line.contains(**needle)) {
-                offences.push(format!("{}: `{needle}` (about line {}): {}", source.path, number + 1, line.trim()));
+                offences.push(format!(
+                    "{}: `{needle}` (about line {}): {}",
+                    source.path,
+                    number + 1,
+                    line.trim()
+                ));
             }
         }
     }
@@ -70,8 +97,15 @@ fn offences(sources: &[Source], needles: &[&str], allowed: &[&str]) -> Vec<Strin
 /// Asserts that nothing has the needles, and that the same scan would see a planted one.
 fn check_absent(needles: &[&str], allowed: &[&str], why: &str) {
     for needle in needles {
-        let planted = [Source { path: "services/planted/src/lib.rs".into(), code: format!("let x = {needle};") }];
-        assert_eq!(offences(&planted, needles, allowed).len(), 1, "the control finds `{needle}`");
+        let planted = [Source {
+            path: "services/planted/src/lib.rs".into(),
+            code: format!("let x = {needle};"),
+        }];
+        assert_eq!(
+            offences(&planted, needles, allowed).len(),
+            1,
+            "the control finds `{needle}`"
+        );
     }
     let found = offences(&sources(), needles, allowed);
     assert!(found.is_empty(), "{why}\n{}", found.join("\n"));
@@ -79,41 +113,77 @@ fn check_absent(needles: &[&str], allowed: &[&str], why: &str) {
 
 #[test]
 fn only_worker_speaks_nats() {
-    check_absent(&["async_nats"], &["shared/worker/"], "async-nats is worker's door");
+    check_absent(
+        &["async_nats"],
+        &["shared/worker/"],
+        "async-nats is worker's door",
+    );
 }
 
 #[test]
 fn only_settle_acks() {
     let needles = ["double_ack(", ".ack(", "ack_with(", "AckKind::"];
-    check_absent(&needles, &["shared/worker/src/settle.rs", "shared/worker/src/settle/"], "only worker::settle acks");
+    check_absent(
+        &needles,
+        &["shared/worker/src/settle.rs", "shared/worker/src/settle/"],
+        "only worker::settle acks",
+    );
 }
 
 #[test]
 fn only_reply_writes_to_a_pull_request() {
-    let needles = [".add_comment(", ".edit_comment(", ".delete_comment(", ".add_reaction(", ".remove_reaction("];
-    check_absent(&needles, &["services/reply/", "shared/bitbucket/"], "only services/reply writes to a pull request");
+    let needles = [
+        ".add_comment(",
+        ".edit_comment(",
+        ".delete_comment(",
+        ".add_reaction(",
+        ".remove_reaction(",
+    ];
+    check_absent(
+        &needles,
+        &["services/reply/", "shared/bitbucket/"],
+        "only services/reply writes to a pull request",
+    );
 }
 
 #[test]
 fn only_config_reads_the_environment() {
-    check_absent(&["env::var", "env::vars"], &["shared/config/"], "only shared/config reads the environment");
+    check_absent(
+        &["env::var", "env::vars"],
+        &["shared/config/"],
+        "only shared/config reads the environment",
+    );
 }
 
 #[test]
 fn child_processes_start_in_sandbox_and_the_managed_server_only() {
     let allowed = ["shared/sandbox/", "shared/worker/src/managed"];
-    check_absent(&["process::Command", "Command::new("], &allowed, "child processes start in shared/sandbox");
+    check_absent(
+        &["process::Command", "Command::new("],
+        &allowed,
+        "child processes start in shared/sandbox",
+    );
 }
 
 #[test]
 fn http_clients_are_built_behind_the_three_doors() {
     let allowed = ["shared/bitbucket/", "shared/agent/", "shared/git/"];
-    check_absent(&["reqwest::"], &allowed, "reqwest is used by bitbucket, agent and git's transport only");
+    check_absent(
+        &["reqwest::"],
+        &allowed,
+        "reqwest is used by bitbucket, agent and git's transport only",
+    );
 }
 
 #[test]
 fn tls_verification_cannot_be_switched_off() {
-    let needles = ["danger_accept_invalid", "sslVerify", "GIT_SSL_NO_VERIFY", "dangerous()", "ServerCertVerifier"];
+    let needles = [
+        "danger_accept_invalid",
+        "sslVerify",
+        "GIT_SSL_NO_VERIFY",
+        "dangerous()",
+        "ServerCertVerifier",
+    ];
     check_absent(&needles, &[], "there is no way to switch TLS verification off");
 }
 
@@ -125,7 +195,11 @@ fn nothing_forces_or_deletes_a_ref() {
 
 #[test]
 fn subjects_are_built_in_one_place() {
-    check_absent(&["resolver.v1."], &["shared/pipeline/src/subject.rs"], "subjects come from pipeline::subject");
+    check_absent(
+        &["resolver.v1."],
+        &["shared/pipeline/src/subject.rs"],
+        "subjects come from pipeline::subject",
+    );
 }
 
 #[test]
@@ -143,8 +217,16 @@ fn tests_do_not_sleep() {
         }
     }
     let needles = [concat!("time::", "sleep("), concat!("thread::", "sleep(")];
-    let offending = offences(&found, &needles, &["tests/bitbucket-sim/src/", "tests/scripted-llm/src/"]);
-    assert!(offending.is_empty(), "wait for the event, with a time-out\n{}", offending.join("\n"));
+    let offending = offences(
+        &found,
+        &needles,
+        &["tests/bitbucket-sim/src/", "tests/scripted-llm/src/"],
+    );
+    assert!(
+        offending.is_empty(),
+        "wait for the event, with a time-out\n{}",
+        offending.join("\n")
+    );
 }
 
 /// Integration tests, harness and the test modules at the end of production files.
@@ -155,17 +237,25 @@ fn collect_tests(directory: &Path, found: &mut Vec<Source>) {
         let text = fs::read_to_string(root().join(&source.path)).unwrap();
         let is_product = source.path.contains("/src/") && !source.path.starts_with("tests/");
         let code = if is_product {
-            text.split_once("\n#[cfg(test)]\nmod tests {").map(|(_, tests)| tests.to_owned()).unwrap_or_default()
+            text.split_once("\n#[cfg(test)]\nmod tests {")
+                .map(|(_, tests)| tests.to_owned())
+                .unwrap_or_default()
         } else {
             text
         };
-        found.push(Source { path: source.path, code });
+        found.push(Source {
+            path: source.path,
+            code,
+        });
     }
 }
 
 /// Own crates that each member depends on, tests aside.
 fn own_dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let workspace: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let workspace: toml::Table = fs::read_to_string(root().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
     let declared = workspace["workspace"]["dependencies"].as_table().unwrap();
     let own: BTreeSet<_> = declared
         .iter()
@@ -180,7 +270,10 @@ fn own_dependencies() -> BTreeMap<String, BTreeSet<String>> {
             let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
             let name = manifest["package"]["name"].as_str().unwrap().to_owned();
             let uses = manifest.get("dependencies").and_then(toml::Value::as_table);
-            let uses = uses.into_iter().flat_map(|table| table.keys()).filter(|key| own.contains(*key));
+            let uses = uses
+                .into_iter()
+                .flat_map(|table| table.keys())
+                .filter(|key| own.contains(*key));
             (name, uses.cloned().collect())
         })
         .collect()
@@ -191,22 +284,42 @@ fn dependencies_point_in_one_direction() {
     let graph = own_dependencies();
     assert!(graph["pipeline"].is_empty(), "pipeline knows nobody");
     for service in SERVICES {
-        let others: Vec<_> = graph[service].iter().filter(|used| SERVICES.contains(&used.as_str())).collect();
+        let others: Vec<_> = graph[service]
+            .iter()
+            .filter(|used| SERVICES.contains(&used.as_str()))
+            .collect();
         assert!(others.is_empty(), "{service} knows other services: {others:?}");
     }
     for adapter in ADAPTERS {
-        let others: Vec<_> = graph[adapter].iter().filter(|used| ADAPTERS.contains(&used.as_str())).collect();
+        let others: Vec<_> = graph[adapter]
+            .iter()
+            .filter(|used| ADAPTERS.contains(&used.as_str()))
+            .collect();
         assert!(others.is_empty(), "{adapter} knows other adapters: {others:?}");
     }
     for (name, uses) in &graph {
         assert!(!uses.contains("cli"), "{name} knows cli");
-        let is_product = !matches!(name.as_str(), "tests" | "bench" | "bitbucket-sim" | "scripted-llm" | "cli");
-        let services: Vec<_> = uses.iter().filter(|used| SERVICES.contains(&used.as_str())).collect();
-        assert!(!is_product || services.is_empty(), "{name} knows services: {services:?}");
-        let test_tools: Vec<_> =
-            uses.iter().filter(|used| ["tests", "bitbucket-sim", "scripted-llm"].contains(&used.as_str())).collect();
+        let is_product = !matches!(
+            name.as_str(),
+            "tests" | "bench" | "bitbucket-sim" | "scripted-llm" | "cli"
+        );
+        let services: Vec<_> = uses
+            .iter()
+            .filter(|used| SERVICES.contains(&used.as_str()))
+            .collect();
+        assert!(
+            !is_product || services.is_empty(),
+            "{name} knows services: {services:?}"
+        );
+        let test_tools: Vec<_> = uses
+            .iter()
+            .filter(|used| ["tests", "bitbucket-sim", "scripted-llm"].contains(&used.as_str()))
+            .collect();
         let may = matches!(name.as_str(), "tests" | "bench");
-        assert!(may || test_tools.is_empty(), "{name} ships with test tools: {test_tools:?}");
+        assert!(
+            may || test_tools.is_empty(),
+            "{name} ships with test tools: {test_tools:?}"
+        );
     }
 }
 
@@ -219,7 +332,10 @@ fn secrets_and_tokens_stay_where_they_belong() {
         ("context-builder", &["git", "agent"]),
         ("reply", &["git", "agent"]),
     ] {
-        let held: Vec<_> = graph[role].iter().filter(|used| never.contains(&used.as_str())).collect();
+        let held: Vec<_> = graph[role]
+            .iter()
+            .filter(|used| never.contains(&used.as_str()))
+            .collect();
         assert!(held.is_empty(), "{role} must not be able to use {held:?}");
     }
 }
@@ -228,7 +344,10 @@ fn secrets_and_tokens_stay_where_they_belong() {
 fn what_travels_does_no_input_or_output() {
     let manifest = fs::read_to_string(root().join("shared/pipeline/Cargo.toml")).unwrap();
     for runtime in ["tokio", "async-nats", "reqwest", "gix"] {
-        assert!(!manifest.contains(runtime), "pipeline must not depend on {runtime}");
+        assert!(
+            !manifest.contains(runtime),
+            "pipeline must not depend on {runtime}"
+        );
     }
 }
 
@@ -257,11 +376,23 @@ fn files_are_short_enough_to_read() {
 
 #[test]
 fn names_say_what_a_thing_is() {
-    let banned = ["utils", "util", "helper", "helpers", "common", "misc", "manager", "processor"];
+    let banned = [
+        "utils",
+        "util",
+        "helper",
+        "helpers",
+        "common",
+        "misc",
+        "manager",
+        "processor",
+    ];
     let offending: Vec<_> = sources()
         .into_iter()
         .map(|source| source.path)
-        .filter(|path| path.split(['/', '.', '_', '-']).any(|word| banned.contains(&word)))
+        .filter(|path| {
+            path.split(['/', '.', '_', '-'])
+                .any(|word| banned.contains(&word))
+        })
         .collect();
     assert!(offending.is_empty(), "{offending:?}");
 }
@@ -271,7 +402,10 @@ fn every_service_says_what_goes_in_and_comes_out() {
     for service in SERVICES {
         let text = fs::read_to_string(root().join("services").join(service).join("src/lib.rs")).unwrap();
         let first = text.lines().next().unwrap();
-        assert!(first.starts_with("//! ") && first.contains(" in, "), "{service}: {first}");
+        assert!(
+            first.starts_with("//! ") && first.contains(" in, "),
+            "{service}: {first}"
+        );
     }
 }
 
@@ -283,9 +417,16 @@ fn relative_links_in_the_documentation_lead_somewhere() {
             pages.push(entry.unwrap().path());
         }
     }
-    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+    for page in pages
+        .iter()
+        .filter(|page| page.extension().is_some_and(|extension| extension == "md"))
+    {
         let text = fs::read_to_string(page).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next())
+        {
             let is_relative = !link.is_empty() && !link.contains("://") && !link.contains(' ');
             let target = page.parent().unwrap().join(link);
             assert!(!is_relative || target.exists(), "{}: {link}", page.display());

@@ -1,4 +1,19 @@
 //! Scenarios: what people and servers do, and what people see. One binary; run one with `./dev scenario <name>`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "../architecture.rs"]
 mod architecture;
+
+mod bitbucket_fails;
+mod branch_moves;
+mod deliveries;
+mod looking_in;
+mod model_fails;
+mod plug_pulled;
+mod poison_message;
+mod refusals;
+mod resolve_happy;
+mod resolve_order;
+mod secrets;
+mod starting_and_stopping;

@@ -1,2 +1,48 @@
-//! The executable.
-fn main() {}
+//! The executable `openhands-resolver`: one subcommand per role, `up` for all of them, and what operators ask.
+
+mod arguments;
+mod check;
+mod coding_agent;
+mod roles;
+mod say;
+mod up;
+mod runs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command, ConfigCommand};
+
+/// The configuration is wrong; nothing was started.
+const EXIT_CONFIGURATION: u8 = 2;
+
+fn main() -> ExitCode {
+    // The one TLS provider. A second install in one process would be refused, and there is none.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return say::failure("a TLS provider is installed already");
+    }
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return say::failure(&format!("cannot start the runtime: {error}")),
+    };
+    runtime.block_on(dispatch(arguments))
+}
+
+async fn dispatch(arguments: Arguments) -> ExitCode {
+    let config = match config::load(arguments.command.config_path()) {
+        Ok(config) => config,
+        Err(problems) => return say::wrong_configuration(&problems),
+    };
+    let ended = match arguments.command {
+        Command::Up(_) => return up::up(config).await,
+        Command::Role(role) => return roles::role(role.role(), config).await,
+        Command::Config { command: ConfigCommand::Check(_) } => return check::check(&config),
+        Command::Runs { command } => runs::run(command, &config).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => say::failure(&format!("{error:#}")),
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use config::Role;
+
+/// Answers `@openhands` mentions on Bitbucket Data Center pull requests with commits.
+#[derive(Debug, Parser)]
+#[command(name = "openhands-resolver", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run all roles in one process, with a nats-server child unless [nats] url is set.
+    Up(ConfigFile),
+    #[command(flatten)]
+    Role(RoleCommand),
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Look at runs, and at why there is none.
+    Runs {
+        #[command(subcommand)]
+        command: RunsCommand,
+    },
+}
+
+/// One role, to be scaled on its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// Take signed deliveries from Bitbucket.
+    WebhookIngest(ConfigFile),
+    /// Find mentions in events.
+    MentionParser(ConfigFile),
+    /// Decide, and brief the agent.
+    ContextBuilder(ConfigFile),
+    /// Clone, patch, push.
+    Resolver(ConfigFile),
+    /// Write to the pull request.
+    Reply(ConfigFile),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check everything; print each connection's webhook URL and the events to tick.
+    Check(ConfigFile),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// The latest runs, and each connection's deliveries.
+    List {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// At most this many runs.
+        #[arg(long, default_value_t = 30)]
+        limit: usize,
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One run.
+    Show {
+        /// The run's id, `r-…`.
+        run: String,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Its patch, as `git apply` takes it.
+        #[arg(long, conflicts_with = "brief")]
+        patch: bool,
+        /// The brief its agent was given.
+        #[arg(long)]
+        brief: bool,
+    },
+    /// What was decided for a delivery or a comment, and why.
+    Why {
+        /// Bitbucket's X-Request-Id of the delivery, a comment's id, or a run's id.
+        id: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+impl Command {
+    /// The file every subcommand names.
+    pub(crate) fn config_path(&self) -> &Path {
+        let file = match self {
+            Self::Up(file) | Self::Config { command: ConfigCommand::Check(file) } => file,
+            Self::Role(role) => role.file(),
+            Self::Runs { command } => match command {
+                RunsCommand::List { config, .. }
+                | RunsCommand::Show { config, .. }
+                | RunsCommand::Why { config, .. } => config,
+            },
+        };
+        &file.config
+    }
+}
+
+impl RoleCommand {
+    /// Which role.
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::WebhookIngest(_) => Role::WebhookIngest,
+            Self::MentionParser(_) => Role::MentionParser,
+            Self::ContextBuilder(_) => Role::ContextBuilder,
+            Self::Resolver(_) => Role::Resolver,
+            Self::Reply(_) => Role::Reply,
+        }
+    }
+
+    fn file(&self) -> &ConfigFile {
+        match self {
+            Self::WebhookIngest(file)
+            | Self::MentionParser(file)
+            | Self::ContextBuilder(file)
+            | Self::Resolver(file)
+            | Self::Reply(file) => file,
+        }
+    }
+}

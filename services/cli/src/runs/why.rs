@@ -1,0 +1,50 @@
+//! `runs why`: the recorded decisions for a delivery, a comment or a run, the ignored ones included.
+
+use anyhow::{Result, bail};
+use pipeline::decision::Decision;
+use pipeline::message::decode;
+use pipeline::subject;
+use worker::{Nats, ReadFrom};
+
+use crate::say;
+
+/// Decisions looked through at most: thirty days of a busy site.
+const DECISIONS_MAX: usize = 200_000;
+
+/// Prints what each role decided, in the order it was decided.
+pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
+    let stored =
+        nats.read_stream(subject::DECISIONS, subject::DECISIONS_ALL, ReadFrom::Start, DECISIONS_MAX).await?;
+    let decisions: Vec<Decision> = stored.iter().filter_map(|message| decode(&message.payload).ok()).collect();
+    let deliveries: Vec<_> = decisions.iter().filter(|decision| is_about(decision, id)).map(|d| &d.delivery).collect();
+    if deliveries.is_empty() {
+        bail!(
+            "nothing is recorded for {id}. If Bitbucket's webhook page shows the delivery as answered 401, its \
+             signature was refused: compare the webhook's secret; if it does not show it, Bitbucket never sent it"
+        );
+    }
+    for decision in decisions.iter().filter(|decision| deliveries.contains(&&decision.delivery)) {
+        say::line(&line(decision));
+    }
+    Ok(())
+}
+
+fn is_about(decision: &Decision, id: &str) -> bool {
+    decision.delivery.as_str() == id
+        || decision.comment.is_some_and(|comment| comment.to_string() == id)
+        || decision.run.as_ref().is_some_and(|run| run.as_str() == id)
+}
+
+fn line(decision: &Decision) -> String {
+    let at = decision.at.strftime("%Y-%m-%d %H:%M:%S");
+    let verdict = serde_json::to_value(decision.verdict).ok();
+    let verdict = verdict.as_ref().and_then(serde_json::Value::as_str).unwrap_or("?");
+    let place = match (&decision.repository, decision.pull_request, decision.comment) {
+        (Some(r), Some(pr), Some(comment)) => format!(" {}/{} #{pr}, comment {comment}", r.project, r.slug),
+        (Some(r), Some(pr), None) => format!(" {}/{} #{pr}", r.project, r.slug),
+        (Some(r), None, _) => format!(" {}/{}", r.project, r.slug),
+        _ => String::new(),
+    };
+    let run = decision.run.as_ref().map(|run| format!(" (run {run})")).unwrap_or_default();
+    format!("{at}  {:<15}  {verdict:<9}  {}{run}\n    delivery {},{place}", decision.role, decision.reason, decision.delivery)
+}

@@ -1,0 +1,106 @@
+//! `./dev demo`: the whole product on one machine, told as it happens.
+//!
+//! Everything printed about what happens is read from the simulated Bitbucket and from the run records.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the demo talks to a terminal"
+)]
+
+mod story;
+mod telling;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tests::setup::{ExternalModel, Setup};
+use tests::world::World;
+
+use crate::telling::Teller;
+
+/// The port of a real Bitbucket, so that the printed URL looks at home; another one when it is taken.
+const LISTEN: &str = "127.0.0.1:7990";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let once = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => false,
+        [flag] if flag == "--once" => true,
+        other => {
+            eprintln!("usage: ./dev demo [--once]   (not {other:?})");
+            return ExitCode::from(2);
+        }
+    };
+    match demo(once).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("The demo did not end in a pushed commit and a final reply.");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("The demo could not be run: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the first run ended in a pushed commit and a final reply.
+async fn demo(once: bool) -> Result<bool> {
+    let model = external_model();
+    match &model {
+        Some(model) => println!("The model is {} at {}.", model.model, model.base_url),
+        None => println!(
+            "The model is scripted: it knows one fix, and for anything else it leaves a note. Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY to use a real one."
+        ),
+    }
+    let setup = Setup {
+        document: Some(story::world()),
+        model,
+        bitbucket_listen: free_or_any(LISTEN),
+        ack_wait_seconds: 30,
+        ..Setup::default()
+    };
+    let world = World::start(setup).await?;
+    world.script(story::script());
+    let url = format!(
+        "{}/projects/PROJ/repos/demo/pull-requests/1",
+        world.bitbucket.base_url()
+    );
+    println!("The pull request: {url}\n");
+
+    let comment = world.alice().comments(1, story::REQUEST).await?;
+    let mut teller = Teller::new(&world).await?;
+    let succeeded = teller.tell_until_answered(comment).await?;
+    if !once {
+        println!("\nOpen {url} and comment as alice; ctrl-c ends the demo.");
+        tokio::select! {
+            told = teller.tell_on() => told?,
+            stopped = tokio::signal::ctrl_c() => stopped?,
+        }
+    }
+    drop(teller);
+    world.stop().await?;
+    Ok(succeeded)
+}
+
+fn external_model() -> Option<ExternalModel> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo is no part of the product; its model comes by environment"
+    )]
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(ExternalModel {
+        base_url: variable("LLM_BASE_URL")?,
+        model: variable("LLM_MODEL")?,
+        api_key: variable("LLM_API_KEY")?,
+    })
+}
+
+fn free_or_any(address: &'static str) -> &'static str {
+    if std::net::TcpListener::bind(address).is_ok() {
+        address
+    } else {
+        "127.0.0.1:0"
+    }
+}

@@ -1,0 +1,45 @@
+//! A look inside: run records, dead letters and what waits in JetStream. For teardown and for faults, never for what a
+//! person would see.
+
+use anyhow::{Context, Result};
+use pipeline::run::Run;
+use worker::Nats;
+
+use crate::world::World;
+
+/// A connection to the world's NATS.
+pub async fn connect(world: &World) -> Result<Nats> {
+    let settings = match &world.nats {
+        Some(server) => config::Nats {
+            url: Some(server.url()),
+            ..plain_settings()
+        },
+        None => worker::managed::running(&world.data_dir()).context("no managed nats-server runs")?,
+    };
+    Ok(Nats::connect(&settings, "harness").await?)
+}
+
+/// All run records.
+pub async fn runs(nats: &Nats) -> Result<Vec<Run>> {
+    Ok(nats.runs().list().await?)
+}
+
+/// Messages in a stream.
+pub async fn messages(nats: &Nats, stream: &str) -> Result<u64> {
+    Ok(nats.stream_messages(stream).await?)
+}
+
+fn plain_settings() -> config::Nats {
+    config::Nats {
+        url: None,
+        server_path: None,
+        credentials_file: None,
+        ca_file: None,
+        cert_file: None,
+        key_file: None,
+        replicas: 1,
+        ack_wait_seconds: 2,
+        user: None,
+        password: None,
+    }
+}

@@ -1,0 +1,112 @@
+//! The end of a scenario: nothing may be left that nobody can explain.
+
+use anyhow::{Context, Result, ensure};
+use pipeline::run::RunState;
+use pipeline::subject;
+
+use crate::inside;
+use crate::thread;
+use crate::waiting::{WAIT_MAX, until};
+use crate::world::World;
+
+/// What a scenario explains beforehand.
+#[derive(Debug, Default, Clone)]
+pub struct Expected {
+    /// Dead letters.
+    pub dead_letters: u64,
+    /// Processes that do not end with code 0, because the scenario broke them.
+    pub broken_exit: bool,
+    /// Comments that the scenario itself wrote with the bot's token.
+    pub comments_with_bots_token: usize,
+    /// Commits with the bot's name beyond those of `done` runs.
+    pub extra_commits: usize,
+}
+
+impl World {
+    /// Waits until all is quiet, then compares what is there with what the run records explain.
+    pub async fn tear_down(mut self) -> Result<()> {
+        self.model.release();
+        let nats = inside::connect(&self).await?;
+        let settled = until(WAIT_MAX, || async {
+            let jobs = inside::messages(&nats, subject::JOBS).await.ok()?;
+            let runs = inside::runs(&nats).await.ok()?;
+            let all_said = runs
+                .iter()
+                .all(|run| run.state.is_terminal() && run.reply.shows_n == Some(run.n));
+            (jobs == 0 && all_said).then_some(runs)
+        })
+        .await;
+        let Some(runs) = settled else {
+            let runs = inside::runs(&nats).await?;
+            anyhow::bail!("not everything came to an end: {runs:#?}\n{}", self.logs());
+        };
+        let dead = inside::messages(&nats, subject::DEAD).await?;
+        ensure!(
+            dead == self.expected.dead_letters,
+            "{dead} dead letters, {:?}\n{}",
+            self.expected,
+            self.logs()
+        );
+
+        let (mut comments, mut commits, mut printed) = (0, 0, String::new());
+        for number in 1..=self.setup.pull_requests {
+            let pull_request = self.pull_request(number);
+            let thread = pull_request.comments().await;
+            comments += thread.iter().filter(|comment| comment.is_bots()).count();
+            commits += pull_request.bots_commits().await.len();
+            printed += &thread::print(&thread);
+        }
+        let explained = runs.len() + self.expected.comments_with_bots_token;
+        ensure!(
+            comments == explained,
+            "{comments} comments by the bot for {} runs\n{printed}",
+            runs.len()
+        );
+        let done =
+            runs.iter().filter(|run| run.state == RunState::Done).count() + self.expected.extra_commits;
+        ensure!(
+            commits == done,
+            "{commits} commits by the bot for {done} runs that are done\n{printed}"
+        );
+
+        let (bitbucket, children) = (self.bitbucket, std::mem::take(&mut self.children));
+        for (role, child) in children {
+            let pid = child.pid();
+            let log = child.log();
+            let code = child
+                .end()
+                .await
+                .with_context(|| format!("{role} does not end"))?;
+            ensure!(
+                code == 0 || self.expected.broken_exit,
+                "{role} (pid {pid:?}) ended with {code}\n{log}"
+            );
+        }
+        let orphans = left_over_processes(self.directory.path())?;
+        ensure!(orphans.is_empty(), "processes outlived the resolver: {orphans:?}");
+        bitbucket.shutdown().await;
+        self.model.shutdown().await?;
+        if let Some(mut nats) = self.nats.take() {
+            nats.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Processes whose command line names the scenario's directory, the harness's own nats-server aside.
+fn left_over_processes(directory: &std::path::Path) -> Result<Vec<String>> {
+    let name = directory.to_str().context("a path of ours is UTF-8")?;
+    let own_server = directory.join("nats").join("server.conf");
+    let own_server = own_server.to_str().context("a path of ours is UTF-8")?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path().join("cmdline");
+        // A process may end between listing and reading.
+        let Ok(line) = std::fs::read(&path) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(name) && !line.contains(own_server) && !line.contains("http-backend") {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}

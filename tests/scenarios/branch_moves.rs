@@ -1,0 +1,156 @@
+//! The branch or the pull request changes under a running agent.
+
+use serde_json::json;
+use tests::setup::FILE;
+use tests::waiting::WAIT_MAX;
+use tests::world::{World, scenario, works};
+
+/// Lets the agent wait for `release` before it runs `command`.
+fn slow_agent(world: &World, command: &str) {
+    world.script(json!([{"reply": {"hold": true, "then": works(command, "Did it.")}}]));
+}
+
+async fn while_it_works(world: &World, request: &str) -> u64 {
+    let comment = world.alice().comments(1, request).await.unwrap();
+    world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
+    comment
+}
+
+#[tokio::test]
+async fn a_commit_pushed_meanwhile_survives_and_the_change_lands_on_top() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        let theirs = pr.someone_pushes("notes.txt", "by a person\n").await;
+        world.model.release();
+
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Done") && reply.text.contains(&theirs[..11]),
+            "{}",
+            reply.text
+        );
+        assert_eq!(pr.file("notes.txt").await, "by a person\n");
+        assert!(pr.file(FILE).await.contains("a + b"));
+        let ours = &pr.bots_commits().await[0];
+        assert_eq!(
+            ours["parents"][0]["id"],
+            theirs.as_str(),
+            "a fast-forward on top of theirs"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_conflicting_commit_survives_and_the_patch_is_kept() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        let theirs = pr
+            .someone_pushes(FILE, "fn add(a: i32, b: i32) -> i32 {\n    a * b\n}\n")
+            .await;
+        world.model.release();
+
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.contains("BRANCH_CONFLICT"), "{}", reply.text);
+        assert!(
+            reply.text.contains("+    a + b"),
+            "the patch is in the reply: {}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, theirs);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_branch_deleted_meanwhile_is_told_and_the_patch_is_kept() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        pr.someone_deletes_the_branch().await;
+        world.model.release();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.contains("SOURCE_BRANCH_GONE"), "{}", reply.text);
+        assert!(
+            reply.text.contains("+    a + b"),
+            "the patch is in the reply: {}",
+            reply.text
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_request_merged_or_declined_meanwhile_gets_no_push() {
+    for merged in [true, false] {
+        scenario(async |world| {
+            slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+            let pr = world.pull_request(1);
+            let comment = while_it_works(world, "@openhands fix the sign").await;
+            let before = pr.head().await;
+            if merged {
+                world.root().merges(1).await.unwrap();
+            } else {
+                world.alice().declines(1).await.unwrap();
+            }
+            let reply = pr.final_reply_to(comment).await;
+            assert!(reply.text.contains("PULL_REQUEST_CLOSED"), "{}", reply.text);
+            world.model.release();
+            assert_eq!(pr.head().await, before);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_closed_without_a_webhook_gets_no_push_either() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        let before = pr.head().await;
+        world
+            .control("PUT", "/sim/v1/delivery-mode", json!({"drop": true}))
+            .await
+            .unwrap();
+        world.alice().declines(1).await.unwrap();
+        world.model.release();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.contains("PULL_REQUEST_CLOSED"), "{}", reply.text);
+        assert_eq!(pr.head().await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_comment_stops_the_agent_within_seconds() {
+    scenario(async |world| {
+        world.script(json!([{"reply": works("echo started > started.txt; tail -f /dev/null", "Never.")}]));
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands run for ever").await;
+        let before = pr.head().await;
+        let status = pr.wait_for("work to begin", |comments| {
+            comments
+                .iter()
+                .find(|c| c.is_bots() && c.text.contains("Working"))
+                .cloned()
+        });
+        let status = status.await;
+        world.bot().deletes(1, status.id).await.unwrap();
+        world.alice().deletes(1, comment).await.unwrap();
+        pr.wait_for("the end", |comments| {
+            comments
+                .iter()
+                .any(|c| c.is_bots() && c.text.contains("COMMENT_DELETED"))
+                .then_some(())
+        })
+        .await;
+        assert_eq!(pr.head().await, before);
+    })
+    .await;
+}

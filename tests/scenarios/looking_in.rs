@@ -1,0 +1,137 @@
+//! What operators see: health, metrics, `runs`.
+
+use tests::world::{World, scenario};
+
+use crate::starting_and_stopping::executable;
+
+/// A text with run ids, commit ids and durations replaced, for snapshots.
+pub(crate) fn redacted(text: &str) -> String {
+    let mut words = Vec::new();
+    for line in text.split('\n') {
+        let line: Vec<String> = line.split(' ').map(redacted_word).collect();
+        words.push(line.join(" "));
+    }
+    words.join("\n")
+}
+
+fn redacted_word(word: &str) -> String {
+    let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let is_hex = core.len() >= 7
+        && core
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_run = core.starts_with("r-") && core.len() == 14;
+    let is_time =
+        core.ends_with('s') && core.len() > 1 && core[..core.len() - 1].bytes().all(|b| b.is_ascii_digit());
+    if is_hex {
+        word.replace(core, "<commit>")
+    } else if is_run {
+        word.replace(core, "<run>")
+    } else if is_time {
+        word.replace(core, "<time>")
+    } else {
+        word.to_owned()
+    }
+}
+
+async fn page(world: &World, path: &str) -> String {
+    let health = world.child("up").unwrap().says["health"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    world
+        .http
+        .get(format!("http://{health}{path}"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
+}
+
+fn config(world: &World) -> String {
+    world.path("resolver.toml").to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn health_and_metrics_tell_what_happened() {
+    scenario(async |world| {
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        world.pull_request(1).final_reply_to(comment).await;
+        let ready = page(world, "/readyz").await;
+        assert!(
+            ready.contains("\"ready\":true") && ready.contains("unsandboxed"),
+            "{ready}"
+        );
+        let metrics = page(world, "/metrics").await;
+        for part in ["deliveries", "bitbucket", "runs", "publish"] {
+            assert!(metrics.contains(part), "{part} is missing:\n{metrics}");
+        }
+        assert!(metrics.contains("done"), "the run's end is counted:\n{metrics}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn runs_list_show_and_why_answer_an_operator() {
+    scenario(async |world| {
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        world.pull_request(1).final_reply_to(comment).await;
+        let ignored = world.alice().comments(1, "nothing for a bot").await.unwrap();
+        let refused = world
+            .http
+            .post(world.webhook_url())
+            .body("x")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(refused.status(), 401);
+
+        let config = config(world);
+        let listed = tests::waiting::until(tests::waiting::WAIT_MAX, || async {
+            let (code, stdout, stderr) = executable(&["runs", "list", "--config", &config]).await;
+            assert_eq!(code, 0, "{stderr}");
+            stdout.contains("1 refused as 401").then_some(stdout)
+        });
+        let listed = listed.await.expect("the refused delivery is counted");
+        assert!(
+            listed.contains("done") && listed.contains("PROJ/demo #1") && listed.contains("fix it"),
+            "{listed}"
+        );
+
+        let run = listed
+            .split_whitespace()
+            .find(|word| word.starts_with("r-"))
+            .unwrap()
+            .to_owned();
+        let (code, patch, stderr) = executable(&["runs", "show", &run, "--patch", "--config", &config]).await;
+        assert!(
+            code == 0 && patch.contains("+// looked at by the bot"),
+            "{patch}{stderr}"
+        );
+        let (code, brief, stderr) = executable(&["runs", "show", &run, "--brief", "--config", &config]).await;
+        assert!(code == 0 && brief.contains("fix it"), "{brief}{stderr}");
+
+        let (code, why, stderr) =
+            executable(&["runs", "why", &comment.to_string(), "--config", &config]).await;
+        assert!(
+            code == 0 && why.contains("queued") && why.contains(&run),
+            "{why}{stderr}"
+        );
+        let why_ignored = tests::waiting::until(tests::waiting::WAIT_MAX, || async {
+            let (code, stdout, _) =
+                executable(&["runs", "why", &ignored.to_string(), "--config", &config]).await;
+            (code == 0).then_some(stdout)
+        });
+        assert!(
+            why_ignored
+                .await
+                .expect("an ignored comment has a decision")
+                .contains("ignored")
+        );
+        let (code, _, stderr) = executable(&["runs", "why", "999999", "--config", &config]).await;
+        assert!(code == 1 && stderr.contains("nothing is recorded"), "{stderr}");
+    })
+    .await;
+}

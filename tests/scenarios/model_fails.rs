@@ -1,0 +1,102 @@
+//! The model is away, refuses, limits, talks nonsense or never ends: the run ends with words a person understands.
+
+use serde_json::{Value, json};
+use tests::setup::{ExternalModel, Setup};
+use tests::world::{scenario, scenario_in};
+
+async fn ends_with(script: Value, code: &str) {
+    scenario(async |world| {
+        world.script(script);
+        let pr = world.pull_request(1);
+        let before = pr.head().await;
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Failed") && reply.text.contains(code),
+            "{code}: {}",
+            reply.text
+        );
+        assert!(reply.text.contains("r-"), "the run id is named: {}", reply.text);
+        assert_eq!(pr.head().await, before, "nothing is pushed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_key_is_told() {
+    ends_with(json!([{"reply": {"status": 401}}]), "MODEL_UNAUTHORIZED").await;
+}
+
+#[tokio::test]
+async fn a_model_that_keeps_limiting_is_told() {
+    ends_with(
+        json!([{"reply": {"status": 429, "retry_after": 0}}]),
+        "MODEL_RATE_LIMITED",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_answer_is_told() {
+    ends_with(
+        json!([{"reply": {"garbage": "<html>502 Bad Gateway</html>"}}]),
+        "MODEL_GARBLED",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn tool_calls_that_make_no_sense_end_the_run() {
+    let nonsense = json!({"tool_calls": [{"name": "fly", "arguments": "{not json"}]});
+    ends_with(json!([{"reply": nonsense}]), "AGENT_CONFUSED").await;
+}
+
+#[tokio::test]
+async fn a_model_endpoint_that_is_away_is_told() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let model = ExternalModel {
+        base_url: format!("http://{nobody}/v1"),
+        model: "m".into(),
+        api_key: "k".into(),
+    };
+    scenario_in(
+        Setup {
+            model: Some(model),
+            ..Setup::default()
+        },
+        async |world| {
+            let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+            let reply = world.pull_request(1).final_reply_to(comment).await;
+            assert!(reply.text.contains("MODEL_UNREACHABLE"), "{}", reply.text);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_model_that_never_finishes_is_cut_off_and_its_work_kept_as_a_patch() {
+    let setup = Setup {
+        config: "[limits]\nrun_turns = 4\n".into(),
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        let again =
+            json!({"tool_calls": [{"name": "bash", "arguments": {"command": "echo more >> more.txt"}}]});
+        world.script(json!([{"reply": again}]));
+        let pr = world.pull_request(1);
+        let before = pr.head().await;
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.contains("TURN_LIMIT") && reply.text.contains("+more"),
+            "{}",
+            reply.text
+        );
+        assert_eq!(world.model.requests().len(), 4);
+        assert_eq!(pr.head().await, before);
+    })
+    .await;
+}

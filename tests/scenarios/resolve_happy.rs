@@ -1,0 +1,205 @@
+//! The whole point: a mention ends in a pushed commit and a reply.
+
+use insta::assert_snapshot;
+use tests::setup::{FILE, Setup};
+use tests::world::{World, scenario, scenario_in};
+
+use crate::looking_in::redacted;
+
+#[tokio::test]
+async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
+    scenario(async |world| {
+        world.agent_runs(
+            "sed -i 's/a - b/a + b/' src/lib.rs",
+            "Add instead of subtract\n\n- `add` adds again",
+        );
+        let pr = world.pull_request(1);
+
+        let comment = world
+            .alice()
+            .comments(1, "@openhands this subtracts, please fix")
+            .await
+            .unwrap();
+
+        pr.reaction_to(comment, "eyes").await;
+        let reply = pr.final_reply_to(comment).await;
+        assert_snapshot!(redacted(&reply.text), @"");
+        assert_snapshot!(pr.last_diff().await, @"");
+        let commits = pr.bots_commits().await;
+        assert_snapshot!(redacted(commits[0]["message"].as_str().unwrap()), @"");
+        assert_eq!(commits[0]["author"]["emailAddress"], "bot@example.test");
+        assert_eq!(commits[0]["committer"]["emailAddress"], "bot@example.test");
+        pr.reaction_to(comment, "white_check_mark").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mention_on_a_line_on_a_file_and_in_a_nested_reply_is_answered_in_its_thread() {
+    scenario(async |world| {
+        let (alice, pr) = (world.alice(), world.pull_request(1));
+
+        let on_line = alice
+            .comments_on(1, FILE, Some(2), "@openhands wrong operator")
+            .await
+            .unwrap();
+        pr.final_reply_to(on_line).await;
+
+        let on_file = alice
+            .comments_on(1, FILE, None, "@openhands a comment on top, please")
+            .await
+            .unwrap();
+        pr.final_reply_to(on_file).await;
+
+        let root = alice.comments_on(1, FILE, Some(2), "why minus?").await.unwrap();
+        let reply = alice.replies(1, root, "no idea").await.unwrap();
+        let nested = alice
+            .replies(1, reply, "@openhands can you fix this?")
+            .await
+            .unwrap();
+        pr.final_reply_to(nested).await;
+
+        assert_eq!(pr.bots_commits().await.len(), 3);
+        let briefs = briefs(world);
+        assert!(
+            briefs[0].contains(FILE) && briefs[0].contains("a - b"),
+            "the anchor's hunk is in:\n{}",
+            briefs[0]
+        );
+        assert!(
+            briefs[2].contains("why minus?") && briefs[2].contains("no idea"),
+            "the thread is in:\n{}",
+            briefs[2]
+        );
+        assert!(
+            briefs[2].contains(FILE),
+            "the anchor is the root's:\n{}",
+            briefs[2]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn payloads_of_bitbucket_10_a_context_path_and_a_personal_repository_work_alike() {
+    for (payloads, context_path, project) in [("10", "", "PROJ"), ("mixed", "/bitbucket", "~alice")] {
+        let setup = Setup {
+            payloads,
+            context_path,
+            project,
+            ..Setup::default()
+        };
+        scenario_in(setup, async |world| {
+            let comment = world
+                .alice()
+                .comments(1, "@openhands please look at this")
+                .await
+                .unwrap();
+            let reply = world.pull_request(1).final_reply_to(comment).await;
+            assert!(
+                reply.text.starts_with("**Done"),
+                "{payloads} {context_path} {project}: {}",
+                reply.text
+            );
+            assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_changes_nothing_is_answered_without_a_commit() {
+    scenario(async |world| {
+        world.agent_runs("true", "The code is right as it is: the sign is intended.");
+        let before = world.pull_request(1).head().await;
+
+        let comment = world
+            .alice()
+            .comments(1, "@openhands is this right?")
+            .await
+            .unwrap();
+
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert_snapshot!(redacted(&reply.text), @"");
+        assert_eq!(world.pull_request(1).head().await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agent_that_asks_back_is_answered_with_its_question() {
+    scenario(async |world| {
+        world.script(
+            serde_json::json!([{"reply": {"tool_calls": [{"name": "finish", "arguments": {
+                "summary": "", "not_done": [], "questions": ["Should an overflow wrap or panic?"],
+            }}]}}]),
+        );
+        let comment = world
+            .alice()
+            .comments(1, "@openhands handle the overflow")
+            .await
+            .unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(
+            reply.text.contains("Should an overflow wrap or panic?"),
+            "{}",
+            reply.text
+        );
+        assert!(reply.text.starts_with("**I need an answer"), "{}", reply.text);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_plain_run_needs_at_most_twelve_calls_to_bitbucket() {
+    const CALLS_MAX: usize = 12;
+    scenario(async |world| {
+        let (alice, pr) = (world.alice(), world.pull_request(1));
+        let warm_up = alice
+            .comments(1, "@openhands once, so that what is cached is cached")
+            .await
+            .unwrap();
+        pr.reaction_to(warm_up, "white_check_mark").await;
+        let before = bots_rest_calls(world).await.len();
+
+        let comment = alice.comments(1, "@openhands and again").await.unwrap();
+        pr.reaction_to(comment, "white_check_mark").await;
+
+        let calls = bots_rest_calls(world).await.split_off(before);
+        assert!(
+            calls.len() <= CALLS_MAX,
+            "{} calls:\n{}",
+            calls.len(),
+            calls.join("\n")
+        );
+    })
+    .await;
+}
+
+/// The bot's calls to the REST API so far.
+async fn bots_rest_calls(world: &World) -> Vec<String> {
+    let requests = world
+        .control("GET", "/sim/v1/requests", serde_json::Value::Null)
+        .await
+        .unwrap();
+    let requests = requests
+        .as_array()
+        .or_else(|| requests["values"].as_array())
+        .expect("a list of requests");
+    requests
+        .iter()
+        .filter(|request| request["user"] == "openhands")
+        .filter(|request| {
+            request["path"]
+                .as_str()
+                .is_some_and(|path| path.contains("/rest/"))
+        })
+        .map(|request| format!("{} {}", request["method"], request["path"]))
+        .collect()
+}
+
+/// The briefs the model was given, in order.
+fn briefs(world: &World) -> Vec<String> {
+    let requests = world.model.requests();
+    requests.iter().map(|request| request.body.to_string()).collect()
+}

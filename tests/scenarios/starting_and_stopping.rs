@@ -1,0 +1,149 @@
+//! What an operator meets: wrong configurations, a second `up`, an orderly end.
+
+use std::process::Stdio;
+
+use tests::child::program;
+use tests::world::{World, scenario};
+
+/// Runs the executable to its end; exit code and both streams.
+pub(crate) async fn executable(arguments: &[&str]) -> (i32, String, String) {
+    #[expect(clippy::disallowed_methods, reason = "operators run the executable")]
+    let run = tokio::process::Command::new(program("openhands-resolver").unwrap())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    let output = tokio::time::timeout(tests::waiting::WAIT_MAX, run)
+        .await
+        .expect("it ends")
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().unwrap_or(-1),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn config(world: &World) -> String {
+    world.path("resolver.toml").to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_problem_of_a_configuration_is_named_at_once_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wrong.toml");
+    std::fs::write(
+        &file,
+        "data_dir = \"d\"\nsurprise = 1\n[[connection]]\nid = \"a b\"\nbase_url = \"https://https://x\"\nbot_token_file = \"/nowhere/token\"\nrepositories = []\n",
+    )
+    .unwrap();
+    for command in [
+        &["up"][..],
+        &["config", "check"],
+        &["resolver"],
+        &["runs", "list"],
+    ] {
+        let arguments = [command, &["--config", file.to_str().unwrap()]].concat();
+        let (code, stdout, stderr) = executable(&arguments).await;
+        assert_eq!(code, 2, "{command:?}: {stderr}");
+        assert_eq!(stdout, "");
+        for part in ["surprise", "id", "base_url", "repositories"] {
+            assert!(stderr.contains(part), "{command:?} names {part}: {stderr}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_told_before_anything_starts() {
+    scenario(async |world| {
+        std::fs::write(
+            world.path("copy.toml"),
+            std::fs::read_to_string(config(world))
+                .unwrap()
+                .replace("bot-token", "no-such-token"),
+        )
+        .unwrap();
+        let copy = world.path("copy.toml");
+        let (code, _, stderr) = executable(&["up", "--config", copy.to_str().unwrap()]).await;
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("no-such-token"), "{stderr}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bitbucket_beyond_this_machine_needs_the_sandbox_or_its_absence_written_out() {
+    scenario(async |world| {
+        let text = std::fs::read_to_string(config(world)).unwrap();
+        let text = text
+            .replace("mode = \"off\"", "mode = \"enforce\"")
+            .replace(&world.bitbucket.base_url(), "https://bitbucket.example.com");
+        let copy = world.path("copy.toml");
+        std::fs::write(&copy, text).unwrap();
+        let (code, _, stderr) = executable(&["up", "--config", copy.to_str().unwrap()]).await;
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("sandbox.mode"), "{stderr}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_up_on_one_data_dir_refuses() {
+    scenario(async |world| {
+        let text = std::fs::read_to_string(config(world)).unwrap();
+        let ingest = text
+            .lines()
+            .find(|line| line.starts_with("listen = ") && !line.contains(":0\""))
+            .unwrap();
+        let copy = world.path("copy.toml");
+        std::fs::write(&copy, text.replace(ingest, "listen = \"127.0.0.1:0\"")).unwrap();
+        let (code, _, stderr) = executable(&["up", "--config", copy.to_str().unwrap()]).await;
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("data_dir"), "{stderr}");
+        let comment = world
+            .alice()
+            .comments(1, "@openhands still there?")
+            .await
+            .unwrap();
+        world.pull_request(1).final_reply_to(comment).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn config_check_prints_the_webhook_to_paste() {
+    scenario(async |world| {
+        let (code, stdout, stderr) = executable(&["config", "check", "--config", &config(world)]).await;
+        assert_eq!(code, 0, "{stderr}");
+        assert!(
+            stdout.contains("/integration/bitbucket-dc/connections/main/events"),
+            "{stdout}"
+        );
+        assert!(stdout.contains("pr:comment:added"), "{stdout}");
+        assert!(stderr.contains("unsandboxed"), "{stderr}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_orderly_end_in_the_middle_of_a_run_hands_it_on() {
+    scenario(async |world| {
+        use serde_json::json;
+        use tests::world::works;
+        world.script(json!([
+            {"times": 1, "reply": {"delay_ms": 3000, "then": works("echo one >> work.txt", "One.")}},
+            {"reply": works("echo one >> work.txt", "One.")},
+        ]));
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        world
+            .model
+            .wait_for_requests(1, tests::waiting::WAIT_MAX)
+            .await
+            .unwrap();
+        assert_eq!(world.end("up").await.unwrap(), 0);
+        world.start_role("up").await.unwrap();
+        world.pull_request(1).final_reply_to(comment).await;
+        assert_eq!(world.pull_request(1).file("work.txt").await, "one\n");
+    })
+    .await;
+}
