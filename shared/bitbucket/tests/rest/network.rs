@@ -68,6 +68,31 @@ async fn the_connections_proxy_is_used() {
 }
 
 #[tokio::test]
+async fn a_proxy_sees_the_host_of_an_https_bitbucket_and_nothing_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut connection = connection("https://bitbucket.invalid");
+    connection.proxy = Some(Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap());
+    let proxy = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 4096];
+        let read = stream.read(&mut buffer).await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        String::from_utf8(buffer[..read].to_vec()).unwrap()
+    });
+    let error = client(&connection)
+        .add_comment(&repository(), PR, "x", None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    let asked = proxy.await.unwrap();
+    assert!(asked.starts_with("CONNECT bitbucket.invalid:443 "), "{asked}");
+    assert!(!asked.contains(TOKEN), "{asked}");
+}
+
+#[tokio::test]
 async fn the_environments_proxy_is_used_unless_no_proxy_excludes_the_host() {
     let proxy = Server::start(|_, _| json(200, include_str!("../../fixtures/rest_pull_request.json"))).await;
     let bitbucket =
