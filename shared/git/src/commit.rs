@@ -61,7 +61,7 @@ pub(crate) fn commit(repo: &gix::Repository, request: &CommitRequest) -> Result<
     let base = tree_of(repo, &request.parent)?;
     let mut editor = repo.edit_tree(base).map_err(Error::damaged)?;
     let refused = |change: &Change, error: gix::Error| {
-        Error::Invalid(format!("{} cannot be committed: {error:#}", change.path_lossy()))
+        Error::Invalid(format!("{} cannot be committed: {error}", change.path_lossy()))
     };
     // Removals first: a file may have become a directory, or the other way round.
     for change in request

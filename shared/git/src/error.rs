@@ -174,7 +174,7 @@ impl Error {
 /// An error's chain on one line, short enough for a log line whatever a server put into it.
 pub(crate) fn one_line(cause: impl std::fmt::Display) -> String {
     const CHARACTERS_MAX: usize = 600;
-    let text = format!("{cause:#}");
+    let text = cause.to_string();
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
     joined
         .chars()

@@ -63,7 +63,7 @@ impl<'repo> Filter<'repo> {
 
 fn unfit(path: &BStr, error: &gix::Error) -> Error {
     Error::Invalid(format!(
-        "{} cannot be converted by its attributes: {error:#}",
+        "{} cannot be converted by its attributes: {error}",
         path.as_bytes().escape_ascii()
     ))
 }

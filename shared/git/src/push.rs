@@ -180,7 +180,7 @@ fn lost(failure: Option<Error>, error: &anyhow::Error) -> PushError {
             cause: error.to_string(),
         },
         None => PushError::Ambiguous {
-            cause: crate::error::one_line(error),
+            cause: crate::error::one_line(format_args!("{error:#}")),
         },
     }
 }

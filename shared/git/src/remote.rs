@@ -76,9 +76,7 @@ impl Connection {
 
     /// What really happened: HTTP's own error where there was one, else what gix says.
     pub(crate) fn explain(&self, error: &gix::Error) -> Error {
-        self.failures
-            .take()
-            .unwrap_or_else(|| Error::protocol(format_args!("{error:#}")))
+        self.failures.take().unwrap_or_else(|| Error::protocol(error))
     }
 }
 

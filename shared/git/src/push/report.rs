@@ -89,6 +89,7 @@ fn clean(text: &str) -> String {
     let mut cleaned = String::new();
     for line in strip_escapes(text).split(['\n', '\r']) {
         let line: String = line
+            .replace('\t', " ")
             .chars()
             .filter(|c| !c.is_control() && !is_invisible(*c))
             .collect();

@@ -11,36 +11,36 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-pub const TOKEN: &str = "t0ken-of-the-bot";
+pub(crate) const TOKEN: &str = "t0ken-of-the-bot";
 
 /// Bytes of a request that the server takes; tests push little.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// What the server does instead of serving, and what it has seen.
 #[derive(Default)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// Answer everything with this status and these headers.
-    pub instead: Option<(StatusCode, Vec<(&'static str, String)>)>,
+    pub(crate) instead: Option<(StatusCode, Vec<(&'static str, String)>)>,
     /// Answer only POSTs to this service with this status.
-    pub instead_of_post: Option<(&'static str, StatusCode)>,
+    pub(crate) instead_of_post: Option<(&'static str, StatusCode)>,
     /// Do what a push asks, and lose the answer.
-    pub lose_push_answer: bool,
+    pub(crate) lose_push_answer: bool,
     /// Pretend to know protocol version 0 only, as behind a proxy that drops `Git-Protocol`.
-    pub version_0_only: bool,
+    pub(crate) version_0_only: bool,
     /// `METHOD path?query authorization`
-    pub seen: Vec<String>,
+    pub(crate) seen: Vec<String>,
 }
 
 #[derive(Clone)]
-pub struct Server {
-    pub url: String,
-    pub behaviour: Arc<Mutex<Behaviour>>,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) behaviour: Arc<Mutex<Behaviour>>,
     root: PathBuf,
 }
 
 impl Server {
     /// Serves the bare repositories below `root` until the process ends.
-    pub fn start(root: &Path) -> Self {
+    pub(crate) fn start(root: &Path) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let server = Self {
@@ -63,11 +63,11 @@ impl Server {
         server
     }
 
-    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.behaviour.lock().unwrap());
     }
 
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.behaviour.lock().unwrap().seen.clone()
     }
 }

@@ -11,17 +11,17 @@ use tempfile::TempDir;
 
 use crate::server::{Server, TOKEN};
 
-pub const BRANCH: &str = "refs/heads/feature/x";
+pub(crate) const BRANCH: &str = "refs/heads/feature/x";
 
-pub struct World {
-    pub server: Server,
-    pub cache: Cache,
-    pub directory: TempDir,
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) cache: Cache,
+    pub(crate) directory: TempDir,
 }
 
 impl World {
     /// One repository with `a.txt`, `run.sh` (executable), `link` and `src/b.txt` on `main` and on `feature/x`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("server");
         fs::create_dir_all(&root).unwrap();
@@ -68,23 +68,23 @@ impl World {
         world
     }
 
-    pub fn author(&self) -> PathBuf {
+    pub(crate) fn author(&self) -> PathBuf {
         self.directory.path().join("author")
     }
 
-    pub fn bare(&self) -> PathBuf {
+    pub(crate) fn bare(&self) -> PathBuf {
         self.directory.path().join("server/proj/demo.git")
     }
 
     /// Commits everything in the author's clone.
-    pub fn author_commits(&self, message: &str) -> CommitId {
+    pub(crate) fn author_commits(&self, message: &str) -> CommitId {
         git(&self.author(), &["add", "-A"]);
         git(&self.author(), &["commit", "-q", "--allow-empty", "-m", message]);
         self.rev(&self.author(), "HEAD")
     }
 
     /// Writes a file, commits and pushes it to the branch.
-    pub fn author_pushes(&self, path: &str, content: &str) -> CommitId {
+    pub(crate) fn author_pushes(&self, path: &str, content: &str) -> CommitId {
         let file = self.author().join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
@@ -96,16 +96,16 @@ impl World {
         commit
     }
 
-    pub fn rev(&self, repository: &Path, name: &str) -> CommitId {
+    pub(crate) fn rev(&self, repository: &Path, name: &str) -> CommitId {
         CommitId::new(git(repository, &["rev-parse", name]).trim()).unwrap()
     }
 
     /// The branch's head in the server's repository.
-    pub fn server_head(&self) -> CommitId {
+    pub(crate) fn server_head(&self) -> CommitId {
         self.rev(&self.bare(), BRANCH)
     }
 
-    pub fn remote(&self) -> Remote {
+    pub(crate) fn remote(&self) -> Remote {
         Remote {
             url: format!("{}/proj/demo.git", self.server.url),
             token: TOKEN.to_owned().into(),
@@ -114,17 +114,17 @@ impl World {
         }
     }
 
-    pub fn mirror(&self) -> Box<dyn Mirror> {
+    pub(crate) fn mirror(&self) -> Box<dyn Mirror> {
         let instance = InstanceId::of_base_url(&self.server.url);
         self.cache.mirror(&instance, RepositoryId(84)).unwrap()
     }
 
-    pub fn fetch(&self, mirror: &dyn Mirror) -> Result<CommitId, Error> {
+    pub(crate) fn fetch(&self, mirror: &dyn Mirror) -> Result<CommitId, Error> {
         mirror.fetch(&self.remote(), BRANCH, Depth::Shallow(1), &AtomicBool::new(false))
     }
 
     /// Fetches the branch and checks it out into a new directory.
-    pub fn check_out(&self, mirror: &dyn Mirror) -> (CommitId, PathBuf) {
+    pub(crate) fn check_out(&self, mirror: &dyn Mirror) -> (CommitId, PathBuf) {
         let head = self.fetch(mirror).unwrap();
         let directory = self.directory.path().join(format!("tree-{}", head.short()));
         fs::create_dir(&directory).unwrap();
@@ -134,7 +134,7 @@ impl World {
         (head, directory)
     }
 
-    pub fn changes(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> Vec<Change> {
+    pub(crate) fn changes(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> Vec<Change> {
         mirror
             .changes(head, directory, &TreeLimits::default())
             .unwrap()
@@ -142,13 +142,13 @@ impl World {
     }
 
     /// Everything that changed in the directory, as a commit.
-    pub fn commit(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> CommitId {
+    pub(crate) fn commit(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> CommitId {
         let changes = self.changes(mirror, head, directory);
         mirror.commit(&request(head, directory, changes)).unwrap()
     }
 }
 
-pub fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>) -> CommitRequest {
+pub(crate) fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>) -> CommitRequest {
     let bot = Identity {
         name: "Open <Hands>".to_owned(),
         email: "bot@example.test".to_owned(),
@@ -165,7 +165,7 @@ pub fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>) -> Com
 }
 
 /// Runs git and returns what it printed; panics with its words if it fails.
-pub fn git(directory: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
     let (ok, text) = try_git(directory, arguments);
     assert!(ok, "git {arguments:?}: {text}");
     text
@@ -175,7 +175,7 @@ pub fn git(directory: &Path, arguments: &[&str]) -> String {
     clippy::disallowed_methods,
     reason = "git itself is what we are compared with"
 )]
-pub fn try_git(directory: &Path, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn try_git(directory: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new("git")
         .current_dir(directory)
         .env("GIT_CONFIG_NOSYSTEM", "1")
