@@ -10,11 +10,13 @@ default:
     @{{ me }} --list --unsorted
 
 # Simulated Bitbucket, model and pipeline on this machine; prints a URL. --once: exit after the first run
+[no-exit-message]
 demo *args:
     @{{ me }} _binaries dev
     @exec "$({{ me }} _target)/debug/demo" "$@"
 
 # Everything CI checks; with a filter: only the tests whose names contain it
+[no-exit-message]
 test *filter:
     @[ $# -gt 0 ] || {{ me }} lint
     @{{ me }} _tests "$@"
@@ -28,15 +30,18 @@ lint:
 
 # One scenario test with its output: ./dev scenario a_mention_ends
 scenario *name:
+    @{{ me }} _binaries dev
     cargo test --package tests --test scenarios --locked -- --nocapture "$@"
 
 # Ratios against plain git and plain NATS, measured in the same run; writes bench/results/
+[no-exit-message]
 bench *args:
     @{{ me }} _binaries bench-run
     @exec "$({{ me }} _target)/bench-run/bench" "$@"
 
 # Long sequences: ignored tests and many more generated cases
 soak cases="20000":
+    @{{ me }} _binaries dev
     PROPTEST_CASES={{ cases }} cargo test --workspace --no-fail-fast --locked -- --include-ignored
 
 # Licences, bans, advisories and sources of dependencies; needs the network
@@ -50,8 +55,9 @@ fmt:
 
 # One build of all programs, so that no dependency is built twice with other features.
 [private]
+[no-exit-message]
 _binaries profile:
-    cargo build --quiet --workspace --bins --locked --profile {{ profile }}
+    @cargo build --quiet --workspace --bins --locked --profile {{ profile }}
 
 # Where cargo puts what it builds.
 [private]
@@ -60,11 +66,14 @@ _target:
 
 # Tests, and snapshot files that no test refers to any more. Last, so that cargo's closing lines end the output.
 [private]
+[no-exit-message]
 _tests *filter:
     #!/usr/bin/env bash
     set -euo pipefail
     export INSTA_SNAPSHOT_REFERENCES_FILE="$(mktemp)"
     trap 'rm -f "$INSTA_SNAPSHOT_REFERENCES_FILE"' EXIT
+    # The scenarios start the programs as a site does.
+    cargo build --quiet --workspace --bins --locked
     cargo test --workspace --no-fail-fast --locked -- "$@"
     [ $# -gt 0 ] || python3 - "$INSTA_SNAPSHOT_REFERENCES_FILE" <<'PYTHON'
     import os, sys
