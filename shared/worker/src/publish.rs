@@ -29,7 +29,8 @@ pub struct Publication {
     pub subject: String,
     /// The encoded message.
     pub payload: Vec<u8>,
-    /// Only if the subject holds no message yet; then [`Published::Exists`] is success.
+    /// Only if the subject holds no message yet; then [`Published::Exists`] is success. Without meaning in `JOBS`,
+    /// whose subjects are slots: there a taken one is [`Error::SlotTaken`].
     pub unique: bool,
 }
 
@@ -73,7 +74,11 @@ pub(crate) enum Written {
 impl Nats {
     /// Publishes and waits for the acknowledgement, at most 5 s.
     pub async fn publish(&self, publication: Publication) -> Result<Published, Error> {
-        let expected = publication.unique.then_some(0);
+        // A taken slot holds another job as a rule; "exists" would be taken for success and lose this one.
+        let is_slot = publication
+            .subject
+            .starts_with(subject::JOBS_ALL.trim_end_matches('>'));
+        let expected = (publication.unique && !is_slot).then_some(0);
         let payload = Bytes::from(publication.payload);
         match self
             .write(

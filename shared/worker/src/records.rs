@@ -79,7 +79,10 @@ impl<T: Message> Records<T> {
                 Err(Error::Unavailable(_)) => ours.push(id),
                 Err(error) => return Err(error),
             }
-            let stored = self.read(key).await?;
+            let Some(stored) = self.read_if_available(key).await? else {
+                self.wait_for_next_try(key, until, &mut lost).await?;
+                continue;
+            };
             match stored.value {
                 Some(_) if stored.write.is_some_and(|id| ours.contains(&id)) => return Ok(Created::New),
                 Some(found) => return Ok(Created::Exists(found)),
@@ -143,7 +146,10 @@ impl<T: Message> Records<T> {
         let mut unsure: Vec<(String, T, R)> = Vec::new();
         let mut lost = 0;
         loop {
-            let stored = self.read(key).await?;
+            let Some(stored) = self.read_if_available(key).await? else {
+                self.wait_for_next_try(key, until, &mut lost).await?;
+                continue;
+            };
             if let Some(i) = unsure
                 .iter()
                 .position(|(id, ..)| Some(id) == stored.write.as_ref())
@@ -188,6 +194,18 @@ impl<T: Message> Records<T> {
         *lost += 1;
         tokio::time::sleep(most.mul_f64(rand::random_range(0.1..1.0))).await;
         Ok(())
+    }
+
+    /// Nothing while the server is away: a change outlasts its restart.
+    async fn read_if_available(&self, key: &str) -> Result<Option<Stored<T>>, Error> {
+        match self.read(key).await {
+            Ok(stored) => Ok(Some(stored)),
+            Err(Error::Unavailable(why)) => {
+                tracing::debug!(key, why, "reading again");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn read(&self, key: &str) -> Result<Stored<T>, Error> {
