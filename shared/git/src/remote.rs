@@ -1,7 +1,7 @@
 //! Where a repository is and how to get there: TLS, proxy, token and time-outs, and the errors of the way.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix_transport::client::blocking_io::http::Transport;
@@ -11,8 +11,10 @@ use secrecy::SecretString;
 use crate::error::{Error, chain};
 use crate::mirror::check_branch;
 
+mod advertised;
 mod wire;
 
+use advertised::Advertised;
 pub(crate) use wire::Wire;
 
 /// Time for name, TCP and TLS together.
@@ -40,7 +42,10 @@ pub struct Remote {
 
 /// HTTP clients, kept so that the requests of a run share connections, and the system's CA store is read once.
 #[derive(Debug, Default)]
-pub(crate) struct Clients(Mutex<HashMap<ClientKey, Client>>);
+pub(crate) struct Clients {
+    clients: Mutex<HashMap<ClientKey, Client>>,
+    advertised: Arc<Advertised>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct ClientKey {
@@ -52,6 +57,8 @@ struct ClientKey {
 pub(crate) struct Connection {
     pub(crate) transport: Transport<Wire>,
     pub(crate) failures: wire::Failures,
+    url: String,
+    advertised: Arc<Advertised>,
 }
 
 impl Connection {
@@ -67,15 +74,24 @@ impl Connection {
         let url = checked_url(&remote.url)?;
         let client = clients.get(remote)?;
         let failures = wire::Failures::default();
-        let wire = Wire::new(client, &remote.token, answer_bytes_max, failures.clone())?;
+        let advertised = clients.advertised.clone();
+        let wire = Wire::new(
+            client,
+            &remote.token,
+            answer_bytes_max,
+            (failures.clone(), advertised.clone()),
+        )?;
         Ok(Self {
             transport: Transport::new_http(wire, url, protocol, false),
             failures,
+            url: remote.url.clone(),
+            advertised,
         })
     }
 
     /// What really happened: HTTP's own error where there was one, else what gix says.
     pub(crate) fn explain(&self, error: &gix::Error) -> Error {
+        self.advertised.forget(&self.url);
         self.failures.take().unwrap_or_else(|| Error::protocol(error))
     }
 }
@@ -86,7 +102,7 @@ impl Clients {
             ca_pem: remote.ca_pem.clone(),
             proxy: remote.proxy.clone(),
         };
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }

@@ -12,6 +12,7 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::advertised::Advertised;
 use crate::error::{Error, chain};
 
 /// Bytes taken from the socket at once: a few TLS records.
@@ -19,12 +20,16 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// `Retry-After` beyond this is taken as this: a server's mistake must not park a run for days.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
+/// The type of the answers that are worth remembering.
+const UPLOAD_PACK_ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
+
 /// Requests to one server with one token.
 pub(crate) struct Wire {
     client: Client,
     authorization: HeaderValue,
     answer_bytes_max: u64,
     failures: Failures,
+    advertised: Arc<Advertised>,
 }
 
 /// The first HTTP error of a connection.
@@ -52,7 +57,7 @@ impl Wire {
         client: Client,
         token: &SecretString,
         answer_bytes_max: u64,
-        failures: Failures,
+        (failures, advertised): (Failures, Arc<Advertised>),
     ) -> Result<Self, Error> {
         let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
         // The error of a header value does not quote it.
@@ -66,6 +71,7 @@ impl Wire {
             authorization,
             answer_bytes_max,
             failures,
+            advertised,
         })
     }
 
@@ -86,11 +92,23 @@ impl Wire {
         Ok(headers)
     }
 
+    /// Reads what the server says it can do, and remembers it.
+    fn ask(&self, url: &str, mut exchange: Shared) -> io::Result<(String, Vec<u8>)> {
+        let kind = exchange.content_type()?;
+        let mut said = Vec::new();
+        exchange.read_to_end(&mut said)?;
+        if kind == UPLOAD_PACK_ADVERTISEMENT {
+            self.advertised.put(url, &said);
+        }
+        Ok((kind, said))
+    }
+
     fn exchange(&self, request: RequestBuilder) -> Shared {
         Shared(Arc::new(Mutex::new(Exchange {
             request: Some(request),
             body: Vec::new(),
             response: None,
+            replayed: None,
             left: self.answer_bytes_max,
             failures: self.failures.clone(),
         })))
@@ -112,9 +130,13 @@ impl Http for Wire {
             .headers(headers)
             .map_err(|error| gix::Error::from_error(self.failures.note(error)))?;
         let exchange = self.exchange(self.client.get(url).headers(headers));
-        let headers = exchange.answer_headers().map_err(gix::Error::from_error)?;
+        let (kind, said) = match self.advertised.get(url) {
+            Some(said) => (UPLOAD_PACK_ADVERTISEMENT.to_owned(), said),
+            None => self.ask(url, exchange.clone()).map_err(gix::Error::from_error)?,
+        };
+        exchange.replay(said);
         Ok(GetResponse {
-            headers,
+            headers: Headers::of(&kind),
             body: io::BufReader::with_capacity(BUFFER_BYTES, exchange),
         })
     }
@@ -148,6 +170,7 @@ struct Exchange {
     request: Option<RequestBuilder>,
     body: Vec<u8>,
     response: Option<Response>,
+    replayed: Option<io::Cursor<Vec<u8>>>,
     left: u64,
     failures: Failures,
 }
@@ -156,18 +179,21 @@ struct Exchange {
 pub(crate) struct Shared(Arc<Mutex<Exchange>>);
 
 impl Shared {
-    /// Sends, if it has not been sent, and returns what gix wants to know of the answer's head.
-    fn answer_headers(&self) -> io::Result<Headers> {
+    /// Sends, if it has not been sent, and returns the answer's content type: all that gix looks at.
+    fn content_type(&self) -> io::Result<String> {
         let mut exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let response = exchange.answer()?;
-        let kind = response
-            .headers()
-            .get(CONTENT_TYPE)
+        let kind = response.headers().get(CONTENT_TYPE);
+        Ok(kind
             .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default();
-        Ok(Headers::Here(io::Cursor::new(
-            format!("content-type: {kind}\n").into_bytes(),
-        )))
+            .unwrap_or_default()
+            .to_owned())
+    }
+
+    /// Reads go to these bytes from now on, and nothing is sent.
+    fn replay(&self, said: Vec<u8>) {
+        let mut exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange.replayed = Some(io::Cursor::new(said));
     }
 }
 
@@ -197,6 +223,9 @@ impl Exchange {
 impl Read for Shared {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(replayed) = &mut exchange.replayed {
+            return replayed.read(buffer);
+        }
         let read = exchange.answer()?.read(buffer);
         match read {
             Ok(count) => match exchange.left.checked_sub(count as u64) {
@@ -239,9 +268,15 @@ pub(crate) enum Headers {
 }
 
 impl Headers {
+    fn of(content_type: &str) -> Self {
+        Self::Here(io::Cursor::new(
+            format!("content-type: {content_type}\n").into_bytes(),
+        ))
+    }
+
     fn lines(&mut self) -> io::Result<&mut io::Cursor<Vec<u8>>> {
         if let Self::Later(exchange) = self {
-            *self = exchange.answer_headers()?;
+            *self = Self::of(&exchange.content_type()?);
         }
         match self {
             Self::Here(lines) => Ok(lines),

@@ -52,8 +52,8 @@ fn an_unchanged_branch_costs_no_pack() {
     world.fetch(mirror.as_ref()).unwrap();
     assert_eq!(
         world.server.seen().len() - before,
-        2,
-        "handshake and listing: {:?}",
+        1,
+        "the listing: {:?}",
         world.server.seen()
     );
 }
