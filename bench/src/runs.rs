@@ -1,0 +1,133 @@
+//! Whole runs through `up`, as the person who comments sees them: comment, status reply, final reply. The agent takes
+//! no time: a scripted model asks for one shell command and finishes.
+
+mod requests;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tests::setup::Setup;
+use tests::world::World;
+use tokio::time::Instant;
+
+use crate::memory;
+use crate::repository;
+use crate::runs::requests::{Answer, Requests};
+use crate::samples::Samples;
+use crate::table::{Goal, Row, spread};
+
+/// Runs for each round of the other rows: percentiles want more than medians.
+const RUNS_PER_ROUND: usize = 5;
+/// Runs before those that count: the first makes the mirror and opens connections.
+const WARM_UP: usize = 2;
+/// From a run's end to the next comment. The client-side limiter earns one request each 210 ms; without this pause the
+/// runs would wait for it instead of for themselves, which no pace of people's comments comes to.
+const PAUSE: Duration = Duration::from_secs(3);
+/// From start to when `up` counts as idle.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+/// The comment. The model does not read it.
+const REQUEST: &str = "@openhands please fix this";
+
+/// All rows of whole runs.
+pub(crate) async fn measure(rounds: usize) -> Result<Vec<Row>> {
+    let setup = Setup {
+        document: Some(document().await?),
+        ack_wait_seconds: 30,
+        ..Setup::default()
+    };
+    let world = World::start(setup).await?;
+    let mut requests = Requests::new(&world);
+    requests.watch_for(IDLE_AFTER).await?;
+    let idle = resident(&world)?;
+
+    let (mut status, mut end, mut calls) = (Samples::default(), Samples::default(), Samples::default());
+    for number in 0..WARM_UP + rounds * RUNS_PER_ROUND {
+        let run = one(&world, &mut requests)
+            .await
+            .with_context(|| format!("run {number}\n{}", world.logs()))?;
+        if number >= WARM_UP {
+            status.add_ms(run.status_reply);
+            end.add_ms(run.final_reply);
+            calls.add(run.calls);
+        }
+    }
+    let worked = resident(&world)?;
+    let runs = status.len() + WARM_UP;
+    // Every run must have ended in one commit and one reply, with nothing left over.
+    world.tear_down().await?;
+
+    let replies = format!("{} runs, {}", status.len(), spread(&status));
+    Ok(vec![
+        Row::value(
+            "comment posted to status reply, p50",
+            "ms",
+            status.median(),
+            Goal::AtMost(100.0),
+        )
+        .noting(replies),
+        Row::value("the same, p95", "ms", status.percentile(95), Goal::AtMost(250.0)),
+        Row::value("whole run, warm, p50", "ms", end.median(), Goal::AtMost(600.0)).noting(format!(
+            "{} runs, {}",
+            end.len(),
+            spread(&end)
+        )),
+        Row::value(
+            "Bitbucket REST calls of a plain run",
+            "calls",
+            calls.median(),
+            Goal::AtMost(12.0),
+        )
+        .noting(format!("{} runs, {}", calls.len(), spread(&calls))),
+        Row::value("resident memory of up, idle", "MB", idle, Goal::AtMost(60.0))
+            .noting("without nats-server"),
+        Row::value(
+            &format!("the same, idle again after {runs} runs"),
+            "MB",
+            worked,
+            Goal::AtMost(60.0),
+        ),
+    ])
+}
+
+/// What one run took, from when the person sent the comment.
+struct Run {
+    status_reply: Duration,
+    final_reply: Duration,
+    /// Calls of the bot, until the pause after the run was over.
+    calls: f64,
+}
+
+async fn one(world: &World, requests: &mut Requests<'_>) -> Result<Run> {
+    let started = Instant::now();
+    let comment = world.alice().comments(1, REQUEST).await?;
+    let mut seen = requests.until(|answer| answer.is_reply_to(comment)).await?;
+    let status_reply = started.elapsed();
+    // The first reply may already be the final one.
+    if !seen.iter().any(Answer::is_final_reply) {
+        seen.extend(requests.until(Answer::is_final_reply).await?);
+    }
+    let final_reply = started.elapsed();
+    seen.extend(requests.watch_for(PAUSE).await?);
+    let calls = seen.iter().filter(|answer| answer.is_bots_rest_call()).count();
+    Ok(Run {
+        status_reply,
+        final_reply,
+        calls: f64::from(u32::try_from(calls)?),
+    })
+}
+
+fn resident(world: &World) -> Result<f64> {
+    memory::resident_mb(world.child("up")?.pid().context("up has ended")?)
+}
+
+/// The harness's people, and the large repository.
+async fn document() -> Result<Value> {
+    let mut document = Setup::default().document();
+    let repository = &mut document["repositories"][0];
+    repository["bundle"] = json!(repository::bundle().await?);
+    if let Some(repository) = repository.as_object_mut() {
+        repository.remove("branches");
+    }
+    Ok(document)
+}
