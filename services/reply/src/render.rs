@@ -8,7 +8,7 @@ use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
 
 use crate::limit;
 use crate::marker::Marker;
-use crate::sanitise::{self, Policy, code, fence, line, markdown};
+use crate::sanitise::{self, Policy, code, destination, fence, line, markdown};
 
 /// The model's summary: long enough for a change worth one commit.
 const SUMMARY_UNITS_MAX: usize = 8_000;
@@ -174,7 +174,8 @@ fn on_branch(pushed: &Pushed, scene: &Scene<'_>) -> String {
         .branch
         .strip_prefix("refs/heads/")
         .unwrap_or(&pushed.branch);
-    let link = |name: &str, url: &Option<String>| url.as_ref().map(|url| format!("[{name}](<{url}>)"));
+    let link =
+        |name: &str, url: &Option<String>| url.as_ref().map(|url| format!("[{name}]({})", destination(url)));
     let commit = Some(format!(
         " · pushed {} to {}",
         code(pushed.commit.short()),

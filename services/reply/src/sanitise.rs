@@ -85,6 +85,14 @@ pub(crate) fn code(text: &str) -> String {
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
+/// A link's address. Brackets only where it could end early without them.
+pub(crate) fn destination(url: &str) -> String {
+    let plain = url
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._~:/?#@!$&'*+,;=%".contains(&b));
+    if plain { url.to_owned() } else { format!("<{url}>") }
+}
+
 /// A fenced block. The fence is longer than any run of backticks inside.
 pub(crate) fn fence(text: &str, language: &str, policy: Policy<'_>, units_max: usize) -> String {
     let text = clean(text, policy.beyond_bmp);

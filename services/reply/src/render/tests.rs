@@ -120,7 +120,7 @@ fn a_done_run_says_what_git_says_and_mentions_the_requester_once() {
         },
     );
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Done for @alice in 2m 03s** · pushed `9f8e7d6c5b4` to `feature/x` · [commit](<https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6>) · [diff](<https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff>)
+    **Done for @alice in 2m 03s** · pushed `9f8e7d6c5b4` to `feature/x` · [commit](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6) · [diff](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff)
 
     What changed: 3 files, +41 −7
 

@@ -31,11 +31,12 @@ pub(super) fn rounded(n: u64) -> String {
     }
 }
 
-/// `48s`, `2m 03s`, `1h 02m`; nothing where an end is missing or clocks disagree.
+/// `under 1s`, `48s`, `2m 03s`, `1h 02m`; nothing where an end is missing or clocks disagree.
 pub(super) fn elapsed(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<String> {
     let seconds = u64::try_from(to?.duration_since(from?).as_secs()).ok()?;
     Some(match seconds {
-        0..=59 => format!("{seconds}s"),
+        0 => "under 1s".to_owned(),
+        1..=59 => format!("{seconds}s"),
         60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
     })
@@ -67,6 +68,7 @@ mod tests {
     #[test]
     fn times_show_two_units_at_most() {
         let show = |seconds| elapsed(Some(Timestamp::UNIX_EPOCH), Timestamp::from_second(seconds).ok());
+        assert_eq!(show(0).as_deref(), Some("under 1s"));
         assert_eq!(show(48).as_deref(), Some("48s"));
         assert_eq!(show(123).as_deref(), Some("2m 03s"));
         assert_eq!(show(3725).as_deref(), Some("1h 02m"));

@@ -2,7 +2,7 @@
 
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, Parser, Tag, TagEnd};
 
-use super::{Policy, clean, code, escape, info_string, longest_run};
+use super::{Policy, clean, code, destination, escape, info_string, longest_run};
 
 /// Nesting beyond this is flattened: deeper text costs a longer prefix on every line.
 const DEPTH_MAX: usize = 8;
@@ -169,7 +169,7 @@ impl Writer<'_> {
             TagEnd::Emphasis => self.put("*"),
             TagEnd::Link => {
                 let address = self.links.pop().unwrap_or_default();
-                self.put(&format!("](<{address}>)"));
+                self.put(&format!("]({})", destination(&address)));
             }
             TagEnd::BlockQuote(_) => {
                 self.prefixes.pop();

@@ -96,7 +96,7 @@ fn html_and_images_become_text() {
 fn links_lead_to_bitbucket_only() {
     assert_snapshot!(check("[here](https://bitbucket.example.com/ctx/projects/P) [there](https://bitbucket.example.com.evil.example/) \
 <https://evil.example/a> https://evil.example/b, www.evil.example mailto:x@y.example [js](javascript:alert(1)) \
-https://bitbucket.example.com/ctx/x. [r][1]\n\n[1]: https://evil.example/ref"), @"[here](<https://bitbucket.example.com/ctx/projects/P>) there (`https://bitbucket.example.com.evil.example/`) `https://evil.example/a` `https://evil.example/b`, `www.evil.example` `mailto:x@y.example` js (javascript:alert(1)) <https://bitbucket.example.com/ctx/x>. r (`https://evil.example/ref`)");
+https://bitbucket.example.com/ctx/x. [r][1]\n\n[1]: https://evil.example/ref"), @"[here](https://bitbucket.example.com/ctx/projects/P) there (`https://bitbucket.example.com.evil.example/`) `https://evil.example/a` `https://evil.example/b`, `www.evil.example` `mailto:x@y.example` js (javascript:alert(1)) <https://bitbucket.example.com/ctx/x>. r (`https://evil.example/ref`)");
 }
 
 #[test]

@@ -132,3 +132,40 @@ async fn many_steps_make_few_edits_and_the_last_is_shown_before_a_long_silence()
     );
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_small_patch_is_shown_and_a_large_one_is_named() {
+    let world = World::start().await;
+    let failure = Some(FailureReport {
+        code: FailureCode::BranchConflict,
+        detail: None,
+    });
+    for (patch, shown) in [
+        ("+let a = 1;\n".to_owned(), true),
+        ("+let a = 1;\n".repeat(1000), false),
+    ] {
+        let run = world.queued_run().await;
+        let key = pipeline::subject::artifact(&run.id, "patch");
+        let kept = world.nats.artifacts().put(&key, patch.as_bytes()).await.unwrap();
+        world.change(&run, |run| run.patch = Some(kept.clone())).await;
+        world
+            .end(
+                &run,
+                RunState::Failed,
+                Outcome {
+                    failure: failure.clone(),
+                    ..Outcome::default()
+                },
+            )
+            .await;
+        let record = world.until_closed(&run).await;
+        let text = world.one(record.reply.comment.unwrap().0).await.text;
+        assert_eq!(text.contains("```diff\n+let a = 1;\n```"), shown, "{text}");
+        assert_eq!(
+            text.contains(&format!("`openhands-resolver runs show {} --patch`", run.id)),
+            !shown,
+            "{text}"
+        );
+    }
+    world.stop().await;
+}

@@ -259,7 +259,7 @@ impl World {
         let pull_request = "/rest/api/latest/projects/PROJ/repos/demo/pull-requests/1";
         self.ask(
             method,
-            &format!("{}{pull_request}/{path}", self.bitbucket.base_url()),
+            format!("{}{pull_request}/{path}", self.bitbucket.base_url()).trim_end_matches('/'),
             Some(token),
             body,
         )
