@@ -14,7 +14,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::pace::{Pace, Paced};
 use crate::shutdown::Shutdown;
 
 /// A client that has not sent its headers by then is not going to.
@@ -39,9 +40,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a listener allows.
 #[derive(Clone)]
 pub struct HttpLimits {
-    /// From the connection, or the previous answer, to the end of the next request's headers. A TLS handshake has as
-    /// long. An idle connection is closed by it, too.
+    /// From the connection, or a request's first byte, to the end of its headers. A TLS handshake has as long.
     pub header_timeout: Duration,
+    /// From an answer to the next request's first byte.
+    pub idle_timeout: Duration,
     /// Open connections; further ones wait in the kernel's queue.
     pub connections_max: usize,
     /// Open connections of one address; further ones are closed. A reverse proxy is one address.
@@ -54,6 +56,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             header_timeout: HEADER_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             connections_max: 1024,
             connections_per_peer_max: 512,
             tls: None,
@@ -61,9 +64,11 @@ impl Default for HttpLimits {
     }
 }
 
-/// Clients that honour `Keep-Alive` stop reusing a connection this long before the header time-out closes it, so that
-/// no request meets a connection that is just being closed.
-const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(2);
+/// Longer than reverse proxies keep their connections (60 s is usual), so that they close them and not we.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Clients that honour `Keep-Alive` stop reusing a connection this fraction of the idle time-out before it is closed.
+const KEEP_ALIVE_MARGIN: u32 = 5;
 
 /// After the soft token, connections without a request stay open for this long: what a client had already sent when
 /// it was cancelled is still on its way through the kernel and gets its answer.
@@ -164,11 +169,8 @@ struct Server {
 
 impl Server {
     fn new(app: Router, limits: HttpLimits, shutdown: &Shutdown) -> Self {
-        let seconds = limits
-            .header_timeout
-            .saturating_sub(KEEP_ALIVE_MARGIN)
-            .as_secs()
-            .max(1);
+        let announced = limits.idle_timeout / KEEP_ALIVE_MARGIN * (KEEP_ALIVE_MARGIN - 1);
+        let seconds = announced.as_secs();
         let keep_alive =
             HeaderValue::try_from(format!("timeout={seconds}")).expect("digits are a header value");
         Self {
@@ -197,21 +199,25 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(|request| self.answer(request, peer));
+        let pace = Pace::new();
+        let service = service_fn(|request| self.answer(request, peer, &pace));
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
+            .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Paced::new(stream, pace.clone())), service);
         let mut connection = pin!(connection);
+        let used_up = pace.used_up(self.limits.header_timeout, self.limits.idle_timeout);
+        let mut used_up = pin!(used_up);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = used_up.as_mut() => return,
             () = self.lingered() => {
                 // From here on idle connections are closed; a request in flight is finished.
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
+                    () = used_up => return,
                     () = self.shutdown.hard.cancelled() => return,
                 }
             }
@@ -222,9 +228,16 @@ impl Server {
         }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        pace: &Pace,
+    ) -> Result<Response, Infallible> {
+        pace.busy();
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut response = self.app.clone().oneshot(request).await?;
+        pace.idle();
         if self.shutdown.is_soft() {
             response
                 .headers_mut()

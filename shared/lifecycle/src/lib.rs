@@ -3,6 +3,7 @@
 pub mod http;
 
 mod health;
+mod pace;
 mod shutdown;
 
 pub use health::{Health, serve_health};

@@ -111,7 +111,7 @@ async fn a_request_is_answered_and_the_connection_kept() {
             answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("127.0.0.1"),
             "{answer}"
         );
-        assert!(answer.contains("keep-alive: timeout=3\r\n"), "{answer}");
+        assert!(answer.contains("keep-alive: timeout=60\r\n"), "{answer}");
     }
 }
 
@@ -136,6 +136,62 @@ async fn slow_headers_are_closed_at_the_limit_also_on_a_connection_that_was_used
         assert!(!rest(client).await.contains("200 OK"));
     }
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_header_time_out_and_not_its_own() {
+    let limits = HttpLimits {
+        header_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(1500),
+        ..HttpLimits::default()
+    };
+    let running = start(hello(), limits).await;
+    let mut client = running.connect().await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    answer(&mut client).await;
+    // Nothing is sent for longer than a head may take; that time is what is tested.
+    let mut byte = [0];
+    assert!(
+        timeout(Duration::from_millis(600), client.read(&mut byte))
+            .await
+            .is_err(),
+        "still open"
+    );
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(answer(&mut client).await.contains("200 OK"));
+    assert_eq!(rest(&mut client).await, "");
+}
+
+#[tokio::test]
+async fn a_request_may_take_longer_than_every_time_out_of_the_connection() {
+    let limits = HttpLimits {
+        header_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(100),
+        ..HttpLimits::default()
+    };
+    let (app, mut reached, gate) = held();
+    let running = start(app, limits).await;
+    let mut client = running.connect().await;
+    client
+        .write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nfirst")
+        .await
+        .unwrap();
+    timeout(PATIENCE, reached.recv()).await.unwrap();
+    let mut byte = [0];
+    assert!(
+        timeout(Duration::from_millis(600), client.peek(&mut byte))
+            .await
+            .is_err(),
+        "still open"
+    );
+    gate.add_permits(1);
+    assert!(rest(&mut client).await.ends_with("first"));
 }
 
 #[tokio::test]
