@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pipeline::ids::{CommentId, RunId};
-use pipeline::mention::{Command, CommandDigest, Mention};
+use pipeline::mention::CommandDigest;
 use pipeline::message::{Message, VERSION};
-use pipeline::subject::lane_key;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{CLAIM_LEASE, COMMENTS_MAX, REFUSAL_SILENCE};
+mod hear;
+mod turn;
 
 /// The record of one lane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,132 +157,6 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Takes note of a mention and says what follows. [`Course::Start`] changes nothing yet: see [`Lane::enter`]
-    /// and [`Lane::refuse`].
-    pub(crate) fn hear(&mut self, mention: &Mention) -> Course {
-        let digest = mention.command.as_ref().map(Command::digest);
-        let begun = self.running.as_ref().map(|running| running.entry.run.clone());
-        let waiting = |run: &RunId| self.queue.iter().any(|entry| entry.run == *run);
-        let Some(memory) = self.comments.get(&mention.comment) else {
-            if digest.is_none() {
-                self.remember(mention, None, None);
-                return Course::Nothing("the comment never asked for anything here");
-            }
-            return Course::Start(run_of(mention));
-        };
-        if memory.deleted {
-            return Course::Nothing("the comment was deleted");
-        }
-        if mention.comment_version < memory.version {
-            return Course::Nothing("a newer version of the comment is known");
-        }
-        let run = memory.run.clone();
-        let known = memory.digest.clone();
-        if mention.comment_version == memory.version {
-            return match (run, digest) {
-                (Some(run), Some(digest)) if known.as_ref() == Some(&digest) => Course::Resume(run),
-                (Some(run), None) if known.is_none() => Course::Withdraw(run),
-                (Some(run), _) if begun.as_ref() == Some(&run) => Course::TooLate(run),
-                _ => Course::Nothing("this version of the comment is known"),
-            };
-        }
-        match (run, digest) {
-            (run, digest) if known == digest => {
-                self.remember(mention, digest, run);
-                Course::Nothing("the edit did not change what is asked for")
-            }
-            (Some(run), _) if begun.as_ref() == Some(&run) => {
-                self.remember(mention, known, Some(run.clone()));
-                Course::TooLate(run)
-            }
-            (Some(run), Some(digest)) if waiting(&run) => {
-                self.remember(mention, Some(digest), Some(run.clone()));
-                Course::Amend(run)
-            }
-            (Some(run), None) if waiting(&run) => {
-                self.remember(mention, None, Some(run.clone()));
-                Course::Withdraw(run)
-            }
-            (_, Some(_)) => Course::Start(run_of(mention)),
-            (run, None) => {
-                self.remember(mention, None, run);
-                Course::Nothing("what the comment asked for has already ended")
-            }
-        }
-    }
-
-    /// Puts the run of an allowed mention into the queue, at the place its event has. Returns what follows now:
-    /// another delivery may have come first.
-    pub(crate) fn enter(&mut self, mention: &Mention, now: Timestamp) -> Course {
-        let course = self.hear(mention);
-        match &course {
-            Course::Start(run) => {
-                let digest = mention.command.as_ref().map(Command::digest);
-                self.remember(mention, digest, Some(run.clone()));
-                self.enqueue(run.clone(), mention, now);
-            }
-            Course::Resume(run)
-                if self
-                    .comments
-                    .get(&mention.comment)
-                    .is_some_and(|memory| memory.refused) =>
-            {
-                self.remember(
-                    mention,
-                    mention.command.as_ref().map(Command::digest),
-                    Some(run.clone()),
-                );
-                self.enqueue(run.clone(), mention, now);
-            }
-            _ => {}
-        }
-        course
-    }
-
-    fn enqueue(&mut self, run: RunId, mention: &Mention, now: Timestamp) {
-        let origin = &mention.origin;
-        self.key = lane_key(&origin.instance, origin.repository.id, &origin.lane());
-        let sequence = origin.event_sequence;
-        let place = self.queue.partition_point(|entry| entry.sequence <= sequence);
-        self.queue.insert(
-            place,
-            Entry {
-                run,
-                comment: mention.comment,
-                sequence,
-                at: now,
-            },
-        );
-    }
-
-    /// Takes note of a refusal. Returns whether to say it: once for a person within the time of silence, and for
-    /// the same run always, since saying it may have been interrupted.
-    pub(crate) fn refuse(&mut self, mention: &Mention, run: &RunId, person: &str, now: Timestamp) -> bool {
-        if !self
-            .comments
-            .get(&mention.comment)
-            .is_some_and(|memory| memory.deleted)
-        {
-            let digest = mention.command.as_ref().map(Command::digest);
-            self.remember(mention, digest, Some(run.clone()));
-            self.comments
-                .entry(mention.comment)
-                .and_modify(|memory| memory.refused = true);
-        }
-        self.queue.retain(|entry| entry.run != *run);
-        self.refusals
-            .retain(|refusal| now.duration_since(refusal.at) < REFUSAL_SILENCE);
-        if let Some(spoken) = self.refusals.iter().find(|refusal| refusal.person == person) {
-            return spoken.run == *run;
-        }
-        self.refusals.push(Refusal {
-            person: person.to_owned(),
-            at: now,
-            run: run.clone(),
-        });
-        true
-    }
-
     /// Takes note that a comment is gone; returns the run to end.
     pub(crate) fn deleted(&mut self, comment: CommentId) -> Option<RunId> {
         let memory = self.comments.entry(comment).or_default();
@@ -313,65 +187,6 @@ impl Lane {
         }
     }
 
-    /// Who is next, as the process `by` sees it.
-    pub(crate) fn turn(&self, by: &str, now: Timestamp) -> Turn {
-        let Some(running) = &self.running else {
-            return self
-                .queue
-                .first()
-                .map_or(Turn::Idle, |entry| Turn::Next(entry.clone()));
-        };
-        if running.dispatched {
-            return Turn::Busy;
-        }
-        let until = running.claimed_at + CLAIM_LEASE;
-        if running.by == by || now >= until {
-            Turn::Next(running.entry.clone())
-        } else {
-            Turn::Claimed { until }
-        }
-    }
-
-    /// Gives `run` its turn, for `by` to prepare its job. Returns the turn as it then stands, or nothing where
-    /// another run or process was faster.
-    pub(crate) fn claim(&mut self, run: &RunId, by: &str, now: Timestamp) -> Option<Running> {
-        match self.turn(by, now) {
-            Turn::Next(entry) if entry.run == *run => {
-                self.queue.retain(|waiting| waiting.run != *run);
-                let before = self.running.take();
-                let running = Running {
-                    since: before.as_ref().map_or(now, |running| running.since),
-                    tries: before.as_ref().map_or(0, |running| running.tries),
-                    entry,
-                    by: by.to_owned(),
-                    claimed_at: now,
-                    dispatched: false,
-                };
-                self.running = Some(running.clone());
-                Some(running)
-            }
-            _ => None,
-        }
-    }
-
-    /// The job of `run` is in `JOBS`.
-    pub(crate) fn dispatched(&mut self, run: &RunId) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.entry.run == *run) {
-            running.dispatched = true;
-        }
-    }
-
-    /// The job of `run` could not be prepared; returns how often that has happened.
-    pub(crate) fn missed(&mut self, run: &RunId) -> u32 {
-        match self.running.as_mut().filter(|running| running.entry.run == *run) {
-            Some(running) => {
-                running.tries += 1;
-                running.tries
-            }
-            None => 0,
-        }
-    }
-
     /// The run has ended, or never came to be: it gives up its place.
     pub(crate) fn finished(&mut self, run: &RunId) {
         self.queue.retain(|entry| entry.run != *run);
@@ -392,44 +207,6 @@ impl Lane {
     pub(crate) fn digest_of(&self, comment: CommentId) -> Option<&CommandDigest> {
         self.comments.get(&comment)?.digest.as_ref()
     }
-
-    fn remember(&mut self, mention: &Mention, digest: Option<CommandDigest>, run: Option<RunId>) {
-        let memory = Memory {
-            version: mention.comment_version,
-            digest,
-            run,
-            refused: false,
-            deleted: false,
-        };
-        self.comments.insert(mention.comment, memory);
-        self.forget_surplus();
-    }
-
-    /// Forgets the oldest comments beyond the limit, never one with a run that has not ended.
-    fn forget_surplus(&mut self) {
-        while self.comments.len() > COMMENTS_MAX {
-            let held: Vec<CommentId> = self
-                .queue
-                .iter()
-                .chain(self.running.as_ref().map(|running| &running.entry))
-                .map(|entry| entry.comment)
-                .collect();
-            let Some(oldest) = self
-                .comments
-                .keys()
-                .copied()
-                .find(|comment| !held.contains(comment))
-            else {
-                return;
-            };
-            self.comments.remove(&oldest);
-        }
-    }
-}
-
-/// The run that a mention starts.
-fn run_of(mention: &Mention) -> RunId {
-    RunId::derive(&mention.origin.instance, mention.comment, mention.comment_version)
 }
 
 #[cfg(test)]

@@ -31,9 +31,9 @@ pub(crate) const QUEUE_MAX: usize = 200;
 /// How long to wait before asking again whether a full queue has room.
 pub(crate) const QUEUE_FULL_RETRY: Duration = Duration::from_secs(60);
 
-/// How long a process may take to prepare a job before another one takes over: longer than its REST calls take on
-/// a slow Bitbucket, short enough that a crash is not felt.
-pub(crate) const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(45);
+/// How long a process may take to prepare a job before another one takes over. Preparing takes a second; on a
+/// Bitbucket so slow that two prepare at once, work is done twice, but the lane's slot takes one job all the same.
+pub(crate) const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(15);
 
 /// How often a job that cannot be prepared is tried, where the dependency did answer.
 pub(crate) const DISPATCH_TRIES_MAX: u32 = 8;

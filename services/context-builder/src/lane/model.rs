@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::tests::mention;
 use super::*;
+use crate::limits::CLAIM_LEASE;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -76,7 +77,7 @@ impl World {
                     self.ended.insert(run);
                 }
             }
-            Step::Wait => self.now += 50,
+            Step::Wait => self.now += CLAIM_LEASE.as_secs(),
         }
     }
 

@@ -3,7 +3,10 @@ use pipeline::event::Repository;
 use pipeline::ids::{
     ConnectionId, DeliveryId, InstanceId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug,
 };
-use pipeline::mention::{Command, Origin};
+use pipeline::mention::{Command, Mention, Origin};
+
+use super::hear::run_of;
+use crate::limits::{CLAIM_LEASE, COMMENTS_MAX};
 
 use super::*;
 

@@ -1,0 +1,129 @@
+//! What can be seen of the role's work, and waiting for it.
+
+use pipeline::ids::RunId;
+use pipeline::message::Message;
+use pipeline::run::{Run, RunState};
+use pipeline::subject;
+use serde_json::Value;
+
+use crate::world::{LOOK, PATIENCE, World};
+
+/// As much of a lane's record as tests look at.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Lane {
+    v: u32,
+    pub(crate) running: Value,
+    pub(crate) comments: Value,
+}
+
+impl Message for Lane {
+    const NAME: &'static str = "lane";
+}
+
+impl World {
+    /// Requests the bot made to Bitbucket's API.
+    pub(crate) async fn calls(&self) -> Vec<String> {
+        let seen = self.send("", "GET", "/sim/v1/requests", Value::Null).await;
+        let requests = seen["requests"]
+            .as_array()
+            .or(seen["values"].as_array())
+            .or(seen.as_array())
+            .unwrap()
+            .clone();
+        let by_bot = requests.iter().filter(|request| request["user"] == "openhands");
+        by_bot
+            .map(|request| format!("{} {}", request["method"], request["path"]))
+            .collect()
+    }
+
+    pub(crate) async fn run(&self, run: &RunId) -> Option<Run> {
+        self.nats.runs().get(&subject::run_key(run)).await.unwrap()
+    }
+
+    /// Waits until a run's record is as it should be.
+    pub(crate) async fn until(&self, run: &RunId, what: &str, is: impl Fn(&Run) -> bool) -> Run {
+        let look = async {
+            loop {
+                if let Some(run) = self.run(run).await.filter(&is) {
+                    return run;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if let Ok(run) = tokio::time::timeout(PATIENCE, look).await {
+            return run;
+        }
+        panic!(
+            "{what}: {:#?}\nall decisions: {:#?}",
+            self.run(run).await,
+            self.decisions().await
+        )
+    }
+
+    pub(crate) async fn until_running(&self, run: &RunId) -> Run {
+        self.until(run, "it should run", |run| run.state == RunState::Running)
+            .await
+    }
+
+    /// Waits for a lane's record to be as it should be.
+    pub(crate) async fn until_the_lane(&self, what: &str, is: impl Fn(&Lane) -> bool) {
+        let lanes = self.nats.records::<Lane>(subject::LANES);
+        let look = async {
+            while !lanes.list().await.unwrap().iter().any(&is) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect(what);
+    }
+
+    /// What the role decided, comment by comment, oldest first.
+    pub(crate) async fn decisions(&self) -> Vec<String> {
+        let all = self
+            .nats
+            .read_stream(
+                subject::DECISIONS,
+                subject::DECISIONS_ALL,
+                worker::ReadFrom::Start,
+                1_000,
+            )
+            .await
+            .unwrap();
+        let decisions = all
+            .iter()
+            .map(|message| serde_json::from_slice::<Value>(&message.payload).unwrap());
+        decisions
+            .map(|decision| {
+                format!(
+                    "{} {}: {}",
+                    decision["comment"], decision["verdict"], decision["reason"]
+                )
+            })
+            .collect()
+    }
+
+    /// Waits for a decision that contains `what`.
+    pub(crate) async fn until_decided(&self, what: &str) {
+        let look = async {
+            while !self
+                .decisions()
+                .await
+                .iter()
+                .any(|decision| decision.contains(what))
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let decided = tokio::time::timeout(PATIENCE, look).await;
+        assert!(
+            decided.is_ok(),
+            "nobody decided {what:?}: {:#?}",
+            self.decisions().await
+        );
+    }
+
+    /// The brief of a run.
+    pub(crate) async fn brief(&self, run: &Run) -> String {
+        let brief = run.brief.as_ref().expect("a dispatched run has a brief");
+        String::from_utf8(self.nats.artifacts().get(&brief.key).await.unwrap().unwrap()).unwrap()
+    }
+}

@@ -1,0 +1,27 @@
+//! The role between a real nats-server and the simulated Bitbucket: mentions go in, run records and jobs come out.
+
+mod edits;
+#[expect(
+    clippy::unwrap_used,
+    reason = "what fails in the world of a test fails the test"
+)]
+mod looks;
+mod queue;
+mod refusals;
+mod requests;
+#[expect(
+    clippy::unwrap_used,
+    reason = "what fails in the world of a test fails the test"
+)]
+mod setup;
+#[expect(
+    clippy::unwrap_used,
+    reason = "what fails in the world of a test fails the test"
+)]
+mod stand_in;
+mod watchdog;
+#[expect(
+    clippy::unwrap_used,
+    reason = "what fails in the world of a test fails the test"
+)]
+mod world;
