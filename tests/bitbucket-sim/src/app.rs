@@ -38,7 +38,11 @@ struct Shared {
 
 impl App {
     /// An instance without users or repositories, answering at `addr`.
-    pub(crate) fn start(options: &Options, addr: SocketAddr, stop: &CancellationToken) -> anyhow::Result<App> {
+    pub(crate) fn start(
+        options: &Options,
+        addr: SocketAddr,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<App> {
         let store = Store::create(Path::new(&options.data))?;
         let app = App(Arc::new(Shared {
             world: Mutex::default(),
@@ -109,7 +113,10 @@ impl App {
     }
 
     /// The time that entities are stamped with, epoch milliseconds.
-    #[expect(clippy::unused_self, reason = "a time belongs to an instance, whatever clock it uses")]
+    #[expect(
+        clippy::unused_self,
+        reason = "a time belongs to an instance, whatever clock it uses"
+    )]
     pub(crate) fn now(&self) -> i64 {
         jiff::Timestamp::now().as_millisecond()
     }
@@ -122,6 +129,10 @@ impl App {
     /// The part of a path below the context path.
     pub(crate) fn below_context<'p>(&self, path: &'p str) -> Option<&'p str> {
         let below = path.strip_prefix(self.0.context_path.as_str())?;
-        if below.is_empty() { Some("/") } else { Some(below).filter(|below| below.starts_with('/')) }
+        if below.is_empty() {
+            Some("/")
+        } else {
+            Some(below).filter(|below| below.starts_with('/'))
+        }
     }
 }

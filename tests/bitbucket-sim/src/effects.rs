@@ -34,7 +34,11 @@ struct Move {
 }
 
 /// Compares the refs with what was known, and lets everything follow that has to.
-pub(crate) async fn refs_may_have_changed(app: &App, repository: RepositoryId, user: UserId) -> anyhow::Result<()> {
+pub(crate) async fn refs_may_have_changed(
+    app: &App,
+    repository: RepositoryId,
+    user: UserId,
+) -> anyhow::Result<()> {
     let after = app.store().refs(repository).await?;
     let before = match app.world().repositories.get(&repository) {
         Some(repository) => repository.refs.clone(),
@@ -74,11 +78,17 @@ pub(crate) async fn refs_may_have_changed(app: &App, repository: RepositoryId, u
 }
 
 fn compare(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<RefChange> {
-    let of = |refs: &BTreeMap<String, String>, name: &str| refs.get(name).cloned().unwrap_or_else(|| NO_COMMIT.into());
+    let of = |refs: &BTreeMap<String, String>, name: &str| {
+        refs.get(name).cloned().unwrap_or_else(|| NO_COMMIT.into())
+    };
     let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     names
         .into_iter()
-        .map(|name| RefChange { name: name.clone(), from: of(before, name), to: of(after, name) })
+        .map(|name| RefChange {
+            name: name.clone(),
+            from: of(before, name),
+            to: of(after, name),
+        })
         .filter(|change| change.from != change.to)
         .collect()
 }
@@ -89,8 +99,14 @@ async fn plan_move(
     change: &RefChange,
     key: PullRequestKey,
 ) -> anyhow::Result<Option<Move>> {
-    let pr = app.world().pull_request(key).ok().map(|pr| (pr.from.clone(), pr.to.clone()));
-    let Some((old_from, old_to)) = pr else { return Ok(None) };
+    let pr = app
+        .world()
+        .pull_request(key)
+        .ok()
+        .map(|pr| (pr.from.clone(), pr.to.clone()));
+    let Some((old_from, old_to)) = pr else {
+        return Ok(None);
+    };
     let (mut from, mut to) = (old_from.clone(), old_to.clone());
     let is_source = from.repository == repository && from.name == change.name;
     if is_source {
@@ -108,7 +124,11 @@ async fn plan_move(
     } else {
         (Vec::new(), Vec::new())
     };
-    let merged = !is_source && app.store().contains(key.repository, &to.commit, &from.commit).await?;
+    let merged = !is_source
+        && app
+            .store()
+            .contains(key.repository, &to.commit, &from.commit)
+            .await?;
     let rescoped = Rescoped {
         from_hash: from.commit,
         previous_from_hash: old_from.commit,
@@ -117,13 +137,19 @@ async fn plan_move(
         added,
         removed,
     };
-    Ok(Some(Move { key, rescoped, merged }))
+    Ok(Some(Move {
+        key,
+        rescoped,
+        merged,
+    }))
 }
 
 /// A push leaves the version as it is; only `updatedDate` moves.
 fn apply(app: &App, world: &mut World, user: UserId, one: Move) -> anyhow::Result<()> {
     let now = app.now();
-    let Ok(pr) = world.pull_request_mut(one.key) else { return Ok(()) };
+    let Ok(pr) = world.pull_request_mut(one.key) else {
+        return Ok(());
+    };
     let previous = one.rescoped.previous_from_hash.clone();
     let source_moved = previous != one.rescoped.from_hash;
     pr.from.commit.clone_from(&one.rescoped.from_hash);
@@ -135,11 +161,17 @@ fn apply(app: &App, world: &mut World, user: UserId, one: Move) -> anyhow::Resul
         pr.version += 1;
     }
     let rescoped = Action::Rescoped(Box::new(one.rescoped));
-    world.record(one.key, user, now, rescoped).map_err(|_| anyhow::anyhow!("a pull request went away"))?;
+    world
+        .record(one.key, user, now, rescoped)
+        .map_err(|_| anyhow::anyhow!("a pull request went away"))?;
     let render = app.render(world);
     if source_moved {
         let event = Event::of_pull_request("pr:from_ref_updated", user, render, one.key);
-        app.emit(world, one.key.repository, event.with("previousFromHash", previous));
+        app.emit(
+            world,
+            one.key.repository,
+            event.with("previousFromHash", previous),
+        );
     }
     if one.merged {
         let event = Event::of_pull_request("pr:merged", user, render, one.key);
@@ -159,11 +191,20 @@ fn refs_changed(
     changes: &[RefChange],
     newest: &[Commit],
 ) -> Event {
-    let event = Event { key: "repo:refs_changed", actor: user, fields: Vec::new() }
-        .with("repository", app.render(world).repository_by_id(repository))
-        .with("changes", changes.iter().map(change_entity).collect::<Vec<_>>());
-    let Some(change) = changes.iter().find(|change| change.to != NO_COMMIT) else { return event };
-    let new = newest.iter().take_while(|commit| commit.id != change.from).take(EVENT_COMMITS_MAX);
+    let event = Event {
+        key: "repo:refs_changed",
+        actor: user,
+        fields: Vec::new(),
+    }
+    .with("repository", app.render(world).repository_by_id(repository))
+    .with("changes", changes.iter().map(change_entity).collect::<Vec<_>>());
+    let Some(change) = changes.iter().find(|change| change.to != NO_COMMIT) else {
+        return event;
+    };
+    let new = newest
+        .iter()
+        .take_while(|commit| commit.id != change.from)
+        .take(EVENT_COMMITS_MAX);
     let event = event.with("commits", new.map(entity::commit).collect::<Vec<_>>());
     match newest.first() {
         Some(tip) => event.with("toCommit", with_parents(tip, newest)),
@@ -178,7 +219,11 @@ fn change_entity(change: &RefChange) -> Json {
         (_, NO_COMMIT) => "DELETE",
         _ => "UPDATE",
     };
-    let ref_type = if change.name.starts_with("refs/tags/") { "TAG" } else { "BRANCH" };
+    let ref_type = if change.name.starts_with("refs/tags/") {
+        "TAG"
+    } else {
+        "BRANCH"
+    };
     object! {
         "ref": object! { "id": &change.name, "displayId": display_id, "type": ref_type },
         "refId": &change.name,
@@ -190,9 +235,15 @@ fn change_entity(change: &RefChange) -> Json {
 
 /// The tip with its parents as whole commits.
 fn with_parents(tip: &Commit, known: &[Commit]) -> Json {
-    let Json::Object(mut fields) = entity::commit(tip) else { return Json::Null };
-    let parents: Vec<Json> =
-        tip.parents.iter().filter_map(|id| known.iter().find(|c| c.id == *id)).map(entity::commit).collect();
+    let Json::Object(mut fields) = entity::commit(tip) else {
+        return Json::Null;
+    };
+    let parents: Vec<Json> = tip
+        .parents
+        .iter()
+        .filter_map(|id| known.iter().find(|c| c.id == *id))
+        .map(entity::commit)
+        .collect();
     if parents.len() == tip.parents.len()
         && let Some((_, value)) = fields.iter_mut().find(|(key, _)| key == "parents")
     {

@@ -33,8 +33,12 @@ pub(crate) async fn serve(
     caller: Option<Caller>,
     faults: &[Fault],
 ) -> Response {
-    let Some(caller) = caller else { return unauthorized(&RestError::anonymous()) };
-    let Some((key, slug, rest)) = split(path) else { return plain(StatusCode::NOT_FOUND, "Not Found") };
+    let Some(caller) = caller else {
+        return unauthorized(&RestError::anonymous());
+    };
+    let Some((key, slug, rest)) = split(path) else {
+        return plain(StatusCode::NOT_FOUND, "Not Found");
+    };
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let pushes = rest == "/git-receive-pack" || query.get("service") == Some("git-receive-pack");
     let served = matches!(
@@ -85,13 +89,22 @@ fn split(path: &str) -> Option<(String, String, String)> {
     let (key, rest) = path.strip_prefix("/scm/")?.split_once('/')?;
     let (slug, rest) = match rest.find(".git/") {
         Some(at) => (&rest[..at], &rest[at + ".git".len()..]),
-        None => rest.split_once('/').map(|(slug, _)| (slug, &rest[slug.len()..]))?,
+        None => rest
+            .split_once('/')
+            .map(|(slug, _)| (slug, &rest[slug.len()..]))?,
     };
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
     Some((decode(key), decode(slug), rest.to_owned()))
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer itself, made once per request")]
+#[expect(
+    clippy::result_large_err,
+    reason = "the error is the answer itself, made once per request"
+)]
 fn find(
     app: &App,
     key: &str,
@@ -100,15 +113,26 @@ fn find(
     pushes: bool,
 ) -> Result<(RepositoryId, bool), Response> {
     let world = app.world();
-    let former = || world.former_names.get(&(key.to_ascii_lowercase(), slug.to_ascii_lowercase())).copied();
-    let id = world.repository_by_slug(key, slug).map(|repository| repository.id).or_else(former);
+    let former = || {
+        world
+            .former_names
+            .get(&(key.to_ascii_lowercase(), slug.to_ascii_lowercase()))
+            .copied()
+    };
+    let id = world
+        .repository_by_slug(key, slug)
+        .map(|repository| repository.id)
+        .or_else(former);
     let found = id.and_then(|id| world.repositories.get(&id));
     let level = found.and_then(|repository| world.caller_on_repository(caller, repository.id));
     match (found, level) {
         (Some(repository), Some(level)) if !pushes || level >= Level::Write => {
             Ok((repository.id, repository.archived))
         }
-        (Some(_), Some(_)) => Err(plain(StatusCode::FORBIDDEN, "You are not permitted to push to this repository")),
+        (Some(_), Some(_)) => Err(plain(
+            StatusCode::FORBIDDEN,
+            "You are not permitted to push to this repository",
+        )),
         (Some(_), None) | (None, _) => Err(plain(
             StatusCode::NOT_FOUND,
             "Repository not found\nThe requested repository does not exist, or you do not have permission to access it.",
@@ -119,7 +143,9 @@ fn find(
 fn rejection(faults: &[Fault], archived: bool) -> Option<String> {
     let archived = archived.then_some("The repository is archived and cannot be pushed to.");
     let text = faults.iter().find_map(Fault::push_reject).or(archived)?;
-    Some(format!("{BANNER}{text}\n-----------------------------------------------------"))
+    Some(format!(
+        "{BANNER}{text}\n-----------------------------------------------------"
+    ))
 }
 
 /// 401 with the challenge git needs to ask for credentials.
@@ -142,7 +168,10 @@ mod tests {
     #[test]
     fn a_git_path_has_key_slug_and_rest() {
         let (key, slug, rest) = split("/scm/~jcitizen/my.app.git/info/refs").unwrap();
-        assert_eq!((key.as_str(), slug.as_str(), rest.as_str()), ("~jcitizen", "my.app", "/info/refs"));
+        assert_eq!(
+            (key.as_str(), slug.as_str(), rest.as_str()),
+            ("~jcitizen", "my.app", "/info/refs")
+        );
         assert_eq!(split("/scm/P/s/git-upload-pack").unwrap().2, "/git-upload-pack");
         assert!(split("/scm/P").is_none());
     }

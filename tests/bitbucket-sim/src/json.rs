@@ -152,14 +152,17 @@ impl From<serde_json::Value> for Json {
         match value {
             serde_json::Value::Null => Json::Null,
             serde_json::Value::Bool(value) => Json::Bool(value),
-            serde_json::Value::Number(number) => {
-                number.as_i64().map_or_else(|| Json::Float(number.as_f64().unwrap_or_default()), Json::Int)
-            }
+            serde_json::Value::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Json::Float(number.as_f64().unwrap_or_default()), Json::Int),
             serde_json::Value::String(text) => Json::Text(text),
             serde_json::Value::Array(values) => Json::from(values),
-            serde_json::Value::Object(fields) => {
-                Json::Object(fields.into_iter().map(|(key, value)| (key, Json::from(value))).collect())
-            }
+            serde_json::Value::Object(fields) => Json::Object(
+                fields
+                    .into_iter()
+                    .map(|(key, value)| (key, Json::from(value)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -170,7 +173,9 @@ mod tests {
 
     #[test]
     fn an_object_keeps_the_order_it_was_written_in() {
-        let value = object! { "b": 1, "a": "x" }.with_some("d", None::<bool>).with("c", Json::Time(5));
+        let value = object! { "b": 1, "a": "x" }
+            .with_some("d", None::<bool>)
+            .with("c", Json::Time(5));
         assert_eq!(value.text(), r#"{"b":1,"a":"x","c":5}"#);
     }
 }

@@ -73,10 +73,16 @@ impl Simulator {
     /// Starts one. Errors: an address that is not loopback or not free, a context path that is
     /// neither empty nor `/name`, a data directory that cannot be written.
     pub async fn start(options: Options) -> anyhow::Result<Simulator> {
-        anyhow::ensure!(options.listen.ip().is_loopback(), "the simulator listens on loopback only");
+        anyhow::ensure!(
+            options.listen.ip().is_loopback(),
+            "the simulator listens on loopback only"
+        );
         let path = &options.context_path;
         let well_formed = path.is_empty() || (path.starts_with('/') && !path.ends_with('/'));
-        anyhow::ensure!(well_formed, "a context path is empty or like /bitbucket, not {path}");
+        anyhow::ensure!(
+            well_formed,
+            "a context path is empty or like /bitbucket, not {path}"
+        );
         let listener = TcpListener::bind(options.listen)
             .await
             .with_context(|| format!("cannot listen on {}", options.listen))?;
@@ -85,7 +91,12 @@ impl Simulator {
         let app = app::App::start(&options, addr, &stop)?;
         let base_url = app.base_url().to_owned();
         let server = Some(tokio::spawn(http::server::run(app, listener, stop.clone())));
-        Ok(Simulator { addr, base_url, stop, server })
+        Ok(Simulator {
+            addr,
+            base_url,
+            stop,
+            server,
+        })
     }
 
     /// The address it listens on.

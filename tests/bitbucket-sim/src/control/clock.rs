@@ -35,7 +35,10 @@ pub(crate) struct ClockChange {
 impl ClockChange {
     /// The change that undoes all others.
     pub(crate) fn back_to_real_time() -> ClockChange {
-        ClockChange { reset: true, ..ClockChange::default() }
+        ClockChange {
+            reset: true,
+            ..ClockChange::default()
+        }
     }
 }
 
@@ -91,11 +94,21 @@ mod tests {
     #[test]
     fn a_stopped_clock_moves_only_when_told() {
         let clock = Clock::default();
-        clock.change(&ClockChange { running: Some(false), now_ms: Some(1000), ..ClockChange::default() });
+        clock.change(&ClockChange {
+            running: Some(false),
+            now_ms: Some(1000),
+            ..ClockChange::default()
+        });
         assert_eq!(clock.now(), 1000);
-        clock.change(&ClockChange { advance_ms: Some(250), ..ClockChange::default() });
+        clock.change(&ClockChange {
+            advance_ms: Some(250),
+            ..ClockChange::default()
+        });
         assert_eq!(clock.now(), 1250);
-        clock.change(&ClockChange { running: Some(true), ..ClockChange::default() });
+        clock.change(&ClockChange {
+            running: Some(true),
+            ..ClockChange::default()
+        });
         assert!((1250..60_000).contains(&clock.now()));
     }
 }

@@ -21,6 +21,7 @@ pub(crate) enum When {
 }
 
 /// A fault as `PUT /sim/v1/faults` takes it.
+#[expect(clippy::struct_excessive_bools, reason = "a document's independent switches")]
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FaultRule {
@@ -90,8 +91,18 @@ impl Faults {
         let mut last = entries.0;
         let new = rules.into_iter().map(|rule| {
             last += 1;
-            let live = Live { released: watch::Sender::new(false), held: watch::Sender::new(0) };
-            Entry { id: last, used: 0, fault: Fault { rule, live: Arc::new(live) } }
+            let live = Live {
+                released: watch::Sender::new(false),
+                held: watch::Sender::new(0),
+            };
+            Entry {
+                id: last,
+                used: 0,
+                fault: Fault {
+                    rule,
+                    live: Arc::new(live),
+                },
+            }
         });
         entries.1 = new.collect();
         entries.0 = last;
@@ -111,10 +122,16 @@ impl Faults {
     pub(crate) async fn wait_for_held(&self, id: u64, limit: Duration) {
         let held = {
             let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.1.iter().find(|entry| entry.id == id).map(|entry| entry.fault.live.held.subscribe())
+            entries
+                .1
+                .iter()
+                .find(|entry| entry.id == id)
+                .map(|entry| entry.fault.live.held.subscribe())
         };
         if let Some(mut held) = held
-            && tokio::time::timeout(limit, held.wait_for(|count| *count > 0)).await.is_err()
+            && tokio::time::timeout(limit, held.wait_for(|count| *count > 0))
+                .await
+                .is_err()
         {
             tracing::debug!(id, "nothing was held in time");
         }
@@ -157,20 +174,33 @@ impl FaultRule {
         // A hook runs when a push arrives, not when refs are listed.
         let is_push = method == "POST" && path.ends_with("/git-receive-pack");
         (self.push_reject.is_none() || is_push)
-            && self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
-            && self.path.as_deref().is_none_or(|pattern| path_matches(pattern, path))
-            && self.user.as_deref().is_none_or(|wanted| user.is_some_and(|user| wanted.eq_ignore_ascii_case(user)))
+            && self
+                .method
+                .as_deref()
+                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|pattern| path_matches(pattern, path))
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|wanted| user.is_some_and(|user| wanted.eq_ignore_ascii_case(user)))
     }
 }
 
 /// Without `*` a part of the path; with `*` the whole path, each `*` standing for anything.
 fn path_matches(pattern: &str, path: &str) -> bool {
     let parts: Vec<&str> = pattern.split('*').collect();
-    let [first, middle @ .., last] = parts.as_slice() else { return true };
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return true;
+    };
     if parts.len() == 1 {
         return path.contains(pattern);
     }
-    let Some(mut rest) = path.strip_prefix(first) else { return false };
+    let Some(mut rest) = path.strip_prefix(first) else {
+        return false;
+    };
     for part in middle {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
@@ -226,8 +256,17 @@ impl Fault {
         let status = StatusCode::from_u16(self.rule.status?).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = match (&self.rule.body, status) {
             (Some(body), _) => {
-                let content_type = self.rule.content_type.as_deref().unwrap_or("text/html;charset=UTF-8");
-                (status, [(header::CONTENT_TYPE, content_type.to_owned())], body.clone()).into_response()
+                let content_type = self
+                    .rule
+                    .content_type
+                    .as_deref()
+                    .unwrap_or("text/html;charset=UTF-8");
+                (
+                    status,
+                    [(header::CONTENT_TYPE, content_type.to_owned())],
+                    body.clone(),
+                )
+                    .into_response()
             }
             (None, StatusCode::TOO_MANY_REQUESTS) => too_many(None),
             (None, StatusCode::UNAUTHORIZED) => RestError::bad_credentials().into_response(),
@@ -237,9 +276,14 @@ impl Fault {
             }
         };
         if let Some(seconds) = self.rule.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.headers_mut().insert(HeaderName::from_static("x-sim-fault"), HeaderValue::from_static("1"));
+        response.headers_mut().insert(
+            HeaderName::from_static("x-sim-fault"),
+            HeaderValue::from_static("1"),
+        );
         Some(response)
     }
 }
@@ -250,9 +294,18 @@ mod tests {
 
     #[test]
     fn a_path_pattern_is_a_part_or_a_glob() {
-        assert!(path_matches("/comments", "/rest/api/latest/projects/P/repos/s/pull-requests/1/comments/3"));
-        assert!(path_matches("*/pull-requests/*/comments", "/rest/x/pull-requests/1/comments"));
-        assert!(!path_matches("*/pull-requests/*/comments", "/rest/x/pull-requests/1/comments/3"));
+        assert!(path_matches(
+            "/comments",
+            "/rest/api/latest/projects/P/repos/s/pull-requests/1/comments/3"
+        ));
+        assert!(path_matches(
+            "*/pull-requests/*/comments",
+            "/rest/x/pull-requests/1/comments"
+        ));
+        assert!(!path_matches(
+            "*/pull-requests/*/comments",
+            "/rest/x/pull-requests/1/comments/3"
+        ));
         assert!(path_matches("/scm/*", "/scm/p/s.git/info/refs"));
         assert!(!path_matches("/scm/*", "/rest/scm/"));
     }
@@ -260,16 +313,30 @@ mod tests {
     #[test]
     fn a_fault_strikes_as_often_as_its_count() {
         let faults = Faults::default();
-        faults.replace(vec![FaultRule { count: Some(2), status: Some(503), ..FaultRule::default() }]);
-        let strikes = (0..4).map(|_| faults.take("GET", "/rest/x", None).len()).collect::<Vec<_>>();
+        faults.replace(vec![FaultRule {
+            count: Some(2),
+            status: Some(503),
+            ..FaultRule::default()
+        }]);
+        let strikes = (0..4)
+            .map(|_| faults.take("GET", "/rest/x", None).len())
+            .collect::<Vec<_>>();
         assert_eq!(strikes, [1, 1, 0, 0]);
     }
 
     #[test]
     fn a_refused_push_leaves_other_requests_alone() {
         let faults = Faults::default();
-        faults.replace(vec![FaultRule { push_reject: Some("no".into()), ..FaultRule::default() }]);
+        faults.replace(vec![FaultRule {
+            push_reject: Some("no".into()),
+            ..FaultRule::default()
+        }]);
         assert!(faults.take("GET", "/scm/p/s.git/info/refs", Some("a")).is_empty());
-        assert_eq!(faults.take("POST", "/scm/p/s.git/git-receive-pack", Some("a")).len(), 1);
+        assert_eq!(
+            faults
+                .take("POST", "/scm/p/s.git/git-receive-pack", Some("a"))
+                .len(),
+            1
+        );
     }
 }

@@ -39,16 +39,32 @@ pub(crate) async fn load(app: &App, document: Document) -> Result<Json, Vec<Stri
     if !found.is_empty() {
         return Err(found);
     }
-    let mut staged = Staged { ids: HashMap::new(), created: Vec::new(), refs: BTreeMap::new() };
+    let mut staged = Staged {
+        ids: HashMap::new(),
+        created: Vec::new(),
+        refs: BTreeMap::new(),
+    };
     let built = stage(app, &document, &mut staged).await;
-    let missing = built.map_or_else(|error| vec![format!("{error:#}")], |()| missing_branches(app, &document, &staged));
+    let missing = built.map_or_else(
+        |error| vec![format!("{error:#}")],
+        |()| missing_branches(app, &document, &staged),
+    );
     if !missing.is_empty() {
-        let removed = staged.created.iter().map(|id| app.store().remove(*id)).collect::<anyhow::Result<Vec<()>>>();
-        return Err(missing.into_iter().chain(removed.err().map(|error| format!("{error:#}"))).collect());
+        let removed = staged
+            .created
+            .iter()
+            .map(|id| app.store().remove(*id))
+            .collect::<anyhow::Result<Vec<()>>>();
+        return Err(missing
+            .into_iter()
+            .chain(removed.err().map(|error| format!("{error:#}")))
+            .collect());
     }
     let (answer, keys) = take(app, &document, &staged).map_err(|error| vec![format!("{error:#}")])?;
     for key in keys {
-        settle(app, key).await.map_err(|error| vec![format!("{error:#}")])?;
+        settle(app, key)
+            .await
+            .map_err(|error| vec![format!("{error:#}")])?;
     }
     Ok(answer)
 }
@@ -61,7 +77,10 @@ fn key_of(project: &str, slug: &str) -> String {
 async fn stage(app: &App, document: &Document, staged: &mut Staged) -> anyhow::Result<()> {
     let mut existing = Vec::new();
     for doc in &document.repositories {
-        let known = app.world().repository_by_slug(&doc.project, &doc.slug).map(|repository| repository.id);
+        let known = app
+            .world()
+            .repository_by_slug(&doc.project, &doc.slug)
+            .map(|repository| repository.id);
         let key = key_of(&doc.project, &doc.slug);
         match (known, staged.ids.entry(key)) {
             (Some(id), Entry::Vacant(entry)) => {
@@ -75,7 +94,9 @@ async fn stage(app: &App, document: &Document, staged: &mut Staged) -> anyhow::R
                 let refs = create(app, doc, id, &staged.ids, document).await?;
                 staged.refs.insert(id, refs);
             }
-            (_, Entry::Occupied(_)) => anyhow::bail!("repository {}/{} is listed twice", doc.project, doc.slug),
+            (_, Entry::Occupied(_)) => {
+                anyhow::bail!("repository {}/{} is listed twice", doc.project, doc.slug)
+            }
         }
     }
     for (id, doc) in existing {
@@ -102,7 +123,12 @@ fn reserve(app: &App, doc: &RepositoryDoc, document: &Document) -> RepositoryId 
 /// The default branch of a new repository: as given, else `main` or `master` if there, else the first.
 fn default_branch(doc: &RepositoryDoc) -> String {
     let named = |name: &&str| doc.branches.contains_key(*name);
-    let usual = || [DEFAULT_BRANCH, "master"].into_iter().find(named).map(str::to_owned);
+    let usual = || {
+        [DEFAULT_BRANCH, "master"]
+            .into_iter()
+            .find(named)
+            .map(str::to_owned)
+    };
     doc.default_branch
         .clone()
         .or_else(usual)
@@ -123,24 +149,42 @@ async fn create(
         import::bundle(&dir, bundle).await.context("the bundle")?;
     }
     if let Some(directory) = &doc.directory {
-        import::directory(&dir, directory, &default, SIMULATOR).await.context("the directory")?;
+        import::directory(&dir, directory, &default, SIMULATOR)
+            .await
+            .context("the directory")?;
     }
     if let Some(origin) = &doc.fork_of {
         let (key, slug) = origin.split_once('/').context("fork_of is KEY/slug")?;
-        let known = app.world().repository_by_slug(key, slug).map(|repository| repository.id);
+        let known = app
+            .world()
+            .repository_by_slug(key, slug)
+            .map(|repository| repository.id);
         let staged = ids.get(&key_of(key, slug)).copied();
-        let origin = known.or(staged).with_context(|| format!("{origin} must be listed before its fork"))?;
-        import::fork(&dir, &app.store().dir(origin)).await.context("the fork")?;
+        let origin = known
+            .or(staged)
+            .with_context(|| format!("{origin} must be listed before its fork"))?;
+        import::fork(&dir, &app.store().dir(origin))
+            .await
+            .context("the fork")?;
     }
     branches(app, doc, id, document).await?;
     app.store().refs(id).await
 }
 
-async fn branches(app: &App, doc: &RepositoryDoc, id: RepositoryId, document: &Document) -> anyhow::Result<()> {
+async fn branches(
+    app: &App,
+    doc: &RepositoryDoc,
+    id: RepositoryId,
+    document: &Document,
+) -> anyhow::Result<()> {
     if doc.branches.is_empty() {
         return Ok(());
     }
-    let existing = app.world().repositories.get(&id).map(|repository| repository.refs.clone());
+    let existing = app
+        .world()
+        .repositories
+        .get(&id)
+        .map(|repository| repository.refs.clone());
     let order = ordered(&doc.branches, existing.as_ref()).map_err(anyhow::Error::msg)?;
     let plans: Vec<BranchPlan> = order
         .into_iter()
@@ -156,11 +200,20 @@ async fn branches(app: &App, doc: &RepositoryDoc, id: RepositoryId, document: &D
 }
 
 fn identity(world: &World, document: &Document, author: Option<&str>) -> String {
-    let Some(author) = author else { return SIMULATOR.to_owned() };
-    let doc = document.users.iter().find(|user| user.name.eq_ignore_ascii_case(author));
+    let Some(author) = author else {
+        return SIMULATOR.to_owned();
+    };
+    let doc = document
+        .users
+        .iter()
+        .find(|user| user.name.eq_ignore_ascii_case(author));
     let known = world.user_named(author);
-    let name = doc.and_then(|user| user.display_name.as_deref()).or(known.map(|user| user.display_name.as_str()));
-    let email = doc.and_then(|user| user.email.as_deref()).or(known.and_then(|user| user.email.as_deref()));
+    let name = doc
+        .and_then(|user| user.display_name.as_deref())
+        .or(known.map(|user| user.display_name.as_str()));
+    let email = doc
+        .and_then(|user| user.email.as_deref())
+        .or(known.and_then(|user| user.email.as_deref()));
     format!("{} <{}>", name.unwrap_or(author), email.unwrap_or_default())
 }
 
@@ -171,7 +224,11 @@ fn missing_branches(app: &App, document: &Document, staged: &Staged) -> Vec<Stri
         let full = format!("refs/heads/{branch}");
         let (key, slug) = repository.split_once('/')?;
         let id = staged.ids.get(&key_of(key, slug)).copied();
-        let id = id.or_else(|| world.repository_by_slug(key, slug).map(|repository| repository.id))?;
+        let id = id.or_else(|| {
+            world
+                .repository_by_slug(key, slug)
+                .map(|repository| repository.id)
+        })?;
         let known = world.repositories.get(&id).map(|repository| &repository.refs);
         let refs = staged.refs.get(&id).or(known)?;
         (!refs.contains_key(&full)).then(|| format!("{repository} has no branch {branch}"))
@@ -190,10 +247,22 @@ fn take(app: &App, document: &Document, staged: &Staged) -> anyhow::Result<(Json
     if let Some(server) = document.server {
         world.server = server;
     }
-    let users: Vec<Json> = document.users.iter().map(|doc| take_user(&mut world, doc, document, now)).collect();
+    let users: Vec<Json> = document
+        .users
+        .iter()
+        .map(|doc| take_user(&mut world, doc, document, now))
+        .collect();
     for group in &document.groups {
-        let members: Vec<UserId> = group.members.iter().filter_map(|name| Some(world.user_named(name)?.id)).collect();
-        world.groups.entry(group.name.clone()).or_default().extend(members);
+        let members: Vec<UserId> = group
+            .members
+            .iter()
+            .filter_map(|name| Some(world.user_named(name)?.id))
+            .collect();
+        world
+            .groups
+            .entry(group.name.clone())
+            .or_default()
+            .extend(members);
     }
     let mut projects = Vec::new();
     for doc in &document.projects {
@@ -206,7 +275,11 @@ fn take(app: &App, document: &Document, staged: &Staged) -> anyhow::Result<(Json
         let render = app.render(&world);
         let repository = &world.repositories[&id];
         let short = |name: &String| name.strip_prefix("refs/heads/").map(str::to_owned);
-        let branches = repository.refs.iter().filter_map(|(name, id)| Some((short(name)?, Json::from(id)))).collect();
+        let branches = repository
+            .refs
+            .iter()
+            .filter_map(|(name, id)| Some((short(name)?, Json::from(id))))
+            .collect();
         repositories.push(object! {
             "project": &doc.project,
             "slug": &doc.slug,
@@ -219,7 +292,9 @@ fn take(app: &App, document: &Document, staged: &Staged) -> anyhow::Result<(Json
     let mut pull_requests = Vec::new();
     for doc in &document.pull_requests {
         let key = take_pull_request(app, &mut world, doc, now)?;
-        let pr = world.pull_request(key).map_err(|_| anyhow::anyhow!("a new pull request is missing"))?;
+        let pr = world
+            .pull_request(key)
+            .map_err(|_| anyhow::anyhow!("a new pull request is missing"))?;
         pull_requests.push(object! {
             "repository": &doc.repository,
             "id": key.id,
@@ -238,13 +313,17 @@ fn take(app: &App, document: &Document, staged: &Staged) -> anyhow::Result<(Json
 fn take_user(world: &mut World, doc: &UserDoc, document: &Document, now: i64) -> Json {
     let given = |id| document.users.iter().any(|other| other.id == Some(id));
     let known = world.user_named(&doc.name).cloned();
-    let id = known.as_ref().map(|user| user.id).or(doc.id.map(UserId)).unwrap_or_else(|| {
-        let mut id = next(&mut world.last.user);
-        while world.users.contains_key(&UserId(id)) || given(id) {
-            id = next(&mut world.last.user);
-        }
-        UserId(id)
-    });
+    let id = known
+        .as_ref()
+        .map(|user| user.id)
+        .or(doc.id.map(UserId))
+        .unwrap_or_else(|| {
+            let mut id = next(&mut world.last.user);
+            while world.users.contains_key(&UserId(id)) || given(id) {
+                id = next(&mut world.last.user);
+            }
+            UserId(id)
+        });
     let mut user = known.unwrap_or_else(|| User {
         id,
         name: doc.name.clone(),
@@ -266,7 +345,10 @@ fn take_user(world: &mut World, doc: &UserDoc, document: &Document, now: i64) ->
     world.users.insert(id, user);
     for token in &doc.tokens {
         let number = next(&mut world.last.token);
-        let name = token.name.clone().unwrap_or_else(|| format!("{}-{number}", doc.name));
+        let name = token
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("{}-{number}", doc.name));
         world.tokens.retain(|known| known.secret != token.token);
         world.tokens.push(Token {
             id: number.to_string(),
@@ -303,15 +385,20 @@ pub(crate) fn new_project(
     name: Option<String>,
     description: Option<String>,
 ) -> ProjectId {
-    let id = ProjectId(id.filter(|id| !world.projects.contains_key(&ProjectId(*id))).unwrap_or_else(|| {
-        let mut id = next(&mut world.last.project);
-        while world.projects.contains_key(&ProjectId(id)) {
-            id = next(&mut world.last.project);
-        }
-        id
-    }));
+    let id = ProjectId(
+        id.filter(|id| !world.projects.contains_key(&ProjectId(*id)))
+            .unwrap_or_else(|| {
+                let mut id = next(&mut world.last.project);
+                while world.projects.contains_key(&ProjectId(id)) {
+                    id = next(&mut world.last.project);
+                }
+                id
+            }),
+    );
     let owner = key.strip_prefix('~').and_then(|name| world.user_named(name));
-    let name = name.or_else(|| owner.map(|owner| owner.display_name.clone())).unwrap_or_else(|| key.to_owned());
+    let name = name
+        .or_else(|| owner.map(|owner| owner.display_name.clone()))
+        .unwrap_or_else(|| key.to_owned());
     let project = Project {
         id,
         key: key.to_ascii_uppercase(),
@@ -328,13 +415,17 @@ pub(crate) fn new_project(
 fn grants(world: &World, permissions: &BTreeMap<String, String>) -> Grants {
     let mut grants = Grants::default();
     for (who, permission) in permissions {
-        let Some(permission) = Permission::parse(permission) else { continue };
+        let Some(permission) = Permission::parse(permission) else {
+            continue;
+        };
         match who.strip_prefix('@') {
             Some(group) => {
                 grants.groups.insert(group.to_owned(), permission.level);
             }
             None => {
-                grants.users.extend(world.user_named(who).map(|user| (user.id, permission.level)));
+                grants
+                    .users
+                    .extend(world.user_named(who).map(|user| (user.id, permission.level)));
             }
         }
     }
@@ -342,7 +433,10 @@ fn grants(world: &World, permissions: &BTreeMap<String, String>) -> Grants {
 }
 
 fn take_repository(world: &mut World, doc: &RepositoryDoc, staged: &Staged) -> anyhow::Result<RepositoryId> {
-    let id = *staged.ids.get(&key_of(&doc.project, &doc.slug)).context("a repository was not built")?;
+    let id = *staged
+        .ids
+        .get(&key_of(&doc.project, &doc.slug))
+        .context("a repository was not built")?;
     let project = match world.project_by_key(&doc.project) {
         Some(project) => project.id,
         None => new_project(world, &doc.project, None, None, None),
@@ -378,18 +472,32 @@ fn take_repository(world: &mut World, doc: &RepositoryDoc, staged: &Staged) -> a
     Ok(id)
 }
 
-fn take_pull_request(app: &App, world: &mut World, doc: &PullRequestDoc, now: i64) -> anyhow::Result<PullRequestKey> {
+fn take_pull_request(
+    app: &App,
+    world: &mut World,
+    doc: &PullRequestDoc,
+    now: i64,
+) -> anyhow::Result<PullRequestKey> {
     let end = |world: &World, name: &str, branch: &str| {
         let (key, slug) = name.split_once('/')?;
         let repository = world.repository_by_slug(key, slug)?;
         let name = format!("refs/heads/{branch}");
         let commit = repository.refs.get(&name)?.clone();
-        Some(RefEnd { repository: repository.id, name, commit })
+        Some(RefEnd {
+            repository: repository.id,
+            name,
+            commit,
+        })
     };
     let source = doc.from_repository.as_ref().unwrap_or(&doc.repository);
     let from = end(world, source, &doc.from).context("the source branch is missing")?;
     let to = end(world, &doc.repository, &doc.to).context("the target branch is missing")?;
-    let user = |world: &World, name: &str| world.user_named(name).map(|user| user.id).context("a user is missing");
+    let user = |world: &World, name: &str| {
+        world
+            .user_named(name)
+            .map(|user| user.id)
+            .context("a user is missing")
+    };
     let new = NewPullRequest {
         id: doc.id,
         title: doc.title.clone(),
@@ -398,16 +506,24 @@ fn take_pull_request(app: &App, world: &mut World, doc: &PullRequestDoc, now: i6
         from,
         to,
         author: user(world, &doc.author)?,
-        reviewers: doc.reviewers.iter().map(|name| user(world, name)).collect::<anyhow::Result<_>>()?,
+        reviewers: doc
+            .reviewers
+            .iter()
+            .map(|name| user(world, name))
+            .collect::<anyhow::Result<_>>()?,
     };
-    open(app, world, new, now).map_err(|_| anyhow::anyhow!("the pull request {:?} cannot be opened", doc.title))
+    open(app, world, new, now)
+        .map_err(|_| anyhow::anyhow!("the pull request {:?} cannot be opened", doc.title))
 }
 
 /// The refs a new pull request has in git.
 pub(crate) async fn settle(app: &App, key: PullRequestKey) -> anyhow::Result<()> {
     let source = {
         let world = app.world();
-        world.pull_request(key).ok().map(|pr| (pr.from.repository, pr.from.commit.clone()))
+        world
+            .pull_request(key)
+            .ok()
+            .map(|pr| (pr.from.repository, pr.from.commit.clone()))
     };
     if let Some((repository, commit)) = source {
         app.store().set_from_ref(key, repository, &commit).await?;

@@ -27,7 +27,11 @@ pub(crate) fn problems(world: &World, document: &Document) -> Vec<String> {
 impl Names<'_> {
     fn has_user(&self, name: &str) -> bool {
         self.world.user_named(name).is_some()
-            || self.document.users.iter().any(|user| user.name.eq_ignore_ascii_case(name))
+            || self
+                .document
+                .users
+                .iter()
+                .any(|user| user.name.eq_ignore_ascii_case(name))
     }
 
     fn has_group(&self, name: &str) -> bool {
@@ -36,7 +40,11 @@ impl Names<'_> {
 
     fn has_project(&self, key: &str) -> bool {
         self.world.project_by_key(key).is_some()
-            || self.document.projects.iter().any(|project| project.key.eq_ignore_ascii_case(key))
+            || self
+                .document
+                .projects
+                .iter()
+                .any(|project| project.key.eq_ignore_ascii_case(key))
             || key.strip_prefix('~').is_some_and(|owner| self.has_user(owner))
     }
 
@@ -51,7 +59,9 @@ impl Names<'_> {
     /// Whether the branch exists or will; unknown contents (bundle, directory, fork) are checked later.
     fn may_have_branch(&self, repository: &str, branch: &str) -> Option<bool> {
         let doc = self.repository_doc(repository);
-        let in_world = repository.split_once('/').and_then(|(key, slug)| self.world.repository_by_slug(key, slug));
+        let in_world = repository
+            .split_once('/')
+            .and_then(|(key, slug)| self.world.repository_by_slug(key, slug));
         if doc.is_none() && in_world.is_none() {
             return None;
         }
@@ -73,13 +83,18 @@ impl Names<'_> {
             if !seen.insert(user.name.to_ascii_lowercase()) {
                 problems.push(format!("user {} is listed twice", user.name));
             }
-            let owner = user.id.and_then(|id| self.world.users.values().find(|known| known.id.0 == id));
+            let owner = user
+                .id
+                .and_then(|id| self.world.users.values().find(|known| known.id.0 == id));
             if owner.is_some_and(|known| !known.name.eq_ignore_ascii_case(&user.name)) {
                 problems.push(format!("user {}: the id is another user's", user.name));
             }
             for token in &user.tokens {
                 if Permission::parse(&token.permission).is_none() {
-                    problems.push(format!("user {}: {} is no permission of a token", user.name, token.permission));
+                    problems.push(format!(
+                        "user {}: {} is no permission of a token",
+                        user.name, token.permission
+                    ));
                 }
             }
         }
@@ -119,10 +134,19 @@ impl Names<'_> {
             if project.key.is_empty() || project.key.contains(['/', ' ']) {
                 problems.push(format!("project {:?}: this is no key", project.key));
             }
-            if project.key.strip_prefix('~').is_some_and(|owner| !self.has_user(owner)) {
+            if project
+                .key
+                .strip_prefix('~')
+                .is_some_and(|owner| !self.has_user(owner))
+            {
                 problems.push(format!("project {}: there is no such user", project.key));
             }
-            self.permissions(&format!("project {}", project.key), true, &project.permissions, problems);
+            self.permissions(
+                &format!("project {}", project.key),
+                true,
+                &project.permissions,
+                problems,
+            );
         }
     }
 
@@ -144,16 +168,26 @@ impl Names<'_> {
                     problems.push(format!("{what}: the id {id} is another repository's"));
                 }
             }
-            let sources = [!doc.branches.is_empty(), doc.bundle.is_some(), doc.directory.is_some(), doc.fork_of.is_some()];
+            let sources = [
+                !doc.branches.is_empty(),
+                doc.bundle.is_some(),
+                doc.directory.is_some(),
+                doc.fork_of.is_some(),
+            ];
             if sources.iter().filter(|given| **given).count() > 1 {
-                problems.push(format!("{what}: only one of branches, bundle, directory and fork_of"));
+                problems.push(format!(
+                    "{what}: only one of branches, bundle, directory and fork_of"
+                ));
             }
             if existing.is_some() && sources[1..].contains(&true) {
                 problems.push(format!("{what}: it exists already, only branches can be added"));
             }
             for path in [&doc.bundle, &doc.directory].into_iter().flatten() {
                 if !path.is_absolute() || !path.exists() {
-                    problems.push(format!("{what}: there is no {} (the path must be absolute)", path.display()));
+                    problems.push(format!(
+                        "{what}: there is no {} (the path must be absolute)",
+                        path.display()
+                    ));
                 }
             }
             if let Some(origin) = &doc.fork_of
@@ -179,7 +213,12 @@ impl Names<'_> {
             if doc.title.is_empty() {
                 problems.push(format!("{what}: it has no title"));
             }
-            for name in doc.reviewers.iter().chain([&doc.author]).filter(|name| !self.has_user(name)) {
+            for name in doc
+                .reviewers
+                .iter()
+                .chain([&doc.author])
+                .filter(|name| !self.has_user(name))
+            {
                 problems.push(format!("{what}: there is no user {name:?}"));
             }
             let source = doc.from_repository.as_ref().unwrap_or(&doc.repository);
@@ -213,9 +252,15 @@ pub(crate) fn ordered<'d>(
             }
         }
         if order.len() == before {
-            let stuck: Vec<&str> =
-                branches.keys().map(String::as_str).filter(|name| !done.contains(name)).collect();
-            return Err(format!("these branches start from one that does not exist: {}", stuck.join(", ")));
+            let stuck: Vec<&str> = branches
+                .keys()
+                .map(String::as_str)
+                .filter(|name| !done.contains(name))
+                .collect();
+            return Err(format!(
+                "these branches start from one that does not exist: {}",
+                stuck.join(", ")
+            ));
         }
     }
     Ok(order)
@@ -242,7 +287,11 @@ mod tests {
     fn branches_are_made_after_those_they_start_from() {
         let branches: BTreeMap<String, BranchDoc> =
             serde_json::from_str(r#"{"a":{"from":"c"},"b":{},"c":{"from":"b"}}"#).unwrap();
-        let order: Vec<&str> = ordered(&branches, None).unwrap().into_iter().map(|(name, _)| name.as_str()).collect();
+        let order: Vec<&str> = ordered(&branches, None)
+            .unwrap()
+            .into_iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         assert_eq!(order, ["b", "c", "a"]);
     }
 }

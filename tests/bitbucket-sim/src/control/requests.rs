@@ -26,7 +26,10 @@ pub(crate) struct Numbered {
 
 impl Default for Numbered {
     fn default() -> Numbered {
-        Numbered { entries: Mutex::default(), last: watch::Sender::new(0) }
+        Numbered {
+            entries: Mutex::default(),
+            last: watch::Sender::new(0),
+        }
     }
 }
 
@@ -36,9 +39,13 @@ impl Numbered {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.0 += 1;
         let number = entries.0;
-        let Json::Object(fields) = entry else { return number };
+        let Json::Object(fields) = entry else {
+            return number;
+        };
         let numbered = object! { "number": number };
-        let numbered = fields.into_iter().fold(numbered, |all, (key, value)| all.with(&key, value));
+        let numbered = fields
+            .into_iter()
+            .fold(numbered, |all, (key, value)| all.with(&key, value));
         entries.1.push_back((number, numbered));
         if entries.1.len() > ENTRIES_MAX {
             entries.1.pop_front();
@@ -51,7 +58,10 @@ impl Numbered {
     /// Entries after `after`; if there are none, waits up to `wait` for the first.
     pub(crate) async fn after(&self, after: u64, wait: Duration) -> Json {
         let mut last = self.last.subscribe();
-        if tokio::time::timeout(wait, last.wait_for(|last| *last > after)).await.is_err() {
+        if tokio::time::timeout(wait, last.wait_for(|last| *last > after))
+            .await
+            .is_err()
+        {
             tracing::trace!("nothing new in time");
         }
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +71,11 @@ impl Numbered {
 
     /// Forgets the entries; numbers go on.
     pub(crate) fn clear(&self) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .clear();
     }
 }
 

@@ -30,10 +30,15 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub(crate) async fn serve(app: &App, path: &str, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return problems(StatusCode::PAYLOAD_TOO_LARGE, &["the body is too large".to_owned()]);
+        return problems(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &["the body is too large".to_owned()],
+        );
     };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let Some(path) = path.strip_prefix("/sim/v1/") else { return unknown() };
+    let Some(path) = path.strip_prefix("/sim/v1/") else {
+        return unknown();
+    };
     match route(app, &parts.method, path, &query, &body.to_bytes()).await {
         Ok(response) => response,
         Err(found) => problems(StatusCode::BAD_REQUEST, &found),
@@ -78,7 +83,11 @@ async fn route(
         }
         ("POST", ["faults", id, "release"]) => {
             let id = id.parse().map_err(|_| vec![format!("{id} is no fault")])?;
-            if app.faults().release(id) { no_content() } else { unknown() }
+            if app.faults().release(id) {
+                no_content()
+            } else {
+                unknown()
+            }
         }
         ("PUT", ["delivery-mode"]) => {
             app.deliveries().set_mode(parse::<DeliveryMode>(body)?);
@@ -91,7 +100,7 @@ async fn route(
         }
         ("GET", ["clock"]) => ok(app.clock().json()),
         ("GET", ["pull-request-view"]) => page::view::serve(app, query, wait(query)).await,
-        ("GET", ["pull-requests"]) => ok(page::view::list(app)),
+        ("GET", ["pull-requests"]) => ok(page::view::list(app, query, wait(query)).await),
         _ => unknown(),
     })
 }
@@ -115,10 +124,15 @@ async fn reset(app: &App) -> Result<Response, Vec<String>> {
     app.requests().clear();
     app.limits().reset();
     app.clock().change(&ClockChange::back_to_real_time());
-    let repositories: Vec<_> = std::mem::take(&mut *app.change()).repositories.into_keys().collect();
+    let repositories: Vec<_> = std::mem::take(&mut *app.change())
+        .repositories
+        .into_keys()
+        .collect();
     *app.change() = World::default();
     for id in repositories {
-        app.store().remove(id).map_err(|error| vec![format!("{error:#}")])?;
+        app.store()
+            .remove(id)
+            .map_err(|error| vec![format!("{error:#}")])?;
     }
     app.store().forget();
     Ok(no_content())
@@ -145,7 +159,10 @@ fn no_content() -> Response {
 }
 
 fn unknown() -> Response {
-    problems(StatusCode::NOT_FOUND, &["the control API has no such route".to_owned()])
+    problems(
+        StatusCode::NOT_FOUND,
+        &["the control API has no such route".to_owned()],
+    )
 }
 
 fn problems(status: StatusCode, problems: &[String]) -> Response {

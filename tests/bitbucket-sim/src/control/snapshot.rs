@@ -15,10 +15,18 @@ use crate::state::world::World;
 pub(crate) fn document(world: &World) -> Document {
     let group = |(name, members): (&String, &std::collections::BTreeSet<_>)| GroupDoc {
         name: name.clone(),
-        members: members.iter().filter_map(|id| Some(world.users.get(id)?.name.clone())).collect(),
+        members: members
+            .iter()
+            .filter_map(|id| Some(world.users.get(id)?.name.clone()))
+            .collect(),
     };
     Document {
-        users: world.users.values().filter(|user| !user.deleted && !user.service).map(|u| user(world, u)).collect(),
+        users: world
+            .users
+            .values()
+            .filter(|user| !user.deleted && !user.service)
+            .map(|u| user(world, u))
+            .collect(),
         groups: world.groups.iter().map(group).collect(),
         projects: world
             .projects
@@ -31,7 +39,11 @@ pub(crate) fn document(world: &World) -> Document {
                 permissions: grants(world, &project.permissions, true),
             })
             .collect(),
-        repositories: world.repositories.values().map(|r| repository(world, r)).collect(),
+        repositories: world
+            .repositories
+            .values()
+            .map(|r| repository(world, r))
+            .collect(),
         pull_requests: world
             .repositories
             .values()
@@ -42,7 +54,10 @@ pub(crate) fn document(world: &World) -> Document {
 }
 
 fn user(world: &World, user: &User) -> UserDoc {
-    let own = world.tokens.iter().filter(|token| token.owner == user.id && token.scope == TokenScope::User);
+    let own = world
+        .tokens
+        .iter()
+        .filter(|token| token.owner == user.id && token.scope == TokenScope::User);
     UserDoc {
         name: user.name.clone(),
         id: Some(user.id.0),
@@ -64,20 +79,41 @@ fn user(world: &World, user: &User) -> UserDoc {
 
 fn grants(world: &World, grants: &Grants, on_project: bool) -> BTreeMap<String, String> {
     let name = |level: crate::state::permission::Level| {
-        if on_project { level.on_project() } else { level.on_repository() }.to_owned()
+        if on_project {
+            level.on_project()
+        } else {
+            level.on_repository()
+        }
+        .to_owned()
     };
-    let users = grants.users.iter().filter_map(|(id, level)| Some((world.users.get(id)?.name.clone(), name(*level))));
-    let groups = grants.groups.iter().map(|(group, level)| (format!("@{group}"), name(*level)));
+    let users = grants
+        .users
+        .iter()
+        .filter_map(|(id, level)| Some((world.users.get(id)?.name.clone(), name(*level))));
+    let groups = grants
+        .groups
+        .iter()
+        .map(|(group, level)| (format!("@{group}"), name(*level)));
     users.chain(groups).collect()
 }
 
 fn repository(world: &World, repository: &Repository) -> RepositoryDoc {
     let branch = |(name, commit): (&String, &String)| {
         let short = name.strip_prefix("refs/heads/")?;
-        Some((short.to_owned(), BranchDoc { commit: Some(commit.clone()), ..BranchDoc::default() }))
+        Some((
+            short.to_owned(),
+            BranchDoc {
+                commit: Some(commit.clone()),
+                ..BranchDoc::default()
+            },
+        ))
     };
     RepositoryDoc {
-        project: world.projects.get(&repository.project).map(|p| p.key.clone()).unwrap_or_default(),
+        project: world
+            .projects
+            .get(&repository.project)
+            .map(|p| p.key.clone())
+            .unwrap_or_default(),
         slug: repository.slug.clone(),
         id: Some(repository.id.0),
         name: Some(repository.name.clone()),
@@ -94,7 +130,13 @@ fn repository(world: &World, repository: &Repository) -> RepositoryDoc {
 }
 
 fn pull_request(world: &World, repository: &Repository, pr: &PullRequest) -> PullRequestDoc {
-    let name = |id| world.users.get(&id).map(|user| user.name.clone()).unwrap_or_default();
+    let name = |id| {
+        world
+            .users
+            .get(&id)
+            .map(|user| user.name.clone())
+            .unwrap_or_default()
+    };
     PullRequestDoc {
         repository: world.full_name(repository.id),
         id: Some(pr.id.0),

@@ -10,7 +10,12 @@ use crate::state::pull_request::PullRequest;
 
 impl Render<'_> {
     /// An activity; `None` if the viewer cannot see it (somebody's pending comment, a comment gone).
-    pub(crate) fn activity(&self, key: PullRequestKey, pr: &PullRequest, activity: &Activity) -> Option<Json> {
+    pub(crate) fn activity(
+        &self,
+        key: PullRequestKey,
+        pr: &PullRequest,
+        activity: &Activity,
+    ) -> Option<Json> {
         let entity = object! {
             "id": activity.id,
             "createdDate": Json::Time(activity.created),
@@ -28,36 +33,58 @@ impl Render<'_> {
         })
     }
 
-    fn commented(&self, entity: Json, key: PullRequestKey, pr: &PullRequest, commented: &Commented) -> Option<Json> {
-        let comment = match &commented.deleted {
-            Some(deleted) => self.comment(key, pr, deleted),
-            None => {
-                let comment = pr.comments.get(&commented.comment).filter(|c| c.visible_to(self.viewer))?;
-                self.comment(key, pr, comment)
-            }
+    fn commented(
+        &self,
+        entity: Json,
+        key: PullRequestKey,
+        pr: &PullRequest,
+        commented: &Commented,
+    ) -> Option<Json> {
+        let comment = if let Some(deleted) = &commented.deleted {
+            self.comment(key, pr, deleted)
+        } else {
+            let comment = pr
+                .comments
+                .get(&commented.comment)
+                .filter(|c| c.visible_to(self.viewer))?;
+            self.comment(key, pr, comment)
         };
         // In activities the anchor is beside the comment, not in it.
         let comment = match comment {
-            Json::Object(fields) => Json::Object(fields.into_iter().filter(|(name, _)| name != "anchor").collect()),
+            Json::Object(fields) => {
+                Json::Object(fields.into_iter().filter(|(name, _)| name != "anchor").collect())
+            }
             other => other,
         };
         let id = commented.comment;
-        let hunk = commented.diff.as_ref().zip(commented.anchor.as_ref()).map(|(file, anchor)| {
-            let line = anchor.line.as_ref();
-            diff::diff(file, &|l| {
-                let number = line.map(|line| (line.line, line.line_type.as_str()));
-                let own = if l.kind.name() == "REMOVED" { l.source } else { l.destination };
-                if number == Some((own, l.kind.name())) { vec![Json::from(id)] } else { Vec::new() }
-            })
-            .with(
-                "properties",
-                object! {
-                    "toHash": &anchor.to_hash,
-                    "current": anchor.to_hash == pr.from.commit,
-                    "fromHash": &anchor.from_hash,
-                },
-            )
-        });
+        let hunk = commented
+            .diff
+            .as_ref()
+            .zip(commented.anchor.as_ref())
+            .map(|(file, anchor)| {
+                let line = anchor.line.as_ref();
+                diff::diff(file, &|l| {
+                    let number = line.map(|line| (line.line, line.line_type.as_str()));
+                    let own = if l.kind.name() == "REMOVED" {
+                        l.source
+                    } else {
+                        l.destination
+                    };
+                    if number == Some((own, l.kind.name())) {
+                        vec![Json::from(id)]
+                    } else {
+                        Vec::new()
+                    }
+                })
+                .with(
+                    "properties",
+                    object! {
+                        "toHash": &anchor.to_hash,
+                        "current": anchor.to_hash == pr.from.commit,
+                        "fromHash": &anchor.from_hash,
+                    },
+                )
+            });
         let entity = entity
             .with("action", "COMMENTED")
             .with("commentAction", commented.comment_action)

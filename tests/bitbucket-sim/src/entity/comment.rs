@@ -104,7 +104,10 @@ pub(crate) fn anchor(anchor: &Anchor) -> Json {
             .with("lineType", &line.line_type)
             .with("fileType", &line.file_type);
         if let Some((start, kind)) = &line.start {
-            entity = entity.with("multilineMarker", object! { "startLine": *start, "startLineType": kind });
+            entity = entity.with(
+                "multilineMarker",
+                object! { "startLine": *start, "startLineType": kind },
+            );
         }
     }
     entity

@@ -29,7 +29,11 @@ pub(crate) fn diff(file: &FileDiff, comments: &dyn Fn(&Line) -> Vec<Json>) -> Js
         "source": file.source.as_deref().map(path),
         "destination": file.destination.as_deref().map(path),
     };
-    let entity = if file.binary { entity.with("binary", true) } else { entity.with("hunks", hunks) };
+    let entity = if file.binary {
+        entity.with("binary", true)
+    } else {
+        entity.with("hunks", hunks)
+    };
     entity.with("truncated", truncated)
 }
 

@@ -15,6 +15,7 @@ use crate::state::world::World;
 pub(crate) use comment::{anchor, emoticon};
 pub(crate) use commit::commit;
 pub(crate) use diff::{change, diff, path};
+pub(crate) use repository::branch;
 pub(crate) use user::token;
 pub(crate) use webhook::webhook;
 

@@ -9,9 +9,13 @@ use crate::state::pull_request::{Participant, PullRequest, RefEnd, ReviewStatus}
 impl Render<'_> {
     /// A pull request entity, as REST and webhooks have it.
     pub(crate) fn pull_request(&self, key: PullRequestKey) -> Json {
-        let Ok(pr) = self.world.pull_request(key) else { return Json::Null };
+        let Ok(pr) = self.world.pull_request(key) else {
+            return Json::Null;
+        };
         let participants = |list: &[Participant], role: &str| -> Vec<Json> {
-            list.iter().map(|participant| self.participant(participant, role)).collect()
+            list.iter()
+                .map(|participant| self.participant(participant, role))
+                .collect()
         };
         let merge_commit = pr.merge_commit.as_ref();
         object! { "id": pr.id, "version": pr.version, "title": &pr.title }
@@ -30,13 +34,25 @@ impl Render<'_> {
             .with("participants", participants(&pr.participants, "PARTICIPANT"))
             .with("links", self_link(self.pull_request_page(key)))
             .with_some("closedDate", pr.closed.map(Json::Time))
-            .with_some("properties", merge_commit.map(|id| object! { "mergeCommit": commit::minimal(id) }))
+            .with_some(
+                "properties",
+                merge_commit.map(|id| object! { "mergeCommit": commit::minimal(id) }),
+            )
     }
 
     /// The counts shown on lists, and on one pull request with `withProperties=true`.
     pub(crate) fn properties(pr: &PullRequest) -> Json {
-        let comments = pr.comments.values().filter(|c| c.state != CommentState::Pending).count();
-        let tasks = |state| pr.comments.values().filter(|c| c.blocker && c.state == state).count();
+        let comments = pr
+            .comments
+            .values()
+            .filter(|c| c.state != CommentState::Pending)
+            .count();
+        let tasks = |state| {
+            pr.comments
+                .values()
+                .filter(|c| c.blocker && c.state == state)
+                .count()
+        };
         let merge_commit = pr.merge_commit.as_ref();
         object! {
             "resolvedTaskCount": tasks(CommentState::Resolved),
@@ -49,7 +65,9 @@ impl Render<'_> {
     /// The web page of a pull request.
     pub(crate) fn pull_request_page(&self, key: PullRequestKey) -> String {
         let repository = self.world.repositories.get(&key.repository);
-        let path = repository.map(|repository| self.repository_path(repository)).unwrap_or_default();
+        let path = repository
+            .map(|repository| self.repository_path(repository))
+            .unwrap_or_default();
         format!("{}{path}/pull-requests/{}", self.base_url, key.id)
     }
 

@@ -14,10 +14,14 @@ impl Render<'_> {
             .with_some("description", project.description.as_ref());
         let links = self_link(format!("{}{}", self.base_url, self.project_path(project)));
         match project.owner {
-            Some(owner) => {
-                entity.with("type", "PERSONAL").with("owner", self.user(owner)).with("links", links)
-            }
-            None => entity.with("public", false).with("type", "NORMAL").with("links", links),
+            Some(owner) => entity
+                .with("type", "PERSONAL")
+                .with("owner", self.user(owner))
+                .with("links", links),
+            None => entity
+                .with("public", false)
+                .with("type", "NORMAL")
+                .with("links", links),
         }
     }
 
@@ -32,13 +36,18 @@ impl Render<'_> {
     /// The web path of a repository, below the base URL.
     pub(crate) fn repository_path(&self, repository: &Repository) -> String {
         let project = self.world.projects.get(&repository.project);
-        let project = project.map(|project| self.project_path(project)).unwrap_or_default();
+        let project = project
+            .map(|project| self.project_path(project))
+            .unwrap_or_default();
         format!("{project}/repos/{}", repository.slug)
     }
 
     /// The entity of a repository that may have been deleted.
     pub(crate) fn repository_by_id(&self, id: RepositoryId) -> Json {
-        self.world.repositories.get(&id).map_or(Json::Null, |repository| self.repository(repository))
+        self.world
+            .repositories
+            .get(&id)
+            .map_or(Json::Null, |repository| self.repository(repository))
     }
 
     /// A repository entity.
@@ -72,8 +81,14 @@ impl Render<'_> {
         if let Some(href) = self.http_clone(repository) {
             clone.push(object! { "href": href, "name": "http" });
         }
-        let host = url::Url::parse(self.base_url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let ssh = format!("ssh://git@{}:7999/{}.git", host.unwrap_or_default(), self.scm_path(repository));
+        let host = url::Url::parse(self.base_url)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let ssh = format!(
+            "ssh://git@{}:7999/{}.git",
+            host.unwrap_or_default(),
+            self.scm_path(repository)
+        );
         clone.push(object! { "href": ssh, "name": "ssh" });
         let page = format!("{}{}/browse", self.base_url, self.repository_path(repository));
         object! { "clone": clone, "self": vec![object! { "href": page }] }
@@ -82,7 +97,10 @@ impl Render<'_> {
     /// The HTTP clone URL as this repository shows it.
     fn http_clone(&self, repository: &Repository) -> Option<String> {
         let plain = self.clone_url(repository);
-        match (repository.http_clone, self.viewer.and_then(|viewer| self.world.users.get(&viewer))) {
+        match (
+            repository.http_clone,
+            self.viewer.and_then(|viewer| self.world.users.get(&viewer)),
+        ) {
             (HttpClone::Missing, _) => None,
             (HttpClone::UserInfo, Some(viewer)) => {
                 Some(plain.replacen("://", &format!("://{}@", viewer.slug), 1))
@@ -97,21 +115,25 @@ impl Render<'_> {
     }
 
     fn scm_path(&self, repository: &Repository) -> String {
-        let key = self.world.projects.get(&repository.project).map_or("", |project| project.key.as_str());
+        let key = self
+            .world
+            .projects
+            .get(&repository.project)
+            .map_or("", |project| project.key.as_str());
         format!("{}/{}", key.to_ascii_lowercase(), repository.slug)
     }
+}
 
-    /// A branch entity.
-    pub(crate) fn branch(&self, repository: &Repository, name: &str, commit: &str) -> Json {
-        let display_id = name.strip_prefix("refs/heads/").unwrap_or(name);
-        object! {
-            "id": name,
-            "displayId": display_id,
-            "type": "BRANCH",
-            "latestCommit": commit,
-            "latestChangeset": commit,
-            "isDefault": repository.default_branch == display_id,
-        }
+/// A branch entity.
+pub(crate) fn branch(repository: &Repository, name: &str, commit: &str) -> Json {
+    let display_id = name.strip_prefix("refs/heads/").unwrap_or(name);
+    object! {
+        "id": name,
+        "displayId": display_id,
+        "type": "BRANCH",
+        "latestCommit": commit,
+        "latestChangeset": commit,
+        "isDefault": repository.default_branch == display_id,
     }
 }
 

@@ -23,7 +23,10 @@ impl Render<'_> {
             .with("id", user.id)
             .with("slug", &user.slug)
             .with("type", if user.service { "SERVICE" } else { "NORMAL" })
-            .with("links", self_link(format!("{}/users/{}", self.base_url, user.slug)))
+            .with(
+                "links",
+                self_link(format!("{}/users/{}", self.base_url, user.slug)),
+            )
     }
 }
 

@@ -10,7 +10,10 @@ pub(crate) fn webhook(webhook: &Webhook) -> Json {
         None => object! { "createdBy": "bitbucket" },
     };
     // The password is never shown again.
-    let credentials = webhook.credentials.as_ref().map(|(username, _)| object! { "username": username });
+    let credentials = webhook
+        .credentials
+        .as_ref()
+        .map(|(username, _)| object! { "username": username });
     object! {
         "id": webhook.id,
         "name": &webhook.name,
@@ -22,6 +25,13 @@ pub(crate) fn webhook(webhook: &Webhook) -> Json {
     .with_some("credentials", credentials)
     .with("url", &webhook.url)
     .with("active", webhook.active)
-    .with("scopeType", if webhook.project_scope { "project" } else { "repository" })
+    .with(
+        "scopeType",
+        if webhook.project_scope {
+            "project"
+        } else {
+            "repository"
+        },
+    )
     .with("sslVerificationRequired", webhook.ssl_verification_required)
 }

@@ -23,7 +23,10 @@ const FOREIGN_VARIABLES: [&str; 6] = [
 
 /// A git command in `dir`, without the user's and the system's configuration.
 pub(crate) fn command(dir: &Path, program: &str) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "the simulator serves repositories with git's own tools")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the simulator serves repositories with git's own tools"
+    )]
     let mut command = Command::new(program);
     for variable in FOREIGN_VARIABLES {
         command.env_remove(variable);
@@ -67,7 +70,11 @@ pub(crate) async fn git(dir: &Path, args: &[&str]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// As [`git`], with standard input.
-pub(crate) async fn git_with_input(dir: &Path, args: &[&str], input: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn git_with_input(
+    dir: &Path,
+    args: &[&str],
+    input: Option<&[u8]>,
+) -> anyhow::Result<Vec<u8>> {
     let output = run(dir, args, input).await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

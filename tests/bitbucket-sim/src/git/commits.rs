@@ -32,7 +32,10 @@ pub(crate) async fn log(dir: &Path, arguments: &[&str]) -> anyhow::Result<Vec<Co
     args.push("--");
     let output = git(dir, &args).await?;
     let text = String::from_utf8_lossy(&output);
-    Ok(text.split('\0').filter_map(|record| parse(record.trim_start_matches('\n'))).collect())
+    Ok(text
+        .split('\0')
+        .filter_map(|record| parse(record.trim_start_matches('\n')))
+        .collect())
 }
 
 fn parse(record: &str) -> Option<Commit> {
@@ -46,7 +49,13 @@ fn parse(record: &str) -> Option<Commit> {
     };
     let (author, committer) = (signature()?, signature()?);
     let message = fields.next()?.trim_end_matches('\n').to_owned();
-    Some(Commit { id, parents, author, committer, message })
+    Some(Commit {
+        id,
+        parents,
+        author,
+        committer,
+        message,
+    })
 }
 
 #[cfg(test)]

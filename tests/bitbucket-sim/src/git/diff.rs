@@ -53,7 +53,10 @@ impl LineKind {
 impl FileDiff {
     /// The path the file has now, or had if it is gone.
     pub(crate) fn path(&self) -> &str {
-        self.destination.as_deref().or(self.source.as_deref()).unwrap_or_default()
+        self.destination
+            .as_deref()
+            .or(self.source.as_deref())
+            .unwrap_or_default()
     }
 
     /// The line an anchor names: by its number on the `FROM` or the `TO` side.
@@ -116,7 +119,12 @@ fn body_line(hunk: &mut Hunk, line: &str, position: &mut (u64, u64), left: &mut 
         Some(b'\\') => return,
         _ => (LineKind::Context, line.get(1..).unwrap_or_default()),
     };
-    hunk.lines.push(Line { kind, source: position.0, destination: position.1, text: text.to_owned() });
+    hunk.lines.push(Line {
+        kind,
+        source: position.0,
+        destination: position.1,
+        text: text.to_owned(),
+    });
     if kind != LineKind::Added {
         position.0 += 1;
         left.0 = left.0.saturating_sub(1);
@@ -137,7 +145,11 @@ fn header(line: &str) -> FileDiff {
         _ => (String::new(), String::new()),
     };
     let strip = |path: String, prefix: &str| path.strip_prefix(prefix).map(str::to_owned);
-    FileDiff { source: strip(source, "a/"), destination: strip(destination, "b/"), ..FileDiff::default() }
+    FileDiff {
+        source: strip(source, "a/"),
+        destination: strip(destination, "b/"),
+        ..FileDiff::default()
+    }
 }
 
 fn extended_header(file: &mut FileDiff, line: &str) {
@@ -150,9 +162,15 @@ fn extended_header(file: &mut FileDiff, line: &str) {
         file.source = side(path.trim_end_matches('\t'), "a/");
     } else if let Some(path) = line.strip_prefix("+++ ") {
         file.destination = side(path.trim_end_matches('\t'), "b/");
-    } else if let Some(path) = line.strip_prefix("rename from ").or_else(|| line.strip_prefix("copy from ")) {
+    } else if let Some(path) = line
+        .strip_prefix("rename from ")
+        .or_else(|| line.strip_prefix("copy from "))
+    {
         file.source = Some(unquote(path));
-    } else if let Some(path) = line.strip_prefix("rename to ").or_else(|| line.strip_prefix("copy to ")) {
+    } else if let Some(path) = line
+        .strip_prefix("rename to ")
+        .or_else(|| line.strip_prefix("copy to "))
+    {
         file.destination = Some(unquote(path));
     } else if line.starts_with("Binary files ") || line.starts_with("GIT binary patch") {
         file.binary = true;
@@ -167,9 +185,17 @@ fn hunk_header(rest: &str) -> Option<Hunk> {
         Some((line, span)) => Some((line.parse().ok()?, span.parse().ok()?)),
         None => Some((text.parse().ok()?, 1)),
     };
-    let ((source_line, source_span), (destination_line, destination_span)) = (range(source)?, range(destination)?);
+    let ((source_line, source_span), (destination_line, destination_span)) =
+        (range(source)?, range(destination)?);
     let context = context.strip_prefix(' ').unwrap_or(context).to_owned();
-    Some(Hunk { context, source_line, source_span, destination_line, destination_span, lines: Vec::new() })
+    Some(Hunk {
+        context,
+        source_line,
+        source_span,
+        destination_line,
+        destination_span,
+        lines: Vec::new(),
+    })
 }
 
 /// A path as git prints it; quoted only for control characters, quotes and backslashes.
@@ -202,9 +228,15 @@ mod tests {
         assert_eq!(files.len(), 2);
         assert_eq!(files[0].path(), "src/a b.rs");
         let hunk = &files[0].hunks[0];
-        assert_eq!((hunk.context.as_str(), hunk.source_span, hunk.destination_span), ("fn upload()", 2, 3));
-        let lines: Vec<_> =
-            hunk.lines.iter().map(|l| (l.kind.name(), l.source, l.destination, l.text.as_str())).collect();
+        assert_eq!(
+            (hunk.context.as_str(), hunk.source_span, hunk.destination_span),
+            ("fn upload()", 2, 3)
+        );
+        let lines: Vec<_> = hunk
+            .lines
+            .iter()
+            .map(|l| (l.kind.name(), l.source, l.destination, l.text.as_str()))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -219,7 +251,10 @@ mod tests {
     #[test]
     fn a_deleted_file_has_no_destination() {
         let file = &parse(TEXT)[1];
-        assert_eq!((file.source.as_deref(), file.destination.as_deref()), (Some("old"), None));
+        assert_eq!(
+            (file.source.as_deref(), file.destination.as_deref()),
+            (Some("old"), None)
+        );
         assert_eq!(file.hunks[0].lines.len(), 1);
     }
 

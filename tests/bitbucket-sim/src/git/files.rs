@@ -65,12 +65,24 @@ impl Store {
         path: &str,
     ) -> anyhow::Result<Vec<String>> {
         let name = format!("{commit}:{path}");
-        let text = git_text(&self.dir(repository), &["ls-tree", "-r", "-z", "--name-only", &name]).await?;
-        Ok(text.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        let text = git_text(
+            &self.dir(repository),
+            &["ls-tree", "-r", "-z", "--name-only", &name],
+        )
+        .await?;
+        Ok(text
+            .split('\0')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
     }
 
     /// The changed paths; `range` as for `git diff`.
-    pub(crate) async fn raw_changes(&self, repository: RepositoryId, range: &[&str]) -> anyhow::Result<Vec<RawChange>> {
+    pub(crate) async fn raw_changes(
+        &self,
+        repository: RepositoryId,
+        range: &[&str],
+    ) -> anyhow::Result<Vec<RawChange>> {
         let mut args = vec!["diff", "--raw", "--abbrev=40", "-z", "-M"];
         args.extend_from_slice(range);
         args.push("--");
@@ -84,7 +96,13 @@ fn tree_entry(record: &str) -> Option<TreeEntry> {
     let mut fields = meta.split_whitespace();
     let mut field = || fields.next().map(str::to_owned);
     let (mode, kind, id, size) = (field()?, field()?, field()?, field()?);
-    Some(TreeEntry { mode, kind, id, size: size.parse().ok(), name: name.to_owned() })
+    Some(TreeEntry {
+        mode,
+        kind,
+        id,
+        size: size.parse().ok(),
+        name: name.to_owned(),
+    })
 }
 
 fn raw_changes(text: &str) -> Vec<RawChange> {
@@ -92,11 +110,17 @@ fn raw_changes(text: &str) -> Vec<RawChange> {
     let mut records = text.split('\0');
     while let Some(meta) = records.next().and_then(|record| record.strip_prefix(':')) {
         let fields: Vec<&str> = meta.split(' ').collect();
-        let [_, mode, from_content, content, status] = fields[..] else { break };
+        let [_, mode, from_content, content, status] = fields[..] else {
+            break;
+        };
         let kind = status.chars().next().unwrap_or('M');
         let Some(first) = records.next() else { break };
         let moved = matches!(kind, 'R' | 'C');
-        let (source, path) = if moved { (Some(first), records.next().unwrap_or(first)) } else { (None, first) };
+        let (source, path) = if moved {
+            (Some(first), records.next().unwrap_or(first))
+        } else {
+            (None, first)
+        };
         changes.push(RawChange {
             status: kind,
             similarity: status.get(1..).and_then(|n| n.parse().ok()),
@@ -121,6 +145,9 @@ mod tests {
         assert_eq!(changes.len(), 2);
         assert_eq!((changes[0].status, changes[0].path.as_str()), ('A', "new.rs"));
         assert_eq!(changes[1].source.as_deref(), Some("a.rs"));
-        assert_eq!((changes[1].similarity, changes[1].path.as_str()), (Some(90), "b.rs"));
+        assert_eq!(
+            (changes[1].similarity, changes[1].path.as_str()),
+            (Some(90), "b.rs")
+        );
     }
 }

@@ -41,7 +41,10 @@ fn write_branch(stream: &mut Vec<u8>, plan: &BranchPlan) {
     if plan.files.is_empty()
         && let Some(from) = &plan.from
     {
-        line(format!("reset refs/heads/{}\nfrom refs/heads/{from}\n", plan.name));
+        line(format!(
+            "reset refs/heads/{}\nfrom refs/heads/{from}\n",
+            plan.name
+        ));
         return;
     }
     line(format!("commit refs/heads/{}", plan.name));
@@ -55,7 +58,10 @@ fn write_branch(stream: &mut Vec<u8>, plan: &BranchPlan) {
         let quoted = path.replace('\\', "\\\\").replace('"', "\\\"");
         match content {
             Some(content) => {
-                line(format!("M 100644 inline \"{quoted}\"\ndata {}\n{content}", content.len()));
+                line(format!(
+                    "M 100644 inline \"{quoted}\"\ndata {}\n{content}",
+                    content.len()
+                ));
             }
             None => line(format!("D \"{quoted}\"")),
         }
@@ -79,15 +85,36 @@ pub(crate) async fn directory(dir: &Path, source: &Path, branch: &str, identity:
     let source = source.to_str().context("the directory's path is not UTF-8")?;
     let work_tree = format!("--work-tree={source}");
     let git_dir = format!("--git-dir={}", dir.display());
-    git(dir, &[&git_dir, &work_tree, "-c", "core.bare=false", "-C", source, "add", "--all", "."]).await?;
+    git(
+        dir,
+        &[
+            &git_dir,
+            &work_tree,
+            "-c",
+            "core.bare=false",
+            "-C",
+            source,
+            "add",
+            "--all",
+            ".",
+        ],
+    )
+    .await?;
     let tree = super::command::git_text(dir, &["write-tree"]).await?;
-    let (name, email) = identity.trim_end_matches('>').split_once(" <").unwrap_or((identity, ""));
+    let (name, email) = identity
+        .trim_end_matches('>')
+        .split_once(" <")
+        .unwrap_or((identity, ""));
     let commit = super::merge::commit_tree(
         dir,
         &tree,
         &[],
         "Initial commit",
-        &super::merge::Identity { name, email, at: COMMIT_TIME },
+        &super::merge::Identity {
+            name,
+            email,
+            at: COMMIT_TIME,
+        },
     )
     .await?;
     git(dir, &["update-ref", &format!("refs/heads/{branch}"), &commit]).await?;
@@ -100,7 +127,19 @@ pub(crate) async fn directory(dir: &Path, source: &Path, branch: &str, identity:
 
 /// Copies every branch and tag of another repository, as a fork does.
 pub(crate) async fn fork(dir: &Path, origin: &Path) -> anyhow::Result<()> {
-    let origin = origin.to_str().context("the data directory's path is not UTF-8")?;
-    git(dir, &["fetch", "--quiet", origin, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"]).await?;
+    let origin = origin
+        .to_str()
+        .context("the data directory's path is not UTF-8")?;
+    git(
+        dir,
+        &[
+            "fetch",
+            "--quiet",
+            origin,
+            "refs/heads/*:refs/heads/*",
+            "refs/tags/*:refs/tags/*",
+        ],
+    )
+    .await?;
     Ok(())
 }

@@ -37,7 +37,10 @@ pub(crate) async fn commit_tree(
     }
     let output = command.output().await?;
     if !output.status.success() {
-        bail!("git commit-tree: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "git commit-tree: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -50,29 +53,56 @@ impl Store {
         to: &str,
         from: &str,
     ) -> anyhow::Result<Option<String>> {
-        let args = ["merge-tree", "--write-tree", "--allow-unrelated-histories", "--no-messages", to, from];
+        let args = [
+            "merge-tree",
+            "--write-tree",
+            "--allow-unrelated-histories",
+            "--no-messages",
+            to,
+            from,
+        ];
         let output = run(&self.dir(repository), &args, None).await?;
         match output.status.code() {
-            Some(0) => {
-                Ok(Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()))
-            }
+            Some(0) => Ok(Some(
+                String::from_utf8_lossy(&output.stdout)
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            )),
             Some(1) => Ok(None),
-            _ => bail!("git merge-tree: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            _ => bail!(
+                "git merge-tree: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ),
         }
     }
 
     /// Makes `refs/pull-requests/<id>/merge` say whether the two merge; true if they do.
-    pub(crate) async fn refresh_merge_ref(&self, key: PullRequestKey, to: &str, from: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn refresh_merge_ref(
+        &self,
+        key: PullRequestKey,
+        to: &str,
+        from: &str,
+    ) -> anyhow::Result<bool> {
         let dir = self.dir(key.repository);
         let name = format!("refs/pull-requests/{}/merge", key.id);
         let Some(tree) = self.merged_tree(key.repository, to, from).await? else {
-            if run(&dir, &["rev-parse", "--verify", "--quiet", &name], None).await?.status.success() {
+            if run(&dir, &["rev-parse", "--verify", "--quiet", &name], None)
+                .await?
+                .status
+                .success()
+            {
                 self.update_ref(key.repository, &name, NO_COMMIT).await?;
             }
             return Ok(false);
         };
         let at = git_text(&dir, &["show", "--no-patch", "--format=%ct +0000", from]).await?;
-        let identity = Identity { name: "Bitbucket", email: "bitbucket@localhost", at: &at };
+        let identity = Identity {
+            name: "Bitbucket",
+            email: "bitbucket@localhost",
+            at: &at,
+        };
         let message = format!("Merge of pull request {}", key.id);
         let commit = commit_tree(&dir, &tree, &[to, from], &message, &identity).await?;
         self.update_ref(key.repository, &name, &commit).await?;

@@ -50,21 +50,27 @@ pub(crate) struct GitRequest {
 /// Serves a request, streaming both ways.
 pub(crate) async fn stream(store: &Store, request: &GitRequest, body: Body) -> anyhow::Result<Response> {
     let (mut child, head, rest, stdout) = start(store, request, body).await?;
-    let chunks = futures::stream::unfold((rest, stdout, Some(()), ()), |(rest, mut stdout, open, ())| async move {
-        open?;
-        if !rest.is_empty() {
-            return Some((Ok(rest), (Bytes::new(), stdout, Some(()), ())));
-        }
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-        match stdout.read_buf(&mut chunk).await {
-            Ok(0) => None,
-            Ok(_) => Some((Ok(chunk.freeze()), (Bytes::new(), stdout, Some(()), ()))),
-            Err(error) => Some((Err(error), (Bytes::new(), stdout, None, ()))),
-        }
-    });
+    let chunks = futures::stream::unfold(
+        (rest, stdout, Some(()), ()),
+        |(rest, mut stdout, open, ())| async move {
+            open?;
+            if !rest.is_empty() {
+                return Some((Ok(rest), (Bytes::new(), stdout, Some(()), ())));
+            }
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            match stdout.read_buf(&mut chunk).await {
+                Ok(0) => None,
+                Ok(_) => Some((Ok(chunk.freeze()), (Bytes::new(), stdout, Some(()), ()))),
+                Err(error) => Some((Err(error), (Bytes::new(), stdout, None, ()))),
+            }
+        },
+    );
     // The process is waited for beside the answer; when the client leaves, its output closes and it ends.
     tokio::spawn(async move {
-        if tokio::time::timeout(TRANSFER_TIMEOUT, child.wait()).await.is_err() {
+        if tokio::time::timeout(TRANSFER_TIMEOUT, child.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("a git transfer took too long and was ended");
             if let Err(error) = child.kill().await {
                 tracing::warn!(%error, "git http-backend could not be ended");
@@ -84,7 +90,9 @@ pub(crate) async fn complete(store: &Store, request: &GitRequest, body: Body) ->
         child.wait().await?;
         anyhow::Ok(report)
     };
-    let report = tokio::time::timeout(TRANSFER_TIMEOUT, finish).await.context("a push took too long")??;
+    let report = tokio::time::timeout(TRANSFER_TIMEOUT, finish)
+        .await
+        .context("a push took too long")??;
     Ok(head.into_response(Body::from(report)))
 }
 
@@ -103,7 +111,11 @@ impl Head {
     }
 }
 
-async fn start(store: &Store, request: &GitRequest, body: Body) -> anyhow::Result<(Child, Head, Bytes, ChildStdout)> {
+async fn start(
+    store: &Store,
+    request: &GitRequest,
+    body: Body,
+) -> anyhow::Result<(Child, Head, Bytes, ChildStdout)> {
     let mut child = spawn(store, request)?;
     let stdin = child.stdin.take().context("git has no standard input")?;
     let stderr = child.stderr.take().context("git has no standard error")?;
@@ -111,7 +123,10 @@ async fn start(store: &Store, request: &GitRequest, body: Body) -> anyhow::Resul
     tokio::spawn(feed(stdin, body));
     tokio::spawn(async move {
         let mut said = String::new();
-        let read = tokio::io::BufReader::new(stderr).take(HEAD_BYTES_MAX as u64).read_to_string(&mut said).await;
+        let read = tokio::io::BufReader::new(stderr)
+            .take(HEAD_BYTES_MAX as u64)
+            .read_to_string(&mut said)
+            .await;
         if read.is_err() || !said.trim().is_empty() {
             tracing::debug!(said = said.trim(), "git http-backend");
         }
@@ -139,7 +154,9 @@ fn spawn(store: &Store, request: &GitRequest) -> anyhow::Result<Child> {
         .env("GIT_CONFIG_COUNT", CONFIGURATION.len().to_string())
         .stdin(Stdio::piped());
     for (index, (key, value)) in CONFIGURATION.iter().enumerate() {
-        backend.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        backend
+            .env(format!("GIT_CONFIG_KEY_{index}"), key)
+            .env(format!("GIT_CONFIG_VALUE_{index}"), value);
     }
     let optional = [
         ("CONTENT_LENGTH", header("content-length")),
@@ -194,7 +211,10 @@ fn head_end(buffer: &[u8]) -> Option<(usize, usize)> {
 }
 
 fn parse_head(text: &str) -> anyhow::Result<Head> {
-    let mut head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+    let mut head = Head {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+    };
     for line in text.lines() {
         let (name, value) = line.split_once(':').context("a CGI header without a colon")?;
         let value = value.trim();
@@ -202,7 +222,8 @@ fn parse_head(text: &str) -> anyhow::Result<Head> {
             let code = value.split(' ').next().unwrap_or_default();
             head.status = code.parse().context("a CGI status that is no number")?;
         } else {
-            head.headers.append(HeaderName::try_from(name)?, HeaderValue::from_str(value)?);
+            head.headers
+                .append(HeaderName::try_from(name)?, HeaderValue::from_str(value)?);
         }
     }
     Ok(head)

@@ -29,7 +29,10 @@ pub(crate) const CONTEXT_LINES: u32 = 10;
 
 impl Default for DiffOptions {
     fn default() -> DiffOptions {
-        DiffOptions { context_lines: CONTEXT_LINES, ignore_whitespace: false }
+        DiffOptions {
+            context_lines: CONTEXT_LINES,
+            ignore_whitespace: false,
+        }
     }
 }
 
@@ -68,7 +71,11 @@ impl Store {
         }
         std::fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
         let root = root.canonicalize()?;
-        Ok(Store { root, diffs: Mutex::default(), locks: Mutex::default() })
+        Ok(Store {
+            root,
+            diffs: Mutex::default(),
+            locks: Mutex::default(),
+        })
     }
 
     /// The directory of a repository.
@@ -83,11 +90,19 @@ impl Store {
     }
 
     /// An empty bare repository with the pre-receive hook.
-    pub(crate) async fn init(&self, repository: RepositoryId, default_branch: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) async fn init(
+        &self,
+        repository: RepositoryId,
+        default_branch: &str,
+    ) -> anyhow::Result<PathBuf> {
         let dir = self.dir(repository);
         let path = dir.to_str().context("the data directory's path is not UTF-8")?;
         let branch = format!("--initial-branch={default_branch}");
-        git(&self.root, &["init", "--quiet", "--bare", "--template=", &branch, path]).await?;
+        git(
+            &self.root,
+            &["init", "--quiet", "--bare", "--template=", &branch, path],
+        )
+        .await?;
         let hooks = dir.join("hooks");
         std::fs::create_dir_all(&hooks)?;
         let hook = hooks.join("pre-receive");
@@ -113,14 +128,27 @@ impl Store {
 
     /// Branches and tags with the commit each points to.
     pub(crate) async fn refs(&self, repository: RepositoryId) -> anyhow::Result<BTreeMap<String, String>> {
-        let args = ["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags"];
+        let args = [
+            "for-each-ref",
+            "--format=%(refname) %(objectname)",
+            "refs/heads",
+            "refs/tags",
+        ];
         let text = git_text(&self.dir(repository), &args).await?;
-        let pair = |line: &str| line.split_once(' ').map(|(name, id)| (name.to_owned(), id.to_owned()));
+        let pair = |line: &str| {
+            line.split_once(' ')
+                .map(|(name, id)| (name.to_owned(), id.to_owned()))
+        };
         Ok(text.lines().filter_map(pair).collect())
     }
 
     /// Sets or (with [`NO_COMMIT`]) deletes a ref.
-    pub(crate) async fn update_ref(&self, repository: RepositoryId, name: &str, commit: &str) -> anyhow::Result<()> {
+    pub(crate) async fn update_ref(
+        &self,
+        repository: RepositoryId,
+        name: &str,
+        commit: &str,
+    ) -> anyhow::Result<()> {
         let dir = self.dir(repository);
         if commit == NO_COMMIT {
             git(&dir, &["update-ref", "-d", name]).await?;
@@ -139,18 +167,38 @@ impl Store {
     ) -> anyhow::Result<()> {
         if source != key.repository {
             let source = self.dir(source);
-            let source = source.to_str().context("the data directory's path is not UTF-8")?;
-            git(&self.dir(key.repository), &["fetch", "--quiet", "--no-tags", source, commit]).await?;
+            let source = source
+                .to_str()
+                .context("the data directory's path is not UTF-8")?;
+            git(
+                &self.dir(key.repository),
+                &["fetch", "--quiet", "--no-tags", source, commit],
+            )
+            .await?;
         }
-        self.update_ref(key.repository, &format!("refs/pull-requests/{}/from", key.id), commit).await
+        self.update_ref(
+            key.repository,
+            &format!("refs/pull-requests/{}/from", key.id),
+            commit,
+        )
+        .await
     }
 
     /// The commit an `at` parameter names: a branch, a full ref or a commit id.
     pub(crate) async fn resolve(&self, repository: RepositoryId, at: &str) -> anyhow::Result<Option<String>> {
         let dir = self.dir(repository);
-        for candidate in [format!("refs/heads/{at}"), format!("refs/tags/{at}"), at.to_owned()] {
+        for candidate in [
+            format!("refs/heads/{at}"),
+            format!("refs/tags/{at}"),
+            at.to_owned(),
+        ] {
             let name = format!("{candidate}^{{commit}}");
-            let output = run(&dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", &name], None).await?;
+            let output = run(
+                &dir,
+                &["rev-parse", "--verify", "--quiet", "--end-of-options", &name],
+                None,
+            )
+            .await?;
             if output.status.success() {
                 return Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
             }
@@ -161,11 +209,19 @@ impl Store {
     /// One commit by its id.
     pub(crate) async fn commit(&self, repository: RepositoryId, id: &str) -> anyhow::Result<Commit> {
         let found = commits::log(&self.dir(repository), &["-1", id]).await?;
-        found.into_iter().next().with_context(|| format!("no commit {id}"))
+        found
+            .into_iter()
+            .next()
+            .with_context(|| format!("no commit {id}"))
     }
 
     /// The best common ancestor, if any.
-    pub(crate) async fn merge_base(&self, repository: RepositoryId, a: &str, b: &str) -> anyhow::Result<Option<String>> {
+    pub(crate) async fn merge_base(
+        &self,
+        repository: RepositoryId,
+        a: &str,
+        b: &str,
+    ) -> anyhow::Result<Option<String>> {
         let output = run(&self.dir(repository), &["merge-base", a, b], None).await?;
         let base = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         Ok((output.status.success() && !base.is_empty()).then_some(base))
@@ -218,11 +274,24 @@ impl Store {
         options: &DiffOptions,
     ) -> anyhow::Result<Arc<Diff>> {
         let key = (repository, range.to_owned(), to.to_owned(), options.clone());
-        if let Some(diff) = self.diffs.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(diff) = self
+            .diffs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             return Ok(Arc::clone(diff));
         }
         let context = format!("--unified={}", options.context_lines);
-        let mut args = vec!["-c", "core.quotePath=false", "diff", "--no-color", "--no-ext-diff", "-M", &context];
+        let mut args = vec![
+            "-c",
+            "core.quotePath=false",
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "-M",
+            &context,
+        ];
         args.extend(["--src-prefix=a/", "--dst-prefix=b/"]);
         if options.ignore_whitespace {
             args.push("--ignore-all-space");

@@ -27,12 +27,18 @@ enum Content {
 impl Answer {
     /// 200 with JSON.
     pub(crate) fn ok(json: Json) -> Answer {
-        Answer { status: StatusCode::OK, content: Content::Json(json) }
+        Answer {
+            status: StatusCode::OK,
+            content: Content::Json(json),
+        }
     }
 
     /// Another status with JSON.
     pub(crate) fn with_status(status: StatusCode, json: Json) -> Answer {
-        Answer { status, content: Content::Json(json) }
+        Answer {
+            status,
+            content: Content::Json(json),
+        }
     }
 
     /// 201 with JSON.
@@ -42,7 +48,10 @@ impl Answer {
 
     /// 204.
     pub(crate) fn no_content() -> Answer {
-        Answer { status: StatusCode::NO_CONTENT, content: Content::Nothing }
+        Answer {
+            status: StatusCode::NO_CONTENT,
+            content: Content::Nothing,
+        }
     }
 
     /// 200 with plain text.
@@ -52,7 +61,10 @@ impl Answer {
 
     /// 200 with bytes of the given content type.
     pub(crate) fn bytes(content_type: &'static str, bytes: impl Into<Vec<u8>>) -> Answer {
-        Answer { status: StatusCode::OK, content: Content::Bytes(content_type, bytes.into()) }
+        Answer {
+            status: StatusCode::OK,
+            content: Content::Bytes(content_type, bytes.into()),
+        }
     }
 }
 
@@ -70,14 +82,20 @@ impl IntoResponse for Answer {
 
 /// A JSON answer.
 pub(crate) fn json_response(status: StatusCode, json: &Json) -> Response {
-    response(status, Some("application/json;charset=UTF-8"), Body::from(json.text()))
+    response(
+        status,
+        Some("application/json;charset=UTF-8"),
+        Body::from(json.text()),
+    )
 }
 
 fn response(status: StatusCode, content_type: Option<&'static str>, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     if let Some(content_type) = content_type {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     response
 }
@@ -166,11 +184,15 @@ impl RestError {
     /// 404
     pub(crate) fn no_such_repository(key: &str, slug: &str) -> RestError {
         let message = format!("Repository {key}/{slug} does not exist.");
-        RestError::new(StatusCode::NOT_FOUND, "repository.NoSuchRepositoryException", message)
+        RestError::new(
+            StatusCode::NOT_FOUND,
+            "repository.NoSuchRepositoryException",
+            message,
+        )
     }
 
     /// 404
-    pub(crate) fn no_such_pull_request(id: &PullRequestId, repository: &str) -> RestError {
+    pub(crate) fn no_such_pull_request(id: PullRequestId, repository: &str) -> RestError {
         let message = format!("Pull request {id} does not exist in {repository}.");
         RestError::new(StatusCode::NOT_FOUND, "pull.NoSuchPullRequestException", message)
     }
@@ -206,8 +228,12 @@ impl RestError {
 
     /// 400: an argument is wrong.
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> RestError {
-        RestError::new(StatusCode::BAD_REQUEST, "validation.ArgumentValidationException", message)
-            .about(field)
+        RestError::new(
+            StatusCode::BAD_REQUEST,
+            "validation.ArgumentValidationException",
+            message,
+        )
+        .about(field)
     }
 
     /// 409 of any kind.

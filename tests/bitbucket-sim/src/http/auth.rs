@@ -13,8 +13,14 @@ const TOKEN_USER: &str = "x-token-auth";
 
 /// The caller, `None` for a request without credentials, or why the credentials are no good.
 /// `now` is in epoch milliseconds.
-pub(crate) fn authenticate(world: &World, headers: &HeaderMap, now: i64) -> Result<Option<Caller>, RestError> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+pub(crate) fn authenticate(
+    world: &World,
+    headers: &HeaderMap,
+    now: i64,
+) -> Result<Option<Caller>, RestError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
     let value = value.to_str().map_err(|_| RestError::bad_credentials())?;
     let (scheme, credentials) = value.split_once(' ').ok_or_else(RestError::bad_credentials)?;
     let credentials = credentials.trim();
@@ -33,13 +39,21 @@ pub(crate) fn authenticate(world: &World, headers: &HeaderMap, now: i64) -> Resu
 }
 
 fn valid_token<'w>(world: &'w World, secret: &str, now: i64) -> Option<&'w Token> {
-    world.tokens.iter().find(|token| token.secret == secret && token.expires.is_none_or(|at| at > now))
+    world
+        .tokens
+        .iter()
+        .find(|token| token.secret == secret && token.expires.is_none_or(|at| at > now))
 }
 
 fn by_token(world: &World, secret: &str, now: i64, scheme: &'static str) -> Option<Caller> {
     let token = valid_token(world, secret, now)?;
     let user = world.users.get(&token.owner).filter(|user| !user.deleted)?;
-    Some(Caller { user: user.id, name: user.name.clone(), scheme, token: Some(token.clone()) })
+    Some(Caller {
+        user: user.id,
+        name: user.name.clone(),
+        scheme,
+        token: Some(token.clone()),
+    })
 }
 
 fn basic(world: &World, credentials: &str, now: i64) -> Option<Caller> {
@@ -51,9 +65,18 @@ fn basic(world: &World, credentials: &str, now: i64) -> Option<Caller> {
             TokenScope::User => owner.name.eq_ignore_ascii_case(name),
             TokenScope::Project(_) | TokenScope::Repository(_) => name == TOKEN_USER,
         };
-        return if accepted { by_token(world, password, now, "Basic") } else { None };
+        return if accepted {
+            by_token(world, password, now, "Basic")
+        } else {
+            None
+        };
     }
     let user = world.user_named(name)?;
     let matches = user.password.as_deref() == Some(password);
-    matches.then(|| Caller { user: user.id, name: user.name.clone(), scheme: "Basic", token: None })
+    matches.then(|| Caller {
+        user: user.id,
+        name: user.name.clone(),
+        scheme: "Basic",
+        token: None,
+    })
 }

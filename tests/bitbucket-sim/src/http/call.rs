@@ -39,9 +39,19 @@ impl FromRequest<App> for Call {
         let params = RawPathParams::from_request_parts(&mut parts, app)
             .await
             .map_err(|_| RestError::invalid("path", "The path is not UTF-8"))?;
-        let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let body = body.collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
-        let caller = parts.extensions.remove::<Identified>().and_then(|identified| identified.0);
+        let params = params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!(error))?
+            .to_bytes();
+        let caller = parts
+            .extensions
+            .remove::<Identified>()
+            .and_then(|identified| identified.0);
         Ok(Call {
             app: app.clone(),
             query: Query::parse(parts.uri.query().unwrap_or_default()),
@@ -62,7 +72,10 @@ impl Call {
 
     /// A path parameter; empty if the route has none of this name.
     pub(crate) fn param(&self, name: &str) -> &str {
-        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.params
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// The body as JSON of the expected shape, else 400.
@@ -73,7 +86,10 @@ impl Call {
 
     /// Whether the client asks for this media type first.
     pub(crate) fn accepts(&self, media_type: &str) -> bool {
-        let accept = self.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = self
+            .headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok());
         accept.is_some_and(|accept| accept.trim_start().starts_with(media_type))
     }
 
@@ -84,7 +100,12 @@ impl Call {
 
     /// The expected version of a write: in the query or in the body.
     pub(crate) fn version(&self) -> Option<u64> {
-        let in_body = || serde_json::from_slice::<serde_json::Value>(&self.body).ok()?.get("version")?.as_u64();
+        let in_body = || {
+            serde_json::from_slice::<serde_json::Value>(&self.body)
+                .ok()?
+                .get("version")?
+                .as_u64()
+        };
         self.query.number("version").or_else(in_body)
     }
 
@@ -92,7 +113,9 @@ impl Call {
     pub(crate) fn project(&self, world: &World, need: Level) -> Result<ProjectId, RestError> {
         let caller = self.caller()?;
         let key = self.param("key");
-        let project = world.project_by_key(key).ok_or_else(|| RestError::no_such_project(key))?;
+        let project = world
+            .project_by_key(key)
+            .ok_or_else(|| RestError::no_such_project(key))?;
         if world.caller_on_project(caller, project.id) >= Some(need) {
             return Ok(project.id);
         }
@@ -103,9 +126,13 @@ impl Call {
     pub(crate) fn repository(&self, world: &World, need: Level) -> Result<RepositoryId, RestError> {
         let caller = self.caller()?;
         let (key, slug) = (self.param("key"), self.param("slug"));
-        let project = world.project_by_key(key).ok_or_else(|| RestError::no_such_project(key))?;
+        let project = world
+            .project_by_key(key)
+            .ok_or_else(|| RestError::no_such_project(key))?;
         let Some(repository) = world.repository_by_slug(key, slug) else {
-            let former = world.former_names.get(&(project.key.to_ascii_lowercase(), slug.to_ascii_lowercase()));
+            let former = world
+                .former_names
+                .get(&(project.key.to_ascii_lowercase(), slug.to_ascii_lowercase()));
             return Err(match former {
                 Some(id) => self.moved(world, *id, key, slug)?,
                 None => RestError::no_such_repository(&project.key, slug),
@@ -122,7 +149,11 @@ impl Call {
         let project = world.project_of(repository)?;
         let old = format!("/projects/{key}/repos/{slug}");
         let new = format!("/projects/{}/repos/{}", project.key, repository.slug);
-        let path = self.uri.path_and_query().map_or("", |p| p.as_str()).replacen(&old, &new, 1);
+        let path = self
+            .uri
+            .path_and_query()
+            .map_or("", |p| p.as_str())
+            .replacen(&old, &new, 1);
         Ok(RestError::moved(format!("{}{path}", self.app.base_url())))
     }
 
@@ -130,7 +161,10 @@ impl Call {
     pub(crate) fn pull_request(&self, world: &World, need: Level) -> Result<PullRequestKey, RestError> {
         let repository = self.repository(world, need)?;
         let id = self.param("id");
-        let id = PullRequestId(id.parse().map_err(|_| RestError::invalid("pullRequestId", format!("'{id}' is no number")))?);
+        let id = PullRequestId(
+            id.parse()
+                .map_err(|_| RestError::invalid("pullRequestId", format!("'{id}' is no number")))?,
+        );
         let key = PullRequestKey { repository, id };
         world.pull_request(key)?;
         Ok(key)
@@ -139,6 +173,8 @@ impl Call {
     /// The comment id in the path.
     pub(crate) fn comment_id(&self) -> Result<CommentId, RestError> {
         let id = self.param("comment");
-        id.parse().map(CommentId).map_err(|_| RestError::no_such_comment(id))
+        id.parse()
+            .map(CommentId)
+            .map_err(|_| RestError::no_such_comment(id))
     }
 }

@@ -45,11 +45,21 @@ pub(crate) fn not_found(headers: &HeaderMap) -> Response {
 }
 
 fn unrouted(headers: &HeaderMap, status: StatusCode) -> Response {
-    let message = format!("HTTP {} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let message = format!(
+        "HTTP {} {}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default()
+    );
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     if accept.contains("json") {
         let code = u32::from(status.as_u16());
-        return json_response(status, &object! { "message": message, "status-code": code, "sub-code": -1 });
+        return json_response(
+            status,
+            &object! { "message": message, "status-code": code, "sub-code": -1 },
+        );
     }
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><status><status-code>{}</status-code><message>{message}</message></status>",
@@ -59,18 +69,32 @@ fn unrouted(headers: &HeaderMap, status: StatusCode) -> Response {
 }
 
 /// A REST or git request: authenticated, limited, faulted, answered and logged.
-async fn observed(app: App, router: Router, path: String, request: Request<Body>) -> Result<Response, Dropped> {
+async fn observed(
+    app: App,
+    router: Router,
+    path: String,
+    request: Request<Body>,
+) -> Result<Response, Dropped> {
     let is_git = path.starts_with("/scm/");
     let mut seen = Seen::start(&app, &path, &request);
     let caller = authenticate(&app.world(), request.headers(), app.now());
     let known = caller.as_ref().ok().and_then(Option::as_ref).cloned();
     seen.identify(known.as_ref());
-    let faults = app.faults().take(seen.method(), &path, known.as_ref().map(|caller| caller.name.as_str()));
+    let faults = app.faults().take(
+        seen.method(),
+        &path,
+        known.as_ref().map(|caller| caller.name.as_str()),
+    );
     let answered = match strike(&faults, When::Before).await {
         Struck::Dropped => Err(Dropped),
         Struck::Answered(response) => Ok(response),
         Struck::Nothing => {
-            let arrived = Arrived { path: &path, caller, faults: &faults, is_git };
+            let arrived = Arrived {
+                path: &path,
+                caller,
+                faults: &faults,
+                is_git,
+            };
             let response = answer(&app, router, request, arrived, &mut seen).await;
             match strike(&faults, When::After).await {
                 Struck::Dropped => Err(Dropped),
@@ -80,7 +104,8 @@ async fn observed(app: App, router: Router, path: String, request: Request<Body>
         }
     };
     let answered = answered.map(|response| name_caller(response, known.as_ref()));
-    app.requests().add(seen.end(answered.as_ref().ok().map(Response::status)));
+    app.requests()
+        .add(seen.end(answered.as_ref().ok().map(Response::status)));
     answered
 }
 
@@ -99,7 +124,12 @@ async fn answer(
     arrived: Arrived<'_>,
     seen: &mut Seen,
 ) -> Response {
-    let Arrived { path, caller, faults, is_git } = arrived;
+    let Arrived {
+        path,
+        caller,
+        faults,
+        is_git,
+    } = arrived;
     let headers = request.headers().clone();
     let (parts, body) = request.into_parts();
     let (body, bytes) = if is_git {
@@ -134,7 +164,12 @@ async fn answer(
 
 /// Browsers can send forms anywhere; Bitbucket wants proof that this is no browser.
 fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let content_type = text("content-type");
     let is_form = content_type.starts_with("application/x-www-form-urlencoded")
         || content_type.starts_with("multipart/form-data");
@@ -142,10 +177,20 @@ fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
     writes && is_form && !text("x-atlassian-token").eq_ignore_ascii_case("no-check")
 }
 
-async fn rest(router: Router, path: &str, request: Request<Body>, caller: Option<Caller>, body: Bytes) -> Response {
+async fn rest(
+    router: Router,
+    path: &str,
+    request: Request<Body>,
+    caller: Option<Caller>,
+    body: Bytes,
+) -> Response {
     let (mut parts, _) = request.into_parts();
     let accept = parts.headers.clone();
-    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = parts
+        .uri
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
     // Every module answers below `latest` and below its own version.
     let mut segments: Vec<&str> = path.splitn(5, '/').collect();
     if let Some(version @ ("1.0" | "2.0")) = segments.get(3).copied() {
@@ -177,7 +222,9 @@ fn name_caller(mut response: Response, caller: Option<&Caller>) -> Response {
         if let Ok(name) = HeaderValue::from_str(&name) {
             response.headers_mut().insert("X-AUSERNAME", name);
         }
-        response.headers_mut().insert("X-AUSERID", HeaderValue::from(caller.user.0));
+        response
+            .headers_mut()
+            .insert("X-AUSERID", HeaderValue::from(caller.user.0));
     }
     response
 }

@@ -28,7 +28,10 @@ struct Bucket {
 impl Limits {
     /// Forgets what everybody used.
     pub(crate) fn reset(&self) {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.buckets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// 429 if the caller has no request left. On when the admin enabled it or a fault says so.
@@ -46,7 +49,9 @@ impl Limits {
             }
         };
         let wait = self.spend(caller.user, app.clock().now(), capacity, fill_rate)?;
-        Some(too_many(forced.is_none_or(Fault::tells_retry_after).then_some(wait)))
+        Some(too_many(
+            forced.is_none_or(Fault::tells_retry_after).then_some(wait),
+        ))
     }
 
     /// Takes one request from the bucket; else the whole seconds until there is one.
@@ -54,7 +59,10 @@ impl Limits {
         let full = i64::from(capacity) * 1000;
         let rate = i64::from(fill_rate.max(1));
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(user).or_insert(Bucket { milli_tokens: full, filled: now });
+        let bucket = buckets.entry(user).or_insert(Bucket {
+            milli_tokens: full,
+            filled: now,
+        });
         // One per second is one thousandth per millisecond.
         let gained = (now - bucket.filled).max(0).saturating_mul(rate);
         bucket.milli_tokens = bucket.milli_tokens.saturating_add(gained).min(full);
@@ -78,7 +86,9 @@ pub(crate) fn too_many(retry_after: Option<u64>) -> Response {
     );
     let mut response = error.into_response();
     if let Some(seconds) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -90,7 +100,7 @@ mod tests {
     #[test]
     fn sixty_requests_at_once_then_five_per_second() {
         let limits = Limits::default();
-        let mut ask = |now| limits.spend(UserId(1), now, 60, 5);
+        let ask = |now| limits.spend(UserId(1), now, 60, 5);
         for _ in 0..60 {
             assert_eq!(ask(0), None);
         }

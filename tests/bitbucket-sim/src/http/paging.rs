@@ -25,7 +25,10 @@ impl PageRequest {
         let number = |name| query.number(name).and_then(|n| usize::try_from(n).ok());
         PageRequest {
             start: number("start").unwrap_or(0),
-            limit: number("limit").filter(|limit| *limit > 0).unwrap_or(LIMIT_DEFAULT).min(cap),
+            limit: number("limit")
+                .filter(|limit| *limit > 0)
+                .unwrap_or(LIMIT_DEFAULT)
+                .min(cap),
         }
     }
 
@@ -38,9 +41,14 @@ impl PageRequest {
 
     /// Cuts a page where not every raw position is visible: `nextPageStart` is a raw position and can jump.
     pub(crate) fn cut_sparse(self, values: Vec<(usize, Json)>, total: usize) -> Json {
-        let mut rest = values.into_iter().skip_while(|(position, _)| *position < self.start);
+        let mut rest = values
+            .into_iter()
+            .skip_while(|(position, _)| *position < self.start);
         let page: Vec<Json> = rest.by_ref().take(self.limit).map(|(_, value)| value).collect();
-        let next = rest.next().map(|(position, _)| position).filter(|position| *position < total);
+        let next = rest
+            .next()
+            .map(|(position, _)| position)
+            .filter(|position| *position < total);
         let answer = object! {
             "size": page.len(),
             "limit": self.limit,
@@ -60,14 +68,23 @@ mod tests {
     fn the_next_page_starts_at_the_next_visible_position() {
         let values = vec![(0, Json::from("a")), (1, Json::from("b")), (7, Json::from("c"))];
         let page = PageRequest { start: 0, limit: 2 }.cut_sparse(values.clone(), 8);
-        assert_eq!(page.text(), r#"{"size":2,"limit":2,"isLastPage":false,"values":["a","b"],"start":0,"nextPageStart":7}"#);
+        assert_eq!(
+            page.text(),
+            r#"{"size":2,"limit":2,"isLastPage":false,"values":["a","b"],"start":0,"nextPageStart":7}"#
+        );
         let page = PageRequest { start: 7, limit: 2 }.cut_sparse(values, 8);
-        assert_eq!(page.text(), r#"{"size":1,"limit":2,"isLastPage":true,"values":["c"],"start":7}"#);
+        assert_eq!(
+            page.text(),
+            r#"{"size":1,"limit":2,"isLastPage":true,"values":["c"],"start":7}"#
+        );
     }
 
     #[test]
     fn a_limit_above_the_cap_is_clamped() {
         let query = Query::parse("limit=5000&start=3");
-        assert_eq!(PageRequest::of(&query, ACTIVITIES_MAX), PageRequest { start: 3, limit: 500 });
+        assert_eq!(
+            PageRequest::of(&query, ACTIVITIES_MAX),
+            PageRequest { start: 3, limit: 500 }
+        );
     }
 }

@@ -39,38 +39,54 @@ struct Writer {
 }
 
 impl Writer {
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        std::fmt::Write::write_fmt(&mut self.out, text).expect("a string takes every text");
+    }
+
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(tag) => self.end(tag),
-            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.out.push_str(&escape(&text)),
-            Event::Code(text) => self.out.push_str(&format!("<code>{}</code>", escape(&text))),
-            Event::SoftBreak | Event::HardBreak => self.out.push_str(if self.in_image { " " } else { "<br>\n" }),
+            Event::Text(text)
+            | Event::Html(text)
+            | Event::InlineHtml(text)
+            | Event::FootnoteReference(text)
+            | Event::InlineMath(text)
+            | Event::DisplayMath(text) => {
+                self.out.push_str(&escape(&text));
+            }
+            Event::Code(text) => self.put(format_args!("<code>{}</code>", escape(&text))),
+            Event::SoftBreak | Event::HardBreak => {
+                self.out.push_str(if self.in_image { " " } else { "<br>\n" });
+            }
             Event::Rule => self.out.push_str("<hr>\n"),
             Event::TaskListMarker(done) => {
-                self.out.push_str(if done { "<input type=\"checkbox\" checked disabled> " } else { "<input type=\"checkbox\" disabled> " });
-            }
-            Event::FootnoteReference(text) | Event::InlineMath(text) | Event::DisplayMath(text) => {
-                self.out.push_str(&escape(&text));
+                self.out.push_str(if done {
+                    "<input type=\"checkbox\" checked disabled> "
+                } else {
+                    "<input type=\"checkbox\" disabled> "
+                });
             }
         }
     }
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
-            Tag::Paragraph => self.out.push_str("<p>"),
-            Tag::Heading { level, .. } => self.out.push_str(&format!("<{}>", heading(level))),
+            Tag::Paragraph | Tag::HtmlBlock => self.out.push_str("<p>"),
+            Tag::Heading { level, .. } => self.put(format_args!("<{}>", heading(level))),
             Tag::BlockQuote(_) => self.out.push_str("<blockquote>\n"),
             Tag::CodeBlock(kind) => {
                 let language = match kind {
                     CodeBlockKind::Fenced(language) => language,
                     CodeBlockKind::Indented => CowStr::Borrowed(""),
                 };
-                self.out.push_str(&format!("<pre data-language=\"{}\"><code>", escape(&language)));
+                self.put(format_args!(
+                    "<pre data-language=\"{}\"><code>",
+                    escape(&language)
+                ));
             }
-            Tag::HtmlBlock => self.out.push_str("<p>"),
             Tag::List(None) => self.out.push_str("<ul>\n"),
-            Tag::List(Some(start)) => self.out.push_str(&format!("<ol start=\"{start}\">\n")),
+            Tag::List(Some(start)) => self.put(format_args!("<ol start=\"{start}\">\n")),
             Tag::Item => self.out.push_str("<li>"),
             Tag::Table(alignments) => {
                 self.alignments = alignments;
@@ -89,11 +105,14 @@ impl Writer {
             Tag::Strong => self.out.push_str("<strong>"),
             Tag::Strikethrough => self.out.push_str("<del>"),
             Tag::Link { dest_url, .. } => {
-                self.out.push_str(&format!("<a rel=\"nofollow\" href=\"{}\">", escape(safe(&dest_url))));
+                self.put(format_args!(
+                    "<a rel=\"nofollow\" href=\"{}\">",
+                    escape(safe(&dest_url))
+                ));
             }
             Tag::Image { dest_url, .. } => {
                 self.in_image = true;
-                self.out.push_str(&format!("<img src=\"{}\" alt=\"", escape(safe(&dest_url))));
+                self.put(format_args!("<img src=\"{}\" alt=\"", escape(safe(&dest_url))));
             }
             _ => {}
         }
@@ -107,13 +126,16 @@ impl Writer {
             _ => "",
         };
         self.column += 1;
-        self.out.push_str(&format!("<{}{align}>", if self.in_table_head { "th" } else { "td" }));
+        self.put(format_args!(
+            "<{}{align}>",
+            if self.in_table_head { "th" } else { "td" }
+        ));
     }
 
     fn end(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Paragraph | TagEnd::HtmlBlock => self.out.push_str("</p>\n"),
-            TagEnd::Heading(level) => self.out.push_str(&format!("</{}>\n", heading(level))),
+            TagEnd::Heading(level) => self.put(format_args!("</{}>\n", heading(level))),
             TagEnd::BlockQuote(_) => self.out.push_str("</blockquote>\n"),
             TagEnd::CodeBlock => self.out.push_str("</code></pre>\n"),
             TagEnd::List(true) => self.out.push_str("</ol>\n"),
@@ -125,7 +147,9 @@ impl Writer {
                 self.out.push_str("</tr>\n");
             }
             TagEnd::TableRow => self.out.push_str("</tr>\n"),
-            TagEnd::TableCell => self.out.push_str(if self.in_table_head { "</th>" } else { "</td>" }),
+            TagEnd::TableCell => self
+                .out
+                .push_str(if self.in_table_head { "</th>" } else { "</td>" }),
             TagEnd::Emphasis => self.out.push_str("</em>"),
             TagEnd::Strong => self.out.push_str("</strong>"),
             TagEnd::Strikethrough => self.out.push_str("</del>"),
@@ -174,6 +198,9 @@ mod tests {
 
     #[test]
     fn a_link_reference_marker_shows_as_nothing() {
-        assert_eq!(html("Done.\n\n[//]: # (openhands-resolver run=r n=3)"), "<p>Done.</p>\n");
+        assert_eq!(
+            html("Done.\n\n[//]: # (openhands-resolver run=r n=3)"),
+            "<p>Done.</p>\n"
+        );
     }
 }

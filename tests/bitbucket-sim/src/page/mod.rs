@@ -22,7 +22,10 @@ pub(crate) fn serve(app: &App, path: &str, request: &Request<Body>) -> Response 
     match path {
         "/sim-page.css" => asset("text/css;charset=UTF-8", CSS),
         "/sim-page.js" => asset("text/javascript;charset=UTF-8", SCRIPT),
-        "/login" => asset("text/html;charset=UTF-8", "<!doctype html><title>Log in</title><p>The simulator has no login page."),
+        "/login" => asset(
+            "text/html;charset=UTF-8",
+            "<!doctype html><title>Log in</title><p>The simulator has no login page.",
+        ),
         _ if is_page(path) => {
             let html = HTML.replace("{{context}}", app.base_url());
             ([(header::CONTENT_TYPE, "text/html;charset=UTF-8")], html).into_response()
@@ -35,7 +38,7 @@ pub(crate) fn serve(app: &App, path: &str, request: &Request<Body>) -> Response 
 fn is_page(path: &str) -> bool {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     match segments.as_slice() {
-        [""] | ["dashboard"] => true,
+        ["" | "dashboard"] => true,
         ["projects" | "users", _, "repos", _, "pull-requests", id, ..] => id.parse::<u64>().is_ok(),
         _ => false,
     }
@@ -50,5 +53,12 @@ fn login(app: &App) -> Response {
 }
 
 fn asset(content_type: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")], text).into_response()
+    (
+        [
+            (header::CONTENT_TYPE, content_type),
+            (header::CACHE_CONTROL, "no-cache"),
+        ],
+        text,
+    )
+        .into_response()
 }

@@ -23,8 +23,9 @@ use crate::state::world::World;
 /// Commits shown on the page, at most.
 const COMMITS_MAX: &str = "-100";
 
-/// `GET /sim/v1/pull-requests`: every pull request, for the start page.
-pub(crate) fn list(app: &App) -> Json {
+/// `GET /sim/v1/pull-requests?after=&wait_ms=`: every pull request, for the start page.
+pub(crate) async fn list(app: &App, query: &Query, wait: Duration) -> Json {
+    let version = newer(app, query, wait).await;
     let world = app.world();
     let render = app.render(&world);
     let one = |key: PullRequestKey| {
@@ -32,31 +33,49 @@ pub(crate) fn list(app: &App) -> Json {
     };
     let all = world.repositories.values().flat_map(|repository| {
         let id = repository.id;
-        repository.pull_requests.keys().map(move |pr| PullRequestKey { repository: id, id: *pr })
+        repository.pull_requests.keys().map(move |pr| PullRequestKey {
+            repository: id,
+            id: *pr,
+        })
     });
-    object! { "pullRequests": all.map(one).collect::<Vec<_>>(), "users": users(&world) }
+    object! { "version": version, "pullRequests": all.map(one).collect::<Vec<_>>(), "users": users(&world) }
 }
 
 /// `GET /sim/v1/pull-request-view?project=&repo=&id=&after=&wait_ms=`: waits while `after` is the newest.
 pub(crate) async fn serve(app: &App, query: &Query, wait: Duration) -> Response {
-    let mut changes = app.changes();
-    if let Some(after) = query.number("after")
-        && tokio::time::timeout(wait, changes.wait_for(|now| *now != after)).await.is_err()
-    {
-        tracing::trace!("the page is up to date");
-    }
-    let version = *changes.borrow_and_update();
+    let version = newer(app, query, wait).await;
     match view(app, query, version).await {
         Ok(view) => json_response(StatusCode::OK, &view),
         Err(error) => axum::response::IntoResponse::into_response(error),
     }
 }
 
+/// The number of the newest change; waits for one if `after` says that the page has it.
+async fn newer(app: &App, query: &Query, wait: Duration) -> u64 {
+    let mut changes = app.changes();
+    if let Some(after) = query.number("after")
+        && tokio::time::timeout(wait, changes.wait_for(|now| *now != after))
+            .await
+            .is_err()
+    {
+        tracing::trace!("the page is up to date");
+    }
+    *changes.borrow_and_update()
+}
+
 fn find(world: &World, query: &Query) -> Result<PullRequestKey, RestError> {
-    let (project, slug) = (query.get("project").unwrap_or_default(), query.get("repo").unwrap_or_default());
+    let (project, slug) = (
+        query.get("project").unwrap_or_default(),
+        query.get("repo").unwrap_or_default(),
+    );
     let repository = world.repository_by_slug(project, slug);
-    let repository = repository.ok_or_else(|| RestError::no_such_repository(project, slug))?.id;
-    let key = PullRequestKey { repository, id: PullRequestId(query.number("id").unwrap_or_default()) };
+    let repository = repository
+        .ok_or_else(|| RestError::no_such_repository(project, slug))?
+        .id;
+    let key = PullRequestKey {
+        repository,
+        id: PullRequestId(query.number("id").unwrap_or_default()),
+    };
     world.pull_request(key)?;
     Ok(key)
 }
@@ -66,17 +85,28 @@ async fn view(app: &App, query: &Query, version: u64) -> Result<Json, RestError>
         let world = app.world();
         let key = find(&world, query)?;
         let pr = world.pull_request(key)?;
-        (key, pr.to.commit.clone(), pr.from.commit.clone(), pr.merge_commit.clone())
+        (
+            key,
+            pr.to.commit.clone(),
+            pr.from.commit.clone(),
+            pr.merge_commit.clone(),
+        )
     };
-    let diff = app.store().effective_diff(key.repository, &to, &from, &DiffOptions::default()).await?;
+    let diff = app
+        .store()
+        .effective_diff(key.repository, &to, &from, &DiffOptions::default())
+        .await?;
     let not_target = merge.map_or_else(|| format!("^{to}"), |merge| format!("^{merge}^1"));
     let dir = app.store().dir(key.repository);
     let commits = commits::log(&dir, &[COMMITS_MAX, &from, &not_target]).await?;
     let world = app.world();
     let render = app.render(&world);
     let pr = world.pull_request(key)?;
-    let files: Vec<Json> =
-        diff.files.iter().map(|file| entity::diff(file, &|_: &Line| Vec::new()).with("path", file.path())).collect();
+    let files: Vec<Json> = diff
+        .files
+        .iter()
+        .map(|file| entity::diff(file, &|_: &Line| Vec::new()).with("path", file.path()))
+        .collect();
     let threads = pr.comments.values().filter(|comment| comment.parent.is_none());
     let threads: Vec<Json> = threads.map(|comment| thread(render, key, pr, comment)).collect();
     let repository = world.repository(key.repository)?;
@@ -97,7 +127,10 @@ async fn view(app: &App, query: &Query, version: u64) -> Result<Json, RestError>
 }
 
 fn thread(render: Render<'_>, key: PullRequestKey, pr: &PullRequest, comment: &Comment) -> Json {
-    let replies: Vec<Json> = pr.replies(comment.id).map(|reply| thread(render, key, pr, reply)).collect();
+    let replies: Vec<Json> = pr
+        .replies(comment.id)
+        .map(|reply| thread(render, key, pr, reply))
+        .collect();
     render
         .bare_comment(key, comment)
         .with("html", markdown::html(&comment.text))
@@ -113,5 +146,12 @@ fn users(world: &World) -> Json {
             "name": &user.name, "slug": &user.slug, "displayName": &user.display_name, "token": &token.secret,
         })
     };
-    Json::List(world.users.values().filter(|u| !u.deleted && !u.service).filter_map(user).collect())
+    Json::List(
+        world
+            .users
+            .values()
+            .filter(|u| !u.deleted && !u.service)
+            .filter_map(user)
+            .collect(),
+    )
 }

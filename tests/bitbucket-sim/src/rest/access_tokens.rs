@@ -27,7 +27,10 @@ fn scope(call: &Call, world: &World) -> Result<(TokenScope, Option<UserId>), Res
     if call.param("slug").is_empty() {
         return Ok((TokenScope::Project(call.project(world, Level::Admin)?), None));
     }
-    Ok((TokenScope::Repository(call.repository(world, Level::Admin)?), None))
+    Ok((
+        TokenScope::Repository(call.repository(world, Level::Admin)?),
+        None,
+    ))
 }
 
 fn of(scope: (TokenScope, Option<UserId>)) -> impl Fn(&&Token) -> bool {
@@ -37,8 +40,18 @@ fn of(scope: (TokenScope, Option<UserId>)) -> impl Fn(&&Token) -> bool {
 fn find<'w>(call: &Call, world: &'w World) -> Result<&'w Token, RestError> {
     let scope = scope(call, world)?;
     let id = call.param("token");
-    let missing = || RestError::not_found("accesstokens.NoSuchAccessTokenException", format!("There is no token {id}."));
-    world.tokens.iter().filter(of(scope)).find(|token| token.id == id).ok_or_else(missing)
+    let missing = || {
+        RestError::not_found(
+            "accesstokens.NoSuchAccessTokenException",
+            format!("There is no token {id}."),
+        )
+    };
+    world
+        .tokens
+        .iter()
+        .filter(of(scope))
+        .find(|token| token.id == id)
+        .ok_or_else(missing)
 }
 
 /// `GET …/access-tokens/…`: without the secrets.
@@ -46,14 +59,23 @@ pub(crate) async fn list(call: Call) -> Reply {
     let world = call.app.world();
     let scope = scope(&call, &world)?;
     let render = call.render(&world);
-    let found = world.tokens.iter().filter(of(scope)).map(|token| entity::token(render, token, false)).collect();
+    let found = world
+        .tokens
+        .iter()
+        .filter(of(scope))
+        .map(|token| entity::token(render, token, false))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(found)))
 }
 
 /// `GET …/{tokenId}`
 pub(crate) async fn get(call: Call) -> Reply {
     let world = call.app.world();
-    Ok(Answer::ok(entity::token(call.render(&world), find(&call, &world)?, false)))
+    Ok(Answer::ok(entity::token(
+        call.render(&world),
+        find(&call, &world)?,
+        false,
+    )))
 }
 
 #[derive(Deserialize)]
@@ -68,10 +90,14 @@ struct TokenBody {
 fn check(body: &TokenBody, scope: TokenScope) -> Result<(), RestError> {
     let fits = |name: &String| {
         let permission = Permission::parse(name);
-        permission.is_some_and(|permission| !matches!(scope, TokenScope::Repository(_)) || !permission.on_project)
+        permission
+            .is_some_and(|permission| !matches!(scope, TokenScope::Repository(_)) || !permission.on_project)
     };
     if body.permissions.is_empty() || !body.permissions.iter().all(fits) {
-        return Err(RestError::invalid("permissions", "These permissions cannot be given to this kind of token"));
+        return Err(RestError::invalid(
+            "permissions",
+            "These permissions cannot be given to this kind of token",
+        ));
     }
     Ok(())
 }
@@ -84,7 +110,10 @@ pub(crate) async fn create(call: Call) -> Reply {
     check(&body, scope)?;
     let now = call.app.now();
     let number = next(&mut world.last.token);
-    let name = body.name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("token-{number}"));
+    let name = body
+        .name
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| format!("token-{number}"));
     let owner = owner.unwrap_or_else(|| service_user(&mut world, &name));
     let token = Token {
         id: number.to_string(),
@@ -136,7 +165,11 @@ pub(crate) async fn update(call: Call) -> Reply {
         token.permissions = body.permissions;
     }
     let render = call.render(&world);
-    let answer = world.tokens.iter().find(|token| token.id == id).map(|token| entity::token(render, token, false));
+    let answer = world
+        .tokens
+        .iter()
+        .find(|token| token.id == id)
+        .map(|token| entity::token(render, token, false));
     Ok(Answer::ok(answer.unwrap_or(Json::Null)))
 }
 

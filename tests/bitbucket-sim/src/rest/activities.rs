@@ -15,7 +15,10 @@ pub(crate) async fn list(call: Call) -> Reply {
     let newest_first: Vec<&Activity> = pr.activities.iter().rev().collect();
     let mut page = call.page(ACTIVITIES_MAX);
     if let Some(position) = start_at(&call, &newest_first)? {
-        page = PageRequest { start: position + page.start, limit: page.limit };
+        page = PageRequest {
+            start: position + page.start,
+            limit: page.limit,
+        };
     }
     let total = newest_first.len();
     let visible = newest_first
@@ -27,14 +30,25 @@ pub(crate) async fn list(call: Call) -> Reply {
 }
 
 fn start_at(call: &Call, newest_first: &[&Activity]) -> Result<Option<usize>, RestError> {
-    let Some(id) = call.query.number("fromId") else { return Ok(None) };
-    let of_comment = |activity: &&Activity| matches!(&activity.action, Action::Commented(c) if c.comment.0 == id);
+    let Some(id) = call.query.number("fromId") else {
+        return Ok(None);
+    };
+    let of_comment =
+        |activity: &&Activity| matches!(&activity.action, Action::Commented(c) if c.comment.0 == id);
     let position = match call.query.get("fromType") {
         Some("COMMENT") => newest_first.iter().rposition(of_comment),
         Some("ACTIVITY") => newest_first.iter().position(|activity| activity.id == id),
-        _ => return Err(RestError::invalid("fromType", "fromType must be COMMENT or ACTIVITY with fromId.")),
+        _ => {
+            return Err(RestError::invalid(
+                "fromType",
+                "fromType must be COMMENT or ACTIVITY with fromId.",
+            ));
+        }
     };
-    position
-        .map(Some)
-        .ok_or_else(|| RestError::not_found("activity.NoSuchActivityException", format!("There is no activity {id}.")))
+    position.map(Some).ok_or_else(|| {
+        RestError::not_found(
+            "activity.NoSuchActivityException",
+            format!("There is no activity {id}."),
+        )
+    })
 }

@@ -10,7 +10,11 @@ use crate::state::ids::UserId;
 use crate::state::world::World;
 
 fn administrator(call: &Call, world: &World) -> Result<(), RestError> {
-    if world.is_administrator(call.caller()?) { Ok(()) } else { Err(RestError::not_permitted()) }
+    if world.is_administrator(call.caller()?) {
+        Ok(())
+    } else {
+        Err(RestError::not_permitted())
+    }
 }
 
 fn settings(world: &World) -> Json {
@@ -52,15 +56,22 @@ pub(crate) async fn set_rate_limit(call: Call) -> Reply {
 }
 
 fn entity(call: &Call, world: &World, user: UserId, own: Option<(u32, u32)>) -> Json {
-    object! { "user": call.render(world).user(user), "whitelisted": own.is_none() }
-        .with_some("settings", own.map(|(capacity, rate)| object! { "capacity": capacity, "fillRate": rate }))
+    object! { "user": call.render(world).user(user), "whitelisted": own.is_none() }.with_some(
+        "settings",
+        own.map(|(capacity, rate)| object! { "capacity": capacity, "fillRate": rate }),
+    )
 }
 
 /// `GET …/rate-limit/settings/users`
 pub(crate) async fn user_limits(call: Call) -> Reply {
     let world = call.app.world();
     administrator(&call, &world)?;
-    let found = world.rate_limit.users.iter().map(|(user, own)| entity(&call, &world, *user, *own)).collect();
+    let found = world
+        .rate_limit
+        .users
+        .iter()
+        .map(|(user, own)| entity(&call, &world, *user, *own))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(found)))
 }
 
@@ -76,11 +87,19 @@ struct UsersBody {
 fn set(call: &Call, world: &mut World, names: &[String], body: &UsersBody) -> Result<Vec<Json>, RestError> {
     let mut changed = Vec::new();
     for name in names {
-        let user = world.user_named(name).map(|user| user.id).ok_or_else(|| RestError::no_such_user(name))?;
+        let user = world
+            .user_named(name)
+            .map(|user| user.id)
+            .ok_or_else(|| RestError::no_such_user(name))?;
         let own = match (body.whitelisted, body.settings) {
             (true, _) => None,
             (false, Some(bucket)) => Some((bucket.capacity, bucket.fill_rate)),
-            (false, None) => return Err(RestError::invalid("settings", "settings or whitelisted is required")),
+            (false, None) => {
+                return Err(RestError::invalid(
+                    "settings",
+                    "settings or whitelisted is required",
+                ));
+            }
         };
         world.rate_limit.users.insert(user, own);
         changed.push(entity(call, world, user, own));
@@ -102,7 +121,11 @@ pub(crate) async fn user_limit(call: Call) -> Reply {
     let world = call.app.world();
     administrator(&call, &world)?;
     let user = world.user_by_slug(call.param("user"))?.id;
-    let own = world.rate_limit.users.get(&user).ok_or_else(|| RestError::no_such_user(call.param("user")))?;
+    let own = world
+        .rate_limit
+        .users
+        .get(&user)
+        .ok_or_else(|| RestError::no_such_user(call.param("user")))?;
     Ok(Answer::ok(entity(&call, &world, user, *own)))
 }
 

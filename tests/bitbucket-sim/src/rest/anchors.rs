@@ -70,19 +70,47 @@ pub(crate) async fn check(app: &App, key: PullRequestKey, body: &AnchorBody) -> 
             let message = "fromHash and toHash are required for this diffType.";
             return Err(RestError::invalid("anchor.diffType", message));
         }
-        (other, _, _) => return Err(RestError::invalid("anchor.diffType", format!("{other} is no diff type"))),
+        (other, _, _) => {
+            return Err(RestError::invalid(
+                "anchor.diffType",
+                format!("{other} is no diff type"),
+            ));
+        }
     };
     let effective = diff_type == "EFFECTIVE";
     let whole = diff(app, key, effective, (&from_hash, &to_hash), WHOLE_FILE).await?;
     let file = whole.files.iter().find(|file| file.path() == path);
-    let file = file.ok_or_else(|| RestError::invalid("anchor.path", format!("{path} is not part of the diff.")))?;
-    let line = body.line.map(|number| checked_line(body, number, file)).transpose()?;
-    let shown = diff(app, key, effective, (&from_hash, &to_hash), crate::git::store::CONTEXT_LINES).await?;
-    let hunk = shown.files.iter().find(|file| file.path() == path).zip(line.as_ref());
+    let file =
+        file.ok_or_else(|| RestError::invalid("anchor.path", format!("{path} is not part of the diff.")))?;
+    let line = body
+        .line
+        .map(|number| checked_line(body, number, file))
+        .transpose()?;
+    let shown = diff(
+        app,
+        key,
+        effective,
+        (&from_hash, &to_hash),
+        crate::git::store::CONTEXT_LINES,
+    )
+    .await?;
+    let hunk = shown
+        .files
+        .iter()
+        .find(|file| file.path() == path)
+        .zip(line.as_ref());
     let hunk = hunk.map(|(file, line)| file.around(line.line, line.file_type == "FROM"));
     let src_path = body.src_path.clone();
     let diff_type = diff_type.to_owned();
-    let anchor = Anchor { path, src_path, diff_type, from_hash, to_hash, line, orphaned: false };
+    let anchor = Anchor {
+        path,
+        src_path,
+        diff_type,
+        from_hash,
+        to_hash,
+        line,
+        orphaned: false,
+    };
     Ok(Anchored { anchor, diff: hunk })
 }
 
@@ -93,13 +121,22 @@ async fn diff(
     (from, to): (&str, &str),
     context_lines: u32,
 ) -> Result<std::sync::Arc<Diff>, RestError> {
-    let options = DiffOptions { context_lines, ..DiffOptions::default() };
+    let options = DiffOptions {
+        context_lines,
+        ..DiffOptions::default()
+    };
     if effective {
-        return Ok(app.store().effective_diff(key.repository, from, to, &options).await?);
+        return Ok(app
+            .store()
+            .effective_diff(key.repository, from, to, &options)
+            .await?);
     }
     for id in [from, to] {
         if app.store().resolve(key.repository, id).await?.is_none() {
-            return Err(RestError::no_such_commit(id, &app.world().repository(key.repository)?.slug));
+            return Err(RestError::no_such_commit(
+                id,
+                &app.world().repository(key.repository)?.slug,
+            ));
         }
     }
     Ok(app.store().plain_diff(key.repository, from, to, &options).await?)
@@ -107,17 +144,36 @@ async fn diff(
 
 fn checked_line(body: &AnchorBody, number: u64, file: &FileDiff) -> Result<AnchorLine, RestError> {
     let line_type = body.line_type.as_deref().unwrap_or("CONTEXT");
-    let file_type = body.file_type.as_deref().unwrap_or(if line_type == "REMOVED" { "FROM" } else { "TO" });
-    let consistent = matches!((line_type, file_type), ("ADDED", "TO") | ("REMOVED", "FROM") | ("CONTEXT", "FROM" | "TO"));
+    let file_type = body
+        .file_type
+        .as_deref()
+        .unwrap_or(if line_type == "REMOVED" { "FROM" } else { "TO" });
+    let consistent = matches!(
+        (line_type, file_type),
+        ("ADDED", "TO") | ("REMOVED", "FROM") | ("CONTEXT", "FROM" | "TO")
+    );
     if !consistent {
         let message = format!("A line of type {line_type} is not in a file of type {file_type}.");
         return Err(RestError::invalid("anchor.lineType", message));
     }
-    let found = file.line(number, file_type == "FROM").is_some_and(|line| line.kind.name() == line_type);
+    let found = file
+        .line(number, file_type == "FROM")
+        .is_some_and(|line| line.kind.name() == line_type);
     if !found {
-        let message = format!("Line {number} of type {line_type} does not exist in the diff of {}.", file.path());
+        let message = format!(
+            "Line {number} of type {line_type} does not exist in the diff of {}.",
+            file.path()
+        );
         return Err(RestError::invalid("anchor.line", message));
     }
-    let start = body.multiline_marker.as_ref().map(|marker| (marker.start_line, marker.start_line_type.clone()));
-    Ok(AnchorLine { line: number, line_type: line_type.to_owned(), file_type: file_type.to_owned(), start })
+    let start = body
+        .multiline_marker
+        .as_ref()
+        .map(|marker| (marker.start_line, marker.start_line_type.clone()));
+    Ok(AnchorLine {
+        line: number,
+        line_type: line_type.to_owned(),
+        file_type: file_type.to_owned(),
+        start,
+    })
 }

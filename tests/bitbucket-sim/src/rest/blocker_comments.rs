@@ -15,7 +15,12 @@ pub(crate) async fn list(call: Call) -> Reply {
     let viewer = Some(call.caller()?.user);
     let pr = world.pull_request(key)?;
     if call.query.flag("count") {
-        let count = |state| pr.comments.values().filter(|c| c.blocker && c.state == state).count();
+        let count = |state| {
+            pr.comments
+                .values()
+                .filter(|c| c.blocker && c.state == state)
+                .count()
+        };
         let (open, resolved) = (count(CommentState::Open), count(CommentState::Resolved));
         return Ok(Answer::ok(object! { "OPEN": open, "RESOLVED": resolved }));
     }
@@ -23,10 +28,18 @@ pub(crate) async fn list(call: Call) -> Reply {
     let wanted = |comment: &&Comment| {
         comment.blocker
             && comment.visible_to(viewer)
-            && (states.is_empty() || states.iter().any(|state| state.eq_ignore_ascii_case(comment.state.name())))
+            && (states.is_empty()
+                || states
+                    .iter()
+                    .any(|state| state.eq_ignore_ascii_case(comment.state.name())))
     };
     let render = call.render(&world);
-    let tasks = pr.comments.values().filter(wanted).map(|comment| render.comment(key, pr, comment)).collect();
+    let tasks = pr
+        .comments
+        .values()
+        .filter(wanted)
+        .map(|comment| render.comment(key, pr, comment))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(tasks)))
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::diffs::resolve;
 use crate::effects;
+use crate::entity;
 use crate::git::store::NO_COMMIT;
 use crate::http::answer::{Answer, Reply, RestError};
 use crate::http::call::Call;
@@ -26,8 +27,10 @@ pub(crate) async fn list(call: Call) -> Reply {
         .collect();
     let default = format!("refs/heads/{}", repository.default_branch);
     found.sort_by_key(|(name, _)| **name != default);
-    let render = call.render(&world);
-    let found = found.into_iter().map(|(name, commit)| render.branch(repository, name, commit)).collect();
+    let found = found
+        .into_iter()
+        .map(|(name, commit)| entity::branch(repository, name, commit))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(found)))
 }
 
@@ -69,22 +72,41 @@ pub(crate) async fn create_by_utils(call: Call) -> Reply {
 async fn create_with(call: Call, status: StatusCode) -> Reply {
     let body: BranchBody = call.json()?;
     let (id, slug) = writable(&call)?;
-    let short = body.name.filter(|name| !name.is_empty()).ok_or_else(|| RestError::invalid("name", "A name is required"))?;
+    let short = body
+        .name
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| RestError::invalid("name", "A name is required"))?;
     let short = short.strip_prefix("refs/heads/").unwrap_or(&short).to_owned();
     let name = format!("refs/heads/{short}");
-    let start = body.start_point.ok_or_else(|| RestError::invalid("startPoint", "A start point is required"))?;
+    let start = body
+        .start_point
+        .ok_or_else(|| RestError::invalid("startPoint", "A start point is required"))?;
     let commit = resolve(&call, id, &start).await?;
     if call.app.world().repository(id)?.refs.contains_key(&name) {
         let message = format!("Branch '{short}' already exists in repository '{slug}'");
-        return Err(RestError::new(StatusCode::BAD_REQUEST, "repository.DuplicateRefException", message));
+        return Err(RestError::new(
+            StatusCode::BAD_REQUEST,
+            "repository.DuplicateRefException",
+            message,
+        ));
     }
     let dir = call.app.store().dir(id);
-    if !crate::git::command::run(&dir, &["check-ref-format", &name], None).await?.status.success() {
-        return Err(RestError::invalid("name", format!("'{short}' is not a valid branch name")));
+    if !crate::git::command::run(&dir, &["check-ref-format", &name], None)
+        .await?
+        .status
+        .success()
+    {
+        return Err(RestError::invalid(
+            "name",
+            format!("'{short}' is not a valid branch name"),
+        ));
     }
     move_ref(&call, id, &name, &commit).await?;
     let world = call.app.world();
-    Ok(Answer::with_status(status, call.render(&world).branch(world.repository(id)?, &name, &commit)))
+    Ok(Answer::with_status(
+        status,
+        entity::branch(world.repository(id)?, &name, &commit),
+    ))
 }
 
 fn writable(call: &Call) -> Result<(RepositoryId, String), RestError> {
@@ -93,7 +115,10 @@ fn writable(call: &Call) -> Result<(RepositoryId, String), RestError> {
     let repository = world.repository(id)?;
     if repository.archived {
         let message = "The repository is archived and cannot be modified.";
-        return Err(RestError::conflict("repository.RepositoryArchivedException", message));
+        return Err(RestError::conflict(
+            "repository.RepositoryArchivedException",
+            message,
+        ));
     }
     Ok((id, repository.slug.clone()))
 }
@@ -111,21 +136,37 @@ async fn move_ref(call: &Call, id: RepositoryId, name: &str, commit: &str) -> Re
 pub(crate) async fn delete(call: Call) -> Reply {
     let body: BranchBody = call.json()?;
     let (id, _) = writable(&call)?;
-    let name = body.name.ok_or_else(|| RestError::invalid("name", "A name is required"))?;
-    let name = if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") };
+    let name = body
+        .name
+        .ok_or_else(|| RestError::invalid("name", "A name is required"))?;
+    let name = if name.starts_with("refs/") {
+        name
+    } else {
+        format!("refs/heads/{name}")
+    };
     let current = {
         let world = call.app.world();
         let repository = world.repository(id)?;
         if name == format!("refs/heads/{}", repository.default_branch) {
             let message = "The default branch cannot be deleted.";
-            return Err(RestError::new(StatusCode::BAD_REQUEST, "repository.DefaultBranchDeletionException", message));
+            return Err(RestError::new(
+                StatusCode::BAD_REQUEST,
+                "repository.DefaultBranchDeletionException",
+                message,
+            ));
         }
         repository.refs.get(&name).cloned()
     };
-    let Some(current) = current else { return Ok(Answer::no_content()) };
+    let Some(current) = current else {
+        return Ok(Answer::no_content());
+    };
     if body.end_point.is_some_and(|expected| expected != current) {
         let message = "The branch has moved since it was last seen.";
-        return Err(RestError::new(StatusCode::BAD_REQUEST, "repository.RefOutOfDateException", message));
+        return Err(RestError::new(
+            StatusCode::BAD_REQUEST,
+            "repository.RefOutOfDateException",
+            message,
+        ));
     }
     if !body.dry_run {
         move_ref(&call, id, &name, NO_COMMIT).await?;
@@ -139,8 +180,11 @@ pub(crate) async fn default_branch(call: Call) -> Reply {
     let id = call.repository(&world, Level::Read)?;
     let repository = world.repository(id)?;
     let name = format!("refs/heads/{}", repository.default_branch);
-    let commit = repository.refs.get(&name).ok_or_else(|| RestError::no_such_branch(&repository.default_branch))?;
-    Ok(Answer::ok(call.render(&world).branch(repository, &name, commit)))
+    let commit = repository
+        .refs
+        .get(&name)
+        .ok_or_else(|| RestError::no_such_branch(&repository.default_branch))?;
+    Ok(Answer::ok(entity::branch(repository, &name, commit)))
 }
 
 /// `PUT {R}/default-branch`
@@ -148,7 +192,10 @@ pub(crate) async fn set_default_branch(call: Call) -> Reply {
     let body: serde_json::Value = call.json()?;
     let mut world = call.app.change();
     let id = call.repository(&world, Level::Admin)?;
-    let name = body.get("id").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let name = body
+        .get("id")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
     let short = name.strip_prefix("refs/heads/").unwrap_or(name).to_owned();
     let repository = world.repository_mut(id)?;
     if !repository.refs.contains_key(&format!("refs/heads/{short}")) {
@@ -164,8 +211,12 @@ pub(crate) async fn of_commit(call: Call) -> Reply {
     let id = call.repository(&world, Level::Read)?;
     let repository = world.repository(id)?;
     let commit = call.param("commit");
-    let render = call.render(&world);
-    let here = repository.refs.iter().filter(|(name, at)| name.starts_with("refs/heads/") && *at == commit);
-    let found: Vec<Json> = here.map(|(name, at)| render.branch(repository, name, at)).collect();
+    let here = repository
+        .refs
+        .iter()
+        .filter(|(name, at)| name.starts_with("refs/heads/") && *at == commit);
+    let found: Vec<Json> = here
+        .map(|(name, at)| entity::branch(repository, name, at))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(found)))
 }

@@ -38,18 +38,30 @@ struct BuildBody {
 fn commit(call: &Call) -> Result<&str, RestError> {
     let id = call.param("commit");
     let full = id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    if full { Ok(id) } else { Err(RestError::invalid("commitId", "A full commit id is required")) }
+    if full {
+        Ok(id)
+    } else {
+        Err(RestError::invalid("commitId", "A full commit id is required"))
+    }
 }
 
-fn status(body: BuildBody, repository: RepositoryId, commit: &str, now: i64) -> Result<BuildStatus, RestError> {
+fn status(
+    body: BuildBody,
+    repository: RepositoryId,
+    commit: &str,
+    now: i64,
+) -> Result<BuildStatus, RestError> {
     let required = |field: &str, value: Option<String>, limit: usize| {
         let value = value.filter(|value| !value.is_empty() && value.chars().count() <= limit);
-        value.ok_or_else(|| RestError::invalid(field, format!("{field} is required, at most {limit} characters")))
+        value.ok_or_else(|| {
+            RestError::invalid(field, format!("{field} is required, at most {limit} characters"))
+        })
     };
     let optional = |field: &str, value: &Option<String>, limit: usize| match value {
-        Some(text) if text.chars().count() > limit => {
-            Err(RestError::invalid(field, format!("{field} has at most {limit} characters")))
-        }
+        Some(text) if text.chars().count() > limit => Err(RestError::invalid(
+            field,
+            format!("{field} has at most {limit} characters"),
+        )),
         _ => Ok(()),
     };
     optional("name", &body.name, NAME_CHARS_MAX)?;
@@ -61,7 +73,8 @@ fn status(body: BuildBody, repository: RepositoryId, commit: &str, now: i64) -> 
         repository,
         commit: commit.to_owned(),
         key: required("key", body.key, KEY_CHARS_MAX)?,
-        state: state.ok_or_else(|| RestError::invalid("state", format!("state is one of {}", STATES.join(", "))))?,
+        state: state
+            .ok_or_else(|| RestError::invalid("state", format!("state is one of {}", STATES.join(", "))))?,
         url: required("url", body.url, URL_CHARS_MAX)?,
         name: body.name,
         description: body.description,
@@ -79,18 +92,24 @@ fn status(body: BuildBody, repository: RepositoryId, commit: &str, now: i64) -> 
 fn store(world: &mut World, new: BuildStatus) -> Result<(), RestError> {
     let builds = &mut world.repository_mut(new.repository)?.builds;
     let same = |old: &BuildStatus| old.commit == new.commit && old.key == new.key;
-    let created = builds.iter().find(|old| same(old)).map_or(new.created, |old| old.created);
+    let created = builds
+        .iter()
+        .find(|old| same(old))
+        .map_or(new.created, |old| old.created);
     builds.retain(|old| !same(old));
     builds.push(BuildStatus { created, ..new });
     Ok(())
 }
 
-/// `POST {R}/commits/{c}/builds`: REPO_READ is enough.
+/// `POST {R}/commits/{c}/builds`: `REPO_READ` is enough.
 pub(crate) async fn set(call: Call) -> Reply {
     let body: BuildBody = call.json()?;
     let mut world = call.app.change();
     let repository = call.repository(&world, Level::Read)?;
-    store(&mut world, status(body, repository, commit(&call)?, call.app.now())?)?;
+    store(
+        &mut world,
+        status(body, repository, commit(&call)?, call.app.now())?,
+    )?;
     Ok(Answer::no_content())
 }
 
@@ -102,8 +121,14 @@ pub(crate) async fn set_anywhere(call: Call) -> Reply {
     let named = body.project_key.as_deref().zip(body.repository_slug.as_deref());
     let named = named.and_then(|(key, slug)| Some(world.repository_by_slug(key, slug)?.id));
     let id = commit(&call)?;
-    let by_commit = world.repositories.values().find(|r| r.refs.values().any(|at| at == id)).map(|r| r.id);
-    let repository = named.or(by_commit).filter(|r| world.caller_on_repository(caller, *r).is_some());
+    let by_commit = world
+        .repositories
+        .values()
+        .find(|r| r.refs.values().any(|at| at == id))
+        .map(|r| r.id);
+    let repository = named
+        .or(by_commit)
+        .filter(|r| world.caller_on_repository(caller, *r).is_some());
     let repository = repository.ok_or_else(|| RestError::no_such_commit(id, ""))?;
     store(&mut world, status(body, repository, id, call.app.now())?)?;
     Ok(Answer::no_content())
@@ -133,9 +158,21 @@ pub(crate) async fn get(call: Call) -> Reply {
     let world = call.app.world();
     let id = call.repository(&world, Level::Read)?;
     let commit = commit(&call)?;
-    let key = call.query.get("key").ok_or_else(|| RestError::invalid("key", "key is required"))?;
-    let found = world.repository(id)?.builds.iter().find(|build| build.commit == commit && build.key == key);
-    let missing = || RestError::not_found("build.NoSuchBuildStatusException", format!("There is no build {key}."));
+    let key = call
+        .query
+        .get("key")
+        .ok_or_else(|| RestError::invalid("key", "key is required"))?;
+    let found = world
+        .repository(id)?
+        .builds
+        .iter()
+        .find(|build| build.commit == commit && build.key == key);
+    let missing = || {
+        RestError::not_found(
+            "build.NoSuchBuildStatusException",
+            format!("There is no build {key}."),
+        )
+    };
     Ok(Answer::ok(entity(&world, found.ok_or_else(missing)?)))
 }
 
@@ -143,17 +180,29 @@ pub(crate) async fn get(call: Call) -> Reply {
 pub(crate) async fn delete(call: Call) -> Reply {
     let mut world = call.app.change();
     let id = call.repository(&world, Level::Admin)?;
-    let key = call.query.get("key").ok_or_else(|| RestError::invalid("key", "key is required"))?;
+    let key = call
+        .query
+        .get("key")
+        .ok_or_else(|| RestError::invalid("key", "key is required"))?;
     let commit = commit(&call)?;
-    world.repository_mut(id)?.builds.retain(|build| build.commit != commit || build.key != key);
+    world
+        .repository_mut(id)?
+        .builds
+        .retain(|build| build.commit != commit || build.key != key);
     Ok(Answer::no_content())
 }
 
 fn of_commit<'w>(call: &Call, world: &'w World) -> Result<Vec<&'w BuildStatus>, RestError> {
     let caller = call.caller()?;
     let commit = commit(call)?;
-    let seen = world.repositories.values().filter(|r| world.caller_on_repository(caller, r.id).is_some());
-    Ok(seen.flat_map(|repository| &repository.builds).filter(|build| build.commit == commit).collect())
+    let seen = world
+        .repositories
+        .values()
+        .filter(|r| world.caller_on_repository(caller, r.id).is_some());
+    Ok(seen
+        .flat_map(|repository| &repository.builds)
+        .filter(|build| build.commit == commit)
+        .collect())
 }
 
 /// `GET /rest/build-status/latest/commits/{c}?orderBy=`: the only list.
@@ -161,10 +210,16 @@ pub(crate) async fn list(call: Call) -> Reply {
     let world = call.app.world();
     let mut found = of_commit(&call, &world)?;
     found.sort_by_key(|build| std::cmp::Reverse(build.updated));
-    if call.query.get("orderBy").is_some_and(|order| order.eq_ignore_ascii_case("oldest")) {
+    if call
+        .query
+        .get("orderBy")
+        .is_some_and(|order| order.eq_ignore_ascii_case("oldest"))
+    {
         found.reverse();
     }
-    Ok(Answer::ok(call.page(COMMITS_MAX).cut(found.into_iter().map(|build| entity(&world, build)).collect())))
+    Ok(Answer::ok(call.page(COMMITS_MAX).cut(
+        found.into_iter().map(|build| entity(&world, build)).collect(),
+    )))
 }
 
 /// `GET /rest/build-status/latest/commits/stats/{c}`

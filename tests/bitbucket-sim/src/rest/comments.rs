@@ -46,7 +46,12 @@ pub(crate) async fn list(call: Call) -> Reply {
     let in_file = |comment: &&Comment| {
         comment.anchor.as_ref().is_some_and(|anchor| anchor.path == path) && comment.visible_to(viewer)
     };
-    let threads = pr.comments.values().filter(in_file).map(|comment| render.comment(key, pr, comment)).collect();
+    let threads = pr
+        .comments
+        .values()
+        .filter(in_file)
+        .map(|comment| render.comment(key, pr, comment))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(threads)))
 }
 
@@ -63,7 +68,11 @@ pub(crate) async fn get(call: Call) -> Reply {
 pub(crate) fn find<'w>(call: &Call, world: &'w World, key: PullRequestKey) -> Result<&'w Comment, RestError> {
     let viewer = Some(call.caller()?.user);
     let id = call.comment_id()?;
-    let found = world.pull_request(key)?.comments.get(&id).filter(|comment| comment.visible_to(viewer));
+    let found = world
+        .pull_request(key)?
+        .comments
+        .get(&id)
+        .filter(|comment| comment.visible_to(viewer));
     found.ok_or_else(|| RestError::no_such_comment(&id.to_string()))
 }
 
@@ -100,7 +109,14 @@ pub(crate) async fn create_with(call: Call, blocker: bool) -> Reply {
         _ => CommentState::Open,
     };
     let blocker = blocker || body.severity.as_deref() == Some("BLOCKER");
-    let new = New { text, author, parent, blocker, state, anchored };
+    let new = New {
+        text,
+        author,
+        parent,
+        blocker,
+        state,
+        anchored,
+    };
     let id = insert(&call.app, &mut world, key, new)?;
     let comment = &world.pull_request(key)?.comments[&id];
     Ok(Answer::created(call.render(&world).created_comment(key, comment)))
@@ -117,9 +133,17 @@ pub(crate) struct New {
 }
 
 /// Adds a comment, its activity, and (unless pending) its event.
-pub(crate) fn insert(app: &App, world: &mut World, key: PullRequestKey, new: New) -> Result<CommentId, RestError> {
+pub(crate) fn insert(
+    app: &App,
+    world: &mut World,
+    key: PullRequestKey,
+    new: New,
+) -> Result<CommentId, RestError> {
     let (id, now) = (world.next_comment(), app.now());
-    let (anchor, diff) = new.anchored.map(|anchored| (anchored.anchor, anchored.diff)).unzip();
+    let (anchor, diff) = new
+        .anchored
+        .map(|anchored| (anchored.anchor, anchored.diff))
+        .unzip();
     let comment = Comment {
         id,
         version: 0,
@@ -140,7 +164,13 @@ pub(crate) fn insert(app: &App, world: &mut World, key: PullRequestKey, new: New
     pr.comments.insert(id, comment);
     pr.updated = now;
     let comment_action = if new.parent.is_some() { "REPLIED" } else { "ADDED" };
-    let commented = Commented { comment_action, comment: id, deleted: None, anchor, diff: diff.flatten() };
+    let commented = Commented {
+        comment_action,
+        comment: id,
+        deleted: None,
+        anchor,
+        diff: diff.flatten(),
+    };
     world.record(key, new.author, now, Action::Commented(Box::new(commented)))?;
     if new.state != CommentState::Pending {
         publish(app, world, key, id)?;
@@ -149,9 +179,16 @@ pub(crate) fn insert(app: &App, world: &mut World, key: PullRequestKey, new: New
 }
 
 /// Lets others know of a comment: its author takes part, the webhooks hear of it.
-pub(crate) fn publish(app: &App, world: &mut World, key: PullRequestKey, id: CommentId) -> Result<(), RestError> {
+pub(crate) fn publish(
+    app: &App,
+    world: &mut World,
+    key: PullRequestKey,
+    id: CommentId,
+) -> Result<(), RestError> {
     let pr = world.pull_request_mut(key)?;
-    let Some(author) = pr.comments.get(&id).map(|comment| comment.author) else { return Ok(()) };
+    let Some(author) = pr.comments.get(&id).map(|comment| comment.author) else {
+        return Ok(());
+    };
     pr.take_part(author);
     tell(app, world, key, id, "pr:comment:added", author, None)
 }
@@ -180,7 +217,10 @@ fn tell(
 pub(crate) fn refuse_archived(world: &World, key: PullRequestKey) -> Result<(), RestError> {
     if world.repository(key.repository)?.archived {
         let message = "The repository is archived and cannot be modified.";
-        return Err(RestError::conflict("repository.RepositoryArchivedException", message));
+        return Err(RestError::conflict(
+            "repository.RepositoryArchivedException",
+            message,
+        ));
     }
     Ok(())
 }
@@ -193,7 +233,11 @@ pub(crate) fn checked_text<'t>(app: &App, text: Option<&'t str>) -> Result<&'t s
     let storable = app.world().server.four_byte_characters || text.chars().all(|c| c.len_utf8() < 4);
     if !storable {
         let message = "A database error has occurred.";
-        return Err(RestError::new(StatusCode::INTERNAL_SERVER_ERROR, "server.DataStoreException", message));
+        return Err(RestError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server.DataStoreException",
+            message,
+        ));
     }
     Ok(text)
 }
@@ -214,7 +258,15 @@ pub(crate) async fn edit(call: Call) -> Reply {
         return Err(RestError::out_of_date("comment", before.version, call.version()));
     }
     let now = call.app.now();
-    let after = edited(&before, &body, text, Stamp { user: editor, at: now })?;
+    let after = edited(
+        &before,
+        &body,
+        text,
+        Stamp {
+            user: editor,
+            at: now,
+        },
+    )?;
     let id = before.id;
     let heard = after.text != before.text
         || after.thread_resolved.is_some() != before.thread_resolved.is_some()
@@ -228,15 +280,38 @@ pub(crate) async fn edit(call: Call) -> Reply {
         publish(&call.app, &mut world, key, id)?;
     } else if heard && !pending {
         let anchor = before.anchor.clone();
-        let commented = Commented { comment_action: "EDITED", comment: id, deleted: None, anchor, diff: None };
+        let commented = Commented {
+            comment_action: "EDITED",
+            comment: id,
+            deleted: None,
+            anchor,
+            diff: None,
+        };
         world.record(key, editor, now, Action::Commented(Box::new(commented)))?;
-        tell(&call.app, &world, key, id, "pr:comment:edited", editor, Some(before.text))?;
+        tell(
+            &call.app,
+            &world,
+            key,
+            id,
+            "pr:comment:edited",
+            editor,
+            Some(before.text),
+        )?;
     }
     let pr = world.pull_request(key)?;
-    Ok(Answer::ok(call.render(&world).comment(key, pr, &pr.comments[&id])))
+    Ok(Answer::ok(call.render(&world).comment(
+        key,
+        pr,
+        &pr.comments[&id],
+    )))
 }
 
-fn edited(before: &Comment, body: &CommentBody, text: Option<String>, by: Stamp) -> Result<Comment, RestError> {
+fn edited(
+    before: &Comment,
+    body: &CommentBody,
+    text: Option<String>,
+    by: Stamp,
+) -> Result<Comment, RestError> {
     let mut after = before.clone();
     if let Some(text) = text.filter(|text| *text != before.text) {
         if before.author != by.user {
@@ -303,7 +378,13 @@ pub(crate) async fn delete(call: Call) -> Reply {
     if comment.state != CommentState::Pending {
         let anchor = comment.anchor.clone();
         let (id, deleted) = (comment.id, Some(comment));
-        let commented = Commented { comment_action: "DELETED", comment: id, deleted, anchor, diff: None };
+        let commented = Commented {
+            comment_action: "DELETED",
+            comment: id,
+            deleted,
+            anchor,
+            diff: None,
+        };
         world.record(key, by, now, Action::Commented(Box::new(commented)))?;
     }
     Ok(Answer::no_content())
@@ -314,5 +395,10 @@ pub(crate) fn pending(call: &Call, world: &World, key: PullRequestKey) -> Result
     let viewer = call.caller()?.user;
     let pr = world.pull_request(key)?;
     let own = |comment: &&Comment| comment.state == CommentState::Pending && comment.author == viewer;
-    Ok(pr.comments.values().filter(own).map(|comment| call.render(world).comment(key, pr, comment)).collect())
+    Ok(pr
+        .comments
+        .values()
+        .filter(own)
+        .map(|comment| call.render(world).comment(key, pr, comment))
+        .collect())
 }

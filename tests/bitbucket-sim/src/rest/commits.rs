@@ -45,7 +45,9 @@ fn repository(call: &Call) -> Result<(RepositoryId, String), RestError> {
 pub(crate) async fn get(call: Call) -> Reply {
     let (repository, _) = repository(&call)?;
     let id = resolve(&call, repository, call.param("commit")).await?;
-    Ok(Answer::ok(entity::commit(&call.app.store().commit(repository, &id).await?)))
+    Ok(Answer::ok(entity::commit(
+        &call.app.store().commit(repository, &id).await?,
+    )))
 }
 
 /// `GET {R}/commits/{c}/changes?since=`
@@ -54,7 +56,15 @@ pub(crate) async fn changes(call: Call) -> Reply {
     let until = resolve(&call, repository, call.param("commit")).await?;
     let since = match call.query.get("since") {
         Some(since) => resolve(&call, repository, since).await?,
-        None => call.app.store().commit(repository, &until).await?.parents.first().cloned().unwrap_or(NO_COMMIT.into()),
+        None => call
+            .app
+            .store()
+            .commit(repository, &until)
+            .await?
+            .parents
+            .first()
+            .cloned()
+            .unwrap_or(NO_COMMIT.into()),
     };
     let values = changed(&call, repository, &since, &until, false).await?;
     Ok(Answer::ok(with_hashes(&call, values, &since, &until)))
@@ -85,16 +95,27 @@ pub(crate) async fn compare_changes(call: Call) -> Reply {
 pub(crate) async fn compare_commits(call: Call) -> Reply {
     let (repository, _) = repository(&call)?;
     let from = resolve(&call, repository, call.query.get("from").unwrap_or_default()).await?;
-    let not_to = format!("^{}", resolve(&call, repository, call.query.get("to").unwrap_or_default()).await?);
+    let not_to = format!(
+        "^{}",
+        resolve(&call, repository, call.query.get("to").unwrap_or_default()).await?
+    );
     let found = commits::log(&call.app.store().dir(repository), &[&from, &not_to]).await?;
-    Ok(Answer::ok(call.page(COMMITS_MAX).cut(found.iter().map(entity::commit).collect())))
+    Ok(Answer::ok(
+        call.page(COMMITS_MAX)
+            .cut(found.iter().map(entity::commit).collect()),
+    ))
 }
 
 /// `GET {R}/commits/{c}/merge-base?otherCommitId=`: 204 when there is none.
 pub(crate) async fn merge_base(call: Call) -> Reply {
     let (repository, _) = repository(&call)?;
     let one = resolve(&call, repository, call.param("commit")).await?;
-    let other = resolve(&call, repository, call.query.get("otherCommitId").unwrap_or_default()).await?;
+    let other = resolve(
+        &call,
+        repository,
+        call.query.get("otherCommitId").unwrap_or_default(),
+    )
+    .await?;
     base(&call, repository, &one, &other).await
 }
 
@@ -111,8 +132,12 @@ pub(crate) async fn pull_request_merge_base(call: Call) -> Reply {
 
 async fn base(call: &Call, repository: RepositoryId, one: &str, other: &str) -> Reply {
     let found = call.app.store().merge_base(repository, one, other).await?;
-    let Some(id) = found else { return Ok(Answer::no_content()) };
-    Ok(Answer::ok(entity::commit(&call.app.store().commit(repository, &id).await?)))
+    let Some(id) = found else {
+        return Ok(Answer::no_content());
+    };
+    Ok(Answer::ok(entity::commit(
+        &call.app.store().commit(repository, &id).await?,
+    )))
 }
 
 /// `GET {PR}/changes`: not pageable, at most 1000 (bitbucket-dc.md 3.2).
@@ -149,7 +174,8 @@ async fn changed(
 ) -> Result<Vec<Json>, RestError> {
     let store = call.app.store();
     let found = if since == NO_COMMIT || !plain(since) {
-        let empty = crate::git::command::git_with_input(&store.dir(repository), &["mktree"], Some(b"")).await?;
+        let empty =
+            crate::git::command::git_with_input(&store.dir(repository), &["mktree"], Some(b"")).await?;
         let empty = String::from_utf8_lossy(&empty).trim().to_owned();
         store.raw_changes(repository, &[&empty, until]).await?
     } else {

@@ -25,10 +25,16 @@ struct Shown<'a> {
 }
 
 fn options(call: &Call) -> DiffOptions {
-    let lines = call.query.number("contextLines").and_then(|lines| u32::try_from(lines).ok());
+    let lines = call
+        .query
+        .number("contextLines")
+        .and_then(|lines| u32::try_from(lines).ok());
     DiffOptions {
         context_lines: lines.unwrap_or(CONTEXT_LINES),
-        ignore_whitespace: call.query.get("whitespace").is_some_and(|w| w.eq_ignore_ascii_case("ignore-all")),
+        ignore_whitespace: call
+            .query
+            .get("whitespace")
+            .is_some_and(|w| w.eq_ignore_ascii_case("ignore-all")),
     }
 }
 
@@ -37,12 +43,22 @@ pub(crate) async fn of_pull_request(call: Call) -> Reply {
     let key = call.pull_request(&call.app.world(), Level::Read)?;
     let options = options(&call);
     let (from, to, diff) = pull_request_diff(&call, key, &options).await?;
-    let shown = Shown { from: &from, to: &to, diff: &diff, path: call.param("path"), options: &options };
+    let shown = Shown {
+        from: &from,
+        to: &to,
+        diff: &diff,
+        path: call.param("path"),
+        options: &options,
+    };
     if call.accepts("text/plain") {
         return Ok(text(&shown));
     }
     let with_comments = call.query.get("withComments") != Some("false");
-    let anchors = if with_comments { anchors(&call, key)? } else { Vec::new() };
+    let anchors = if with_comments {
+        anchors(&call, key)?
+    } else {
+        Vec::new()
+    };
     Ok(Answer::ok(json(&shown, &anchors)))
 }
 
@@ -52,11 +68,20 @@ type Place = (Json, String, u64, String);
 fn anchors(call: &Call, key: PullRequestKey) -> Result<Vec<Place>, RestError> {
     let viewer = Some(call.caller()?.user);
     let world = call.app.world();
-    let visible = world.pull_request(key)?.comments.values().filter(|comment| comment.visible_to(viewer));
+    let visible = world
+        .pull_request(key)?
+        .comments
+        .values()
+        .filter(|comment| comment.visible_to(viewer));
     let place = |comment: &crate::state::comment::Comment| {
         let anchor = comment.anchor.as_ref()?;
         let line = anchor.line.as_ref()?;
-        Some((Json::from(comment.id), anchor.path.clone(), line.line, line.line_type.clone()))
+        Some((
+            Json::from(comment.id),
+            anchor.path.clone(),
+            line.line,
+            line.line_type.clone(),
+        ))
     };
     Ok(visible.filter_map(place).collect())
 }
@@ -89,7 +114,10 @@ pub(crate) async fn resolve(call: &Call, repository: RepositoryId, name: &str) -
     let found = call.app.store().resolve(repository, name).await?;
     match found {
         Some(id) => Ok(id),
-        None => Err(RestError::no_such_commit(name, &call.app.world().repository(repository)?.slug)),
+        None => Err(RestError::no_such_commit(
+            name,
+            &call.app.world().repository(repository)?.slug,
+        )),
     }
 }
 
@@ -98,9 +126,11 @@ fn text(shown: &Shown<'_>) -> Answer {
         return Answer::text(shown.diff.text.clone());
     }
     let text = String::from_utf8_lossy(&shown.diff.text);
-    let starts: Vec<usize> = text.match_indices("diff --git ").map(|(at, _)| at).filter(|at| {
-        *at == 0 || text.as_bytes()[at - 1] == b'\n'
-    }).collect();
+    let starts: Vec<usize> = text
+        .match_indices("diff --git ")
+        .map(|(at, _)| at)
+        .filter(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n')
+        .collect();
     let position = shown.diff.files.iter().position(|file| file.path() == shown.path);
     let part = position.and_then(|index| {
         let end = starts.get(index + 1).copied().unwrap_or(text.len());
@@ -113,8 +143,13 @@ fn json(shown: &Shown<'_>, places: &[Place]) -> Json {
     let wanted = |file: &&FileDiff| shown.path.is_empty() || file.path() == shown.path;
     let file = |file: &FileDiff| {
         let on_line = |line: &Line| {
-            let number = if line.kind == LineKind::Removed { line.source } else { line.destination };
-            let here = |place: &&Place| place.1 == file.path() && place.2 == number && place.3 == line.kind.name();
+            let number = if line.kind == LineKind::Removed {
+                line.source
+            } else {
+                line.destination
+            };
+            let here =
+                |place: &&Place| place.1 == file.path() && place.2 == number && place.3 == line.kind.name();
             places.iter().filter(here).map(|place| place.0.clone()).collect()
         };
         entity::diff(file, &on_line).with("lineComments", Vec::<Json>::new())
@@ -132,12 +167,16 @@ fn json(shown: &Shown<'_>, places: &[Place]) -> Json {
 /// `GET {PR}.diff` and `{PR}.patch`; errors are HTML, as Bitbucket has them here.
 pub(crate) async fn suffixed(call: Call) -> Reply {
     let segment = call.param("id").to_owned();
-    let is_patch = segment.ends_with(".patch");
-    let number = segment.trim_end_matches(".diff").trim_end_matches(".patch");
+    let (number, suffix) = segment.split_once('.').unwrap_or((segment.as_str(), ""));
+    let is_patch = suffix == "patch";
     let key = {
         let world = call.app.world();
         let repository = call.repository(&world, Level::Read)?;
-        let id = PullRequestId(number.parse().map_err(|_| RestError::invalid("pullRequestId", "no number"))?);
+        let id = PullRequestId(
+            number
+                .parse()
+                .map_err(|_| RestError::invalid("pullRequestId", "no number"))?,
+        );
         let key = PullRequestKey { repository, id };
         world.pull_request(key)?;
         key
@@ -148,7 +187,9 @@ pub(crate) async fn suffixed(call: Call) -> Reply {
     }
     let dir = call.app.store().dir(key.repository);
     let range = format!("{to}..{from}");
-    Ok(Answer::text(crate::git::command::git(&dir, &["format-patch", "--stdout", &range]).await?))
+    Ok(Answer::text(
+        crate::git::command::git(&dir, &["format-patch", "--stdout", &range]).await?,
+    ))
 }
 
 /// `GET {R}/commits/{c}/diff[/{path}]?since=`: against the first parent unless `since` is given.
@@ -157,7 +198,15 @@ pub(crate) async fn of_commit(call: Call) -> Reply {
     let until = resolve(&call, repository, call.param("commit")).await?;
     let since = match call.query.get("since") {
         Some(since) => resolve(&call, repository, since).await?,
-        None => call.app.store().commit(repository, &until).await?.parents.first().cloned().unwrap_or(NO_COMMIT.into()),
+        None => call
+            .app
+            .store()
+            .commit(repository, &until)
+            .await?
+            .parents
+            .first()
+            .cloned()
+            .unwrap_or(NO_COMMIT.into()),
     };
     between(&call, repository, &since, &until).await
 }
@@ -179,9 +228,23 @@ pub(crate) async fn of_repository(call: Call) -> Reply {
 
 async fn between(call: &Call, repository: RepositoryId, since: &str, until: &str) -> Reply {
     let options = options(call);
-    let diff = call.app.store().plain_diff(repository, since, until, &options).await?;
-    let shown = Shown { from: since, to: until, diff: &diff, path: call.param("path"), options: &options };
-    Ok(if call.accepts("text/plain") { text(&shown) } else { Answer::ok(json(&shown, &[])) })
+    let diff = call
+        .app
+        .store()
+        .plain_diff(repository, since, until, &options)
+        .await?;
+    let shown = Shown {
+        from: since,
+        to: until,
+        diff: &diff,
+        path: call.param("path"),
+        options: &options,
+    };
+    Ok(if call.accepts("text/plain") {
+        text(&shown)
+    } else {
+        Answer::ok(json(&shown, &[]))
+    })
 }
 
 /// `GET {R}/compare/diff?from=&to=`: 406 as text when the histories have nothing in common.
@@ -197,13 +260,33 @@ async fn compared(call: &Call) -> Result<Option<Answer>, RestError> {
     let repository = call.repository(&call.app.world(), Level::Read)?;
     let from = resolve(call, repository, call.query.get("from").unwrap_or_default()).await?;
     let to = resolve(call, repository, call.query.get("to").unwrap_or_default()).await?;
-    if call.app.store().merge_base(repository, &to, &from).await?.is_none() {
+    if call
+        .app
+        .store()
+        .merge_base(repository, &to, &from)
+        .await?
+        .is_none()
+    {
         return Ok(None);
     }
     let options = options(call);
-    let diff = call.app.store().effective_diff(repository, &to, &from, &options).await?;
-    let shown = Shown { from: &to, to: &from, diff: &diff, path: call.param("path"), options: &options };
-    Ok(Some(if call.accepts("text/plain") { text(&shown) } else { Answer::ok(json(&shown, &[])) }))
+    let diff = call
+        .app
+        .store()
+        .effective_diff(repository, &to, &from, &options)
+        .await?;
+    let shown = Shown {
+        from: &to,
+        to: &from,
+        diff: &diff,
+        path: call.param("path"),
+        options: &options,
+    };
+    Ok(Some(if call.accepts("text/plain") {
+        text(&shown)
+    } else {
+        Answer::ok(json(&shown, &[]))
+    }))
 }
 
 /// Commits of the pull request: on the source and not on the target, newest first.

@@ -32,9 +32,21 @@ fn no_such_path(path: &str, commit: &str) -> RestError {
 pub(crate) async fn raw(call: Call) -> Reply {
     let (id, commit) = at(&call).await?;
     let path = call.param("path");
-    let bytes = call.app.store().file(id, &commit, path).await?.ok_or_else(|| no_such_path(path, &commit))?;
+    let bytes = call
+        .app
+        .store()
+        .file(id, &commit, path)
+        .await?
+        .ok_or_else(|| no_such_path(path, &commit))?;
     let is_text = std::str::from_utf8(&bytes).is_ok();
-    Ok(Answer::bytes(if is_text { "text/plain;charset=UTF-8" } else { "application/octet-stream" }, bytes))
+    Ok(Answer::bytes(
+        if is_text {
+            "text/plain;charset=UTF-8"
+        } else {
+            "application/octet-stream"
+        },
+        bytes,
+    ))
 }
 
 /// `GET {R}/files[/{path}]?at=`: every file below, relative to the path.
@@ -45,7 +57,10 @@ pub(crate) async fn list(call: Call) -> Reply {
         return Err(no_such_path(path, &commit));
     }
     let files = call.app.store().all_files(id, &commit, path).await?;
-    Ok(Answer::ok(call.page(LIMIT_MAX).cut(files.into_iter().map(Json::from).collect())))
+    Ok(Answer::ok(
+        call.page(LIMIT_MAX)
+            .cut(files.into_iter().map(Json::from).collect()),
+    ))
 }
 
 /// `GET {R}/browse[/{path}]?at=`: a directory's children or a file's lines; `type=true` only says which.
@@ -57,7 +72,9 @@ pub(crate) async fn browse(call: Call) -> Reply {
         let kind = if entries.is_some() { "DIRECTORY" } else { "FILE" };
         return Ok(Answer::ok(object! { "type": kind }));
     }
-    let Some(entries) = entries else { return file(&call, id, &commit, &path).await };
+    let Some(entries) = entries else {
+        return file(&call, id, &commit, &path).await;
+    };
     let child = |entry: crate::git::files::TreeEntry| {
         let kind = match entry.kind.as_str() {
             "tree" => "DIRECTORY",
@@ -68,22 +85,38 @@ pub(crate) async fn browse(call: Call) -> Reply {
             .with_some("size", entry.size)
     };
     let children = call.page(LIMIT_MAX).cut(entries.into_iter().map(child).collect());
-    Ok(Answer::ok(object! { "path": entity::path(&path), "revision": commit, "children": children }))
+    Ok(Answer::ok(
+        object! { "path": entity::path(&path), "revision": commit, "children": children },
+    ))
 }
 
 async fn file(call: &Call, id: RepositoryId, commit: &str, path: &str) -> Reply {
-    let bytes = call.app.store().file(id, commit, path).await?.ok_or_else(|| no_such_path(path, commit))?;
+    let bytes = call
+        .app
+        .store()
+        .file(id, commit, path)
+        .await?
+        .ok_or_else(|| no_such_path(path, commit))?;
     let Ok(text) = String::from_utf8(bytes) else {
         return Ok(Answer::ok(object! { "binary": true, "path": entity::path(path) }));
     };
     let page = PageRequest::of(&call.query, BROWSE_LINES_MAX);
-    let limit = call.query.number("limit").map_or(BROWSE_LINES_MAX, |_| page.limit);
+    let limit = call
+        .query
+        .number("limit")
+        .map_or(BROWSE_LINES_MAX, |_| page.limit);
     let all: Vec<&str> = text.lines().collect();
-    let lines: Vec<Json> =
-        all.iter().skip(page.start).take(limit).map(|line| object! { "text": *line }).collect();
+    let lines: Vec<Json> = all
+        .iter()
+        .skip(page.start)
+        .take(limit)
+        .map(|line| object! { "text": *line })
+        .collect();
     let end = page.start + lines.len();
     let answer = object! {
         "lines": lines.clone(), "start": page.start, "size": lines.len(), "isLastPage": end >= all.len(), "limit": limit,
     };
-    Ok(Answer::ok(answer.with_some("nextPageStart", (end < all.len()).then_some(end))))
+    Ok(Answer::ok(
+        answer.with_some("nextPageStart", (end < all.len()).then_some(end)),
+    ))
 }

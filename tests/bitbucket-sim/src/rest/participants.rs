@@ -20,9 +20,17 @@ pub(crate) async fn list(call: Call) -> Reply {
     let pr = world.pull_request(key)?;
     let render = call.render(&world);
     let author = render.participant(&Participant::new(pr.author), "AUTHOR");
-    let reviewers = pr.reviewers.iter().map(|reviewer| render.participant(reviewer, "REVIEWER"));
-    let others = pr.participants.iter().map(|participant| render.participant(participant, "PARTICIPANT"));
-    Ok(Answer::ok(call.page(LIMIT_MAX).cut(std::iter::once(author).chain(reviewers).chain(others).collect())))
+    let reviewers = pr
+        .reviewers
+        .iter()
+        .map(|reviewer| render.participant(reviewer, "REVIEWER"));
+    let others = pr
+        .participants
+        .iter()
+        .map(|participant| render.participant(participant, "PARTICIPANT"));
+    Ok(Answer::ok(call.page(LIMIT_MAX).cut(
+        std::iter::once(author).chain(reviewers).chain(others).collect(),
+    )))
 }
 
 #[derive(Deserialize)]
@@ -46,18 +54,32 @@ pub(crate) async fn add(call: Call) -> Reply {
     let key = call.pull_request(&world, Level::Write)?;
     if body.role.as_deref().is_some_and(|role| role != "REVIEWER") {
         let message = "Only reviewers can be added.";
-        return Err(RestError::new(http::StatusCode::BAD_REQUEST, "pull.InvalidPullRequestRoleException", message));
+        return Err(RestError::new(
+            http::StatusCode::BAD_REQUEST,
+            "pull.InvalidPullRequestRoleException",
+            message,
+        ));
     }
     let name = body.user.map(|user| user.name).unwrap_or_default();
-    let user = world.user_named(&name).ok_or_else(|| RestError::no_such_user(&name))?.id;
-    let before = world.pull_request(key)?.reviewers.iter().any(|reviewer| reviewer.user == user);
+    let user = world
+        .user_named(&name)
+        .ok_or_else(|| RestError::no_such_user(&name))?
+        .id;
+    let before = world
+        .pull_request(key)?
+        .reviewers
+        .iter()
+        .any(|reviewer| reviewer.user == user);
     let pr = world.pull_request_mut(key)?;
     pr.participants.retain(|participant| participant.user != user);
     if !before {
         pr.reviewers.push(Participant::new(user));
         tell_of_reviewers(&call, &world, key, &[user], &[])?;
     }
-    Ok(Answer::ok(call.render(&world).participant(&Participant::new(user), "REVIEWER")))
+    Ok(Answer::ok(
+        call.render(&world)
+            .participant(&Participant::new(user), "REVIEWER"),
+    ))
 }
 
 fn tell_of_reviewers(
@@ -81,7 +103,12 @@ pub(crate) async fn remove(call: Call) -> Reply {
     let mut world = call.app.change();
     let key = call.pull_request(&world, Level::Write)?;
     let user = match call.query.get("username") {
-        Some(name) => world.user_named(name).ok_or_else(|| RestError::no_such_user(name))?.id,
+        Some(name) => {
+            world
+                .user_named(name)
+                .ok_or_else(|| RestError::no_such_user(name))?
+                .id
+        }
         None => world.user_by_slug(call.param("user"))?.id,
     };
     let pr = world.pull_request_mut(key)?;
@@ -127,7 +154,11 @@ pub(crate) fn give_opinion(call: &Call, status: ReviewStatus, commit: Option<Str
     }
     if pr.author == user {
         let message = "Authors may not update their status.";
-        return Err(RestError::new(http::StatusCode::BAD_REQUEST, "pull.InvalidPullRequestRoleException", message));
+        return Err(RestError::new(
+            http::StatusCode::BAD_REQUEST,
+            "pull.InvalidPullRequestRoleException",
+            message,
+        ));
     }
     if !pr.reviewers.iter().any(|reviewer| reviewer.user == user) {
         pr.participants.retain(|participant| participant.user != user);

@@ -37,12 +37,23 @@ pub(crate) struct NewPullRequest {
 }
 
 /// Adds an open pull request to the world and tells the webhooks. Its git refs come with [`settle`].
-pub(crate) fn open(app: &App, world: &mut World, new: NewPullRequest, now: i64) -> Result<PullRequestKey, RestError> {
+pub(crate) fn open(
+    app: &App,
+    world: &mut World,
+    new: NewPullRequest,
+    now: i64,
+) -> Result<PullRequestKey, RestError> {
     let repository = world.repository_mut(new.to.repository)?;
     let known = |id: &u64| repository.pull_requests.contains_key(&PullRequestId(*id));
-    let id = new.id.filter(|id| !known(id)).unwrap_or(repository.last_pull_request + 1);
+    let id = new
+        .id
+        .filter(|id| !known(id))
+        .unwrap_or(repository.last_pull_request + 1);
     repository.last_pull_request = repository.last_pull_request.max(id);
-    let key = PullRequestKey { repository: new.to.repository, id: PullRequestId(id) };
+    let key = PullRequestKey {
+        repository: new.to.repository,
+        id: PullRequestId(id),
+    };
     let pull_request = PullRequest {
         id: key.id,
         version: 0,
@@ -64,7 +75,11 @@ pub(crate) fn open(app: &App, world: &mut World, new: NewPullRequest, now: i64) 
     };
     repository.pull_requests.insert(key.id, pull_request);
     world.record(key, new.author, now, Action::Opened)?;
-    app.emit(world, key.repository, Event::of_pull_request("pr:opened", new.author, app.render(world), key));
+    app.emit(
+        world,
+        key.repository,
+        Event::of_pull_request("pr:opened", new.author, app.render(world), key),
+    );
     Ok(key)
 }
 
@@ -72,7 +87,11 @@ impl Call {
     /// Renders for the caller.
     pub(crate) fn render<'w>(&'w self, world: &'w World) -> Render<'w> {
         let viewer = self.caller().ok().map(|caller| caller.user);
-        Render { world, base_url: self.app.base_url(), viewer }
+        Render {
+            world,
+            base_url: self.app.base_url(),
+            viewer,
+        }
     }
 }
 
@@ -83,7 +102,10 @@ pub(crate) async fn list(call: Call) -> Reply {
     let repository = world.repository(id)?;
     let state = call.query.get("state").unwrap_or("OPEN");
     let at = call.query.get("at");
-    let outgoing = call.query.get("direction").is_some_and(|d| d.eq_ignore_ascii_case("outgoing"));
+    let outgoing = call
+        .query
+        .get("direction")
+        .is_some_and(|d| d.eq_ignore_ascii_case("outgoing"));
     let filter = call.query.get("filterText").unwrap_or_default().to_lowercase();
     let wanted = |pr: &&PullRequest| {
         let end = if outgoing { &pr.from } else { &pr.to };
@@ -93,26 +115,40 @@ pub(crate) async fn list(call: Call) -> Reply {
     };
     let mut found: Vec<&PullRequest> = repository.pull_requests.values().filter(wanted).collect();
     found.sort_by_key(|pr| std::cmp::Reverse((pr.updated, pr.id)));
-    if call.query.get("order").is_some_and(|order| order.eq_ignore_ascii_case("oldest")) {
+    if call
+        .query
+        .get("order")
+        .is_some_and(|order| order.eq_ignore_ascii_case("oldest"))
+    {
         found.reverse();
     }
     let render = call.render(&world);
     let entity = |pr: &PullRequest| {
-        let entity = render.pull_request(PullRequestKey { repository: id, id: pr.id });
+        let entity = render.pull_request(PullRequestKey {
+            repository: id,
+            id: pr.id,
+        });
         with_properties(entity, pr)
     };
-    Ok(Answer::ok(call.page(LIMIT_MAX).cut(found.into_iter().map(entity).collect())))
+    Ok(Answer::ok(
+        call.page(LIMIT_MAX).cut(found.into_iter().map(entity).collect()),
+    ))
 }
 
 fn with_properties(entity: Json, pr: &PullRequest) -> Json {
-    let Json::Object(fields) = entity else { return entity };
-    let rest = fields.into_iter().filter(|(key, _)| key != "properties").collect();
+    let Json::Object(fields) = entity else {
+        return entity;
+    };
+    let rest = fields
+        .into_iter()
+        .filter(|(key, _)| key != "properties")
+        .collect();
     Json::Object(rest).with("properties", Render::properties(pr))
 }
 
 /// `GET {PR}`, also `GET {PR}.diff` and `{PR}.patch`, whose suffix is part of the number's segment.
 pub(crate) async fn get(call: Call) -> Reply {
-    if call.param("id").ends_with(".diff") || call.param("id").ends_with(".patch") {
+    if matches!(call.param("id").split_once('.'), Some((_, "diff" | "patch"))) {
         return diffs::suffixed(call).await;
     }
     let world = call.app.world();
@@ -172,16 +208,26 @@ pub(crate) async fn create(call: Call) -> Reply {
         let world = call.app.world();
         let repository = call.repository(&world, Level::Read)?;
         let end = |body: &Option<RefBody>, field| {
-            let body = body.as_ref().ok_or_else(|| RestError::invalid(field, "A ref is required"))?;
+            let body = body
+                .as_ref()
+                .ok_or_else(|| RestError::invalid(field, "A ref is required"))?;
             ref_end(&call, &world, repository, body)
         };
         (end(&body.from_ref, "fromRef")?, end(&body.to_ref, "toRef")?)
     };
     let in_target = call.app.store().dir(to.repository).exists();
     if from.repository == to.repository && in_target {
-        let merged = call.app.store().contains(to.repository, &to.commit, &from.commit).await?;
+        let merged = call
+            .app
+            .store()
+            .contains(to.repository, &to.commit, &from.commit)
+            .await?;
         if merged {
-            let message = format!("{} is already up-to-date with {}", to.display_id(), from.display_id());
+            let message = format!(
+                "{} is already up-to-date with {}",
+                to.display_id(),
+                from.display_id()
+            );
             return Err(RestError::conflict("pull.EmptyPullRequestException", message));
         }
     }
@@ -192,8 +238,16 @@ pub(crate) async fn create(call: Call) -> Reply {
         check_text("description", body.description.as_deref().unwrap_or_default())?;
         let author = call.caller()?.user;
         let reviewers = reviewers(&world, &body.reviewers, author)?;
-        let new =
-            NewPullRequest { id: None, title, description: body.description, draft: body.draft, from, to, author, reviewers };
+        let new = NewPullRequest {
+            id: None,
+            title,
+            description: body.description,
+            draft: body.draft,
+            from,
+            to,
+            author,
+            reviewers,
+        };
         open(&call.app, &mut world, new, call.app.now())?
     };
     settle(&call.app, key).await?;
@@ -206,17 +260,35 @@ fn ref_end(call: &Call, world: &World, default: RepositoryId, body: &RefBody) ->
         None => world.repository(default)?,
         Some(named) => {
             let own = world.project_of(world.repository(default)?)?.key.clone();
-            let key = named.project.as_ref().map_or(own.as_str(), |project| project.key.as_str());
+            let key = named
+                .project
+                .as_ref()
+                .map_or(own.as_str(), |project| project.key.as_str());
             let found = world.repository_by_slug(key, &named.slug);
             found.ok_or_else(|| RestError::no_such_repository(key, &named.slug))?
         }
     };
-    if world.caller_on_repository(call.caller()?, repository.id).is_none() {
+    if world
+        .caller_on_repository(call.caller()?, repository.id)
+        .is_none()
+    {
         return Err(RestError::not_permitted());
     }
-    let name = if body.id.starts_with("refs/") { body.id.clone() } else { format!("refs/heads/{}", body.id) };
-    let commit = repository.refs.get(&name).ok_or_else(|| RestError::no_such_branch(&body.id))?.clone();
-    Ok(RefEnd { repository: repository.id, name, commit })
+    let name = if body.id.starts_with("refs/") {
+        body.id.clone()
+    } else {
+        format!("refs/heads/{}", body.id)
+    };
+    let commit = repository
+        .refs
+        .get(&name)
+        .ok_or_else(|| RestError::no_such_branch(&body.id))?
+        .clone();
+    Ok(RefEnd {
+        repository: repository.id,
+        name,
+        commit,
+    })
 }
 
 fn refuse_duplicate(call: &Call, world: &World, from: &RefEnd, to: &RefEnd) -> Result<(), RestError> {
@@ -224,8 +296,13 @@ fn refuse_duplicate(call: &Call, world: &World, from: &RefEnd, to: &RefEnd) -> R
         let end = |a: &RefEnd, b: &RefEnd| a.repository == b.repository && a.name == b.name;
         pr.is_open() && end(&pr.from, from) && end(&pr.to, to)
     };
-    let Some(existing) = world.repository(to.repository)?.pull_requests.values().find(same) else { return Ok(()) };
-    let key = PullRequestKey { repository: to.repository, id: existing.id };
+    let Some(existing) = world.repository(to.repository)?.pull_requests.values().find(same) else {
+        return Ok(());
+    };
+    let key = PullRequestKey {
+        repository: to.repository,
+        id: existing.id,
+    };
     let message = "Only one pull request may be open for a given source and target branch";
     Err(RestError::conflict("pull.DuplicatePullRequestException", message)
         .extra("existingPullRequest", call.render(world).pull_request(key)))
@@ -234,7 +311,10 @@ fn refuse_duplicate(call: &Call, world: &World, from: &RefEnd, to: &RefEnd) -> R
 fn checked_title(title: Option<&str>) -> Result<&str, RestError> {
     match title.map(str::trim) {
         Some(title) if !title.is_empty() && title.chars().count() <= TITLE_CHARS_MAX => Ok(title),
-        _ => Err(RestError::invalid("title", "A title of at most 255 characters is required")),
+        _ => Err(RestError::invalid(
+            "title",
+            "A title of at most 255 characters is required",
+        )),
     }
 }
 
@@ -250,7 +330,10 @@ pub(crate) fn check_text(field: &str, text: &str) -> Result<(), RestError> {
 fn reviewers(world: &World, named: &[NamedUser], author: UserId) -> Result<Vec<UserId>, RestError> {
     let mut users = Vec::new();
     let mut errors = Vec::new();
-    for NamedUser { user: UserName { name } } in named {
+    for NamedUser {
+        user: UserName { name },
+    } in named
+    {
         match world.user_named(name) {
             Some(user) if user.id == author => {
                 errors.push((name, "The author of a pull request cannot be a reviewer"));
@@ -267,8 +350,12 @@ fn reviewers(world: &World, named: &[NamedUser], author: UserId) -> Result<Vec<U
         object! { "context": name, "message": format!("{name}: {message}"), "exceptionName": Json::Null }
     };
     let message = "Errors encountered while adding some reviewers to this pull request.";
-    Err(RestError::conflict("pull.InvalidPullRequestReviewersException", message)
-        .extra("reviewerErrors", errors.into_iter().map(error).collect::<Vec<_>>()))
+    Err(
+        RestError::conflict("pull.InvalidPullRequestReviewersException", message).extra(
+            "reviewerErrors",
+            errors.into_iter().map(error).collect::<Vec<_>>(),
+        ),
+    )
 }
 
 /// 409 with both versions if the expected one is not the current one.
@@ -310,15 +397,28 @@ pub(crate) async fn update(call: Call) -> Reply {
     };
     check_text("description", body.description.as_deref().unwrap_or_default())?;
     let reviewers = reviewers(&world, &body.reviewers, before.author)?;
-    let to = body.to_ref.as_ref().map(|to| ref_end(&call, &world, key.repository, to)).transpose()?;
+    let to = body
+        .to_ref
+        .as_ref()
+        .map(|to| ref_end(&call, &world, key.repository, to))
+        .transpose()?;
     let now = call.app.now();
     let pr = world.pull_request_mut(key)?;
     pr.title = title;
     pr.description = body.description.filter(|text| !text.is_empty());
     pr.draft = body.draft.unwrap_or(pr.draft);
     pr.to = to.unwrap_or_else(|| before.to.clone());
-    let kept = |user: &UserId| before.reviewers.iter().find(|reviewer| reviewer.user == *user).cloned();
-    pr.reviewers = reviewers.iter().map(|user| kept(user).unwrap_or_else(|| Participant::new(*user))).collect();
+    let kept = |user: &UserId| {
+        before
+            .reviewers
+            .iter()
+            .find(|reviewer| reviewer.user == *user)
+            .cloned()
+    };
+    pr.reviewers = reviewers
+        .iter()
+        .map(|user| kept(user).unwrap_or_else(|| Participant::new(*user)))
+        .collect();
     pr.version += 1;
     pr.updated = now;
     world.record(key, caller.user, now, Action::Plain("UPDATED"))?;
@@ -357,7 +457,11 @@ fn tell_of_update(
     let users = |list: &[Participant]| list.iter().map(|reviewer| reviewer.user).collect::<Vec<_>>();
     let (old, new) = (users(&before.reviewers), users(&after.reviewers));
     let only = |these: &[UserId], those: &[UserId]| -> Vec<Json> {
-        these.iter().filter(|user| !those.contains(user)).map(|user| render.user(*user)).collect()
+        these
+            .iter()
+            .filter(|user| !those.contains(user))
+            .map(|user| render.user(*user))
+            .collect()
     };
     let (added, removed) = (only(&new, &old), only(&old, &new));
     if !added.is_empty() || !removed.is_empty() {
@@ -381,10 +485,17 @@ pub(crate) async fn delete(call: Call) -> Reply {
     check_version(pr, call.version())?;
     if pr.state == PullRequestState::Merged {
         let message = "A merged pull request cannot be deleted.";
-        return Err(RestError::new(StatusCode::CONFLICT, "pull.IllegalPullRequestStateException", message));
+        return Err(RestError::new(
+            StatusCode::CONFLICT,
+            "pull.IllegalPullRequestStateException",
+            message,
+        ));
     }
     let event = Event::of_pull_request("pr:deleted", caller, call.app.render(&world), key);
     call.app.emit(&world, key.repository, event);
-    world.repository_mut(key.repository)?.pull_requests.remove(&key.id);
+    world
+        .repository_mut(key.repository)?
+        .pull_requests
+        .remove(&key.id);
     Ok(Answer::no_content())
 }

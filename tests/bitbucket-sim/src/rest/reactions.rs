@@ -20,10 +20,20 @@ pub(crate) async fn add(call: Call) -> Reply {
     let id = find(&call, &world, key)?.id;
     let shortcut = shortcut(&call)?;
     if let Some(comment) = world.pull_request_mut(key)?.comments.get_mut(&id) {
-        comment.reactions.entry(shortcut.clone()).or_default().insert(user);
+        comment
+            .reactions
+            .entry(shortcut.clone())
+            .or_default()
+            .insert(user);
     }
     let comment = find(&call, &world, key)?;
-    Ok(Answer::ok(entity(call.render(&world), key, comment, &shortcut, user)))
+    Ok(Answer::ok(entity(
+        call.render(&world),
+        key,
+        comment,
+        &shortcut,
+        user,
+    )))
 }
 
 /// `DELETE …/reactions/{emoticon}`
@@ -59,7 +69,10 @@ fn entity(
     user: crate::state::ids::UserId,
 ) -> Json {
     // The comment is shown as it was made, without its reactions.
-    let comment = Comment { reactions: std::collections::BTreeMap::new(), ..comment.clone() };
+    let comment = Comment {
+        reactions: std::collections::BTreeMap::new(),
+        ..comment.clone()
+    };
     object! {
         "comment": render.bare_comment(key, &comment),
         "emoticon": crate::entity::emoticon(shortcut),

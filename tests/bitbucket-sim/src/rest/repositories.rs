@@ -18,14 +18,23 @@ use crate::state::world::{World, next};
 pub(crate) async fn search(call: Call) -> Reply {
     let world = call.app.world();
     let caller = call.caller()?;
-    let need = call.query.get("permission").and_then(Permission::parse).map_or(Level::Read, |p| p.level);
+    let need = call
+        .query
+        .get("permission")
+        .and_then(Permission::parse)
+        .map_or(Level::Read, |p| p.level);
     let name = call.query.get("name").unwrap_or_default().to_lowercase();
     let key = call.query.get("projectkey");
     let project_name = call.query.get("projectname").map(str::to_lowercase);
-    let archived = call.query.get("archived").unwrap_or("ACTIVE").to_ascii_uppercase();
+    let archived = call
+        .query
+        .get("archived")
+        .unwrap_or("ACTIVE")
+        .to_ascii_uppercase();
     let wanted = |repository: &&Repository| {
         let project = world.projects.get(&repository.project);
-        let of_key = key.is_none_or(|key| project.is_some_and(|project| project.key.eq_ignore_ascii_case(key)));
+        let of_key =
+            key.is_none_or(|key| project.is_some_and(|project| project.key.eq_ignore_ascii_case(key)));
         let of_name = project_name
             .as_ref()
             .is_none_or(|name| project.is_some_and(|project| project.name.to_lowercase().contains(name)));
@@ -41,7 +50,12 @@ pub(crate) async fn search(call: Call) -> Reply {
             && kept
     };
     let render = call.render(&world);
-    let found = world.repositories.values().filter(wanted).map(|repository| render.repository(repository)).collect();
+    let found = world
+        .repositories
+        .values()
+        .filter(wanted)
+        .map(|repository| render.repository(repository))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(found)))
 }
 
@@ -50,12 +64,19 @@ pub(crate) async fn list(call: Call) -> Reply {
     let world = call.app.world();
     let caller = call.caller()?;
     let key = call.param("key");
-    let project = world.project_by_key(key).ok_or_else(|| RestError::no_such_project(key))?;
+    let project = world
+        .project_by_key(key)
+        .ok_or_else(|| RestError::no_such_project(key))?;
     let seen = |repository: &&Repository| {
         repository.project == project.id && world.caller_on_repository(caller, repository.id).is_some()
     };
     let render = call.render(&world);
-    let found: Vec<_> = world.repositories.values().filter(seen).map(|r| render.repository(r)).collect();
+    let found: Vec<_> = world
+        .repositories
+        .values()
+        .filter(seen)
+        .map(|r| render.repository(r))
+        .collect();
     if found.is_empty() && world.caller_on_project(caller, project.id).is_none() {
         return Err(RestError::not_permitted());
     }
@@ -87,7 +108,10 @@ struct ProjectBody {
 }
 
 fn free_slug(world: &World, project: ProjectId, slug: &str) -> Result<(), RestError> {
-    let taken = world.repositories.values().any(|r| r.project == project && r.slug.eq_ignore_ascii_case(slug));
+    let taken = world
+        .repositories
+        .values()
+        .any(|r| r.project == project && r.slug.eq_ignore_ascii_case(slug));
     if taken {
         let message = "This repository URL is already taken.";
         return Err(RestError::conflict("DuplicateRepositoryException", message).about("name"));
@@ -124,7 +148,10 @@ fn new_repository(world: &mut World, project: ProjectId, name: &str, slug: Strin
 /// `POST /rest/api/latest/projects/{key}/repos`: an empty repository.
 pub(crate) async fn create(call: Call) -> Reply {
     let body: RepositoryBody = call.json()?;
-    let name = body.name.filter(|n| !n.is_empty()).ok_or_else(|| RestError::invalid("name", "A name is required"))?;
+    let name = body
+        .name
+        .filter(|n| !n.is_empty())
+        .ok_or_else(|| RestError::invalid("name", "A name is required"))?;
     let new = {
         let mut world = call.app.world();
         let project = call.project(&world, Level::Admin)?;
@@ -132,7 +159,12 @@ pub(crate) async fn create(call: Call) -> Reply {
         free_slug(&world, project, &slug)?;
         let new = new_repository(&mut world, project, &name, slug);
         let default_branch = body.default_branch.unwrap_or_else(|| new.default_branch.clone());
-        Repository { default_branch, description: body.description, public: body.public.unwrap_or(false), ..new }
+        Repository {
+            default_branch,
+            description: body.description,
+            public: body.public.unwrap_or(false),
+            ..new
+        }
     };
     call.app.store().init(new.id, &new.default_branch).await?;
     let mut world = call.app.change();
@@ -154,7 +186,9 @@ pub(crate) async fn fork(call: Call) -> Reply {
         };
         let project = match world.project_by_key(&key) {
             Some(project) => project.id,
-            None if body.project.is_none() => crate::control::load::new_project(&mut world, &key, None, None, None),
+            None if body.project.is_none() => {
+                crate::control::load::new_project(&mut world, &key, None, None, None)
+            }
             None => return Err(RestError::no_such_project(&key)),
         };
         if world.caller_on_project(call.caller()?, project) < Some(Level::Admin) && body.project.is_some() {
@@ -164,7 +198,14 @@ pub(crate) async fn fork(call: Call) -> Reply {
         let slug = body.slug.clone().unwrap_or_else(|| user_slug(&name));
         free_slug(&world, project, &slug)?;
         let new = new_repository(&mut world, project, &name, slug);
-        (origin, Repository { fork_of: Some(origin), default_branch: source.default_branch, ..new })
+        (
+            origin,
+            Repository {
+                fork_of: Some(origin),
+                default_branch: source.default_branch,
+                ..new
+            },
+        )
     };
     let store = call.app.store();
     let dir = store.init(new.id, &new.default_branch).await?;
@@ -174,8 +215,12 @@ pub(crate) async fn fork(call: Call) -> Reply {
     let id = new.id;
     world.repositories.insert(id, Repository { refs, ..new });
     let user = call.caller()?.user;
-    let event = crate::webhook::payload::Event { key: "repo:forked", actor: user, fields: Vec::new() }
-        .with("repository", call.app.render(&world).repository_by_id(id));
+    let event = crate::webhook::payload::Event {
+        key: "repo:forked",
+        actor: user,
+        fields: Vec::new(),
+    }
+    .with("repository", call.app.render(&world).repository_by_id(id));
     call.app.emit(&world, origin, event);
     Ok(Answer::created(call.render(&world).repository_by_id(id)))
 }
@@ -186,17 +231,25 @@ pub(crate) async fn update(call: Call) -> Reply {
     let mut world = call.app.change();
     let id = call.repository(&world, Level::Admin)?;
     let before = world.repository(id)?.clone();
-    let slug = body.slug.or_else(|| body.name.as_deref().map(user_slug)).unwrap_or_else(|| before.slug.clone());
+    let slug = body
+        .slug
+        .or_else(|| body.name.as_deref().map(user_slug))
+        .unwrap_or_else(|| before.slug.clone());
     let project = match &body.project {
         Some(project) => {
-            world.project_by_key(&project.key).ok_or_else(|| RestError::no_such_project(&project.key))?.id
+            world
+                .project_by_key(&project.key)
+                .ok_or_else(|| RestError::no_such_project(&project.key))?
+                .id
         }
         None => before.project,
     };
     if slug != before.slug || project != before.project {
         free_slug(&world, project, &slug)?;
         let key = world.project_of(&before)?.key.to_ascii_lowercase();
-        world.former_names.insert((key, before.slug.to_ascii_lowercase()), id);
+        world
+            .former_names
+            .insert((key, before.slug.to_ascii_lowercase()), id);
     }
     let old = call.app.render(&world).repository_by_id(id);
     let repository = world.repository_mut(id)?;
@@ -208,7 +261,11 @@ pub(crate) async fn update(call: Call) -> Reply {
     repository.default_branch = body.default_branch.unwrap_or(before.default_branch);
     let actor = call.caller()?.user;
     let new = call.app.render(&world).repository_by_id(id);
-    let event = crate::webhook::payload::Event { key: "repo:modified", actor, fields: Vec::new() };
+    let event = crate::webhook::payload::Event {
+        key: "repo:modified",
+        actor,
+        fields: Vec::new(),
+    };
     call.app.emit(&world, id, event.with("old", old).with("new", new));
     Ok(Answer::created(call.render(&world).repository_by_id(id)))
 }

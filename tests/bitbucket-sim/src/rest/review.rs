@@ -16,7 +16,9 @@ use crate::state::pull_request::ReviewStatus;
 pub(crate) async fn pending(call: Call) -> Reply {
     let world = call.app.world();
     let key = call.pull_request(&world, Level::Read)?;
-    Ok(Answer::ok(call.page(LIMIT_MAX).cut(comments::pending(&call, &world, key)?)))
+    Ok(Answer::ok(
+        call.page(LIMIT_MAX).cut(comments::pending(&call, &world, key)?),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -55,17 +57,23 @@ pub(crate) async fn finish(call: Call) -> Reply {
         }
         if let Some(text) = text {
             let state = CommentState::Open;
-            let new = New { text, author, parent: None, blocker: false, state, anchored: None };
+            let new = New {
+                text,
+                author,
+                parent: None,
+                blocker: false,
+                state,
+                anchored: None,
+            };
             comments::insert(&call.app, &mut world, key, new)?;
         }
     }
-    match body.participant_status.as_deref().and_then(ReviewStatus::parse) {
-        Some(status) => give_opinion(&call, status, body.last_reviewed_commit),
-        None => {
-            let world = call.app.world();
-            let key = call.pull_request(&world, Level::Read)?;
-            Ok(Answer::ok(call.render(&world).pull_request(key)))
-        }
+    if let Some(status) = body.participant_status.as_deref().and_then(ReviewStatus::parse) {
+        give_opinion(&call, status, body.last_reviewed_commit)
+    } else {
+        let world = call.app.world();
+        let key = call.pull_request(&world, Level::Read)?;
+        Ok(Answer::ok(call.render(&world).pull_request(key)))
     }
 }
 
@@ -75,6 +83,7 @@ pub(crate) async fn discard(call: Call) -> Reply {
     let key = call.pull_request(&world, Level::Read)?;
     let author = call.caller()?.user;
     let pr = world.pull_request_mut(key)?;
-    pr.comments.retain(|_, comment| comment.state != CommentState::Pending || comment.author != author);
+    pr.comments
+        .retain(|_, comment| comment.state != CommentState::Pending || comment.author != author);
     Ok(Answer::no_content())
 }

@@ -4,9 +4,9 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use super::{
-    access_tokens, activities, admin, blocker_comments, branches, builds, comments, commits, diffs, files, insights,
-    markup, participants, permissions, projects, pull_requests, reactions, repositories, review, suggestions,
-    transitions, users, webhooks,
+    access_tokens, activities, admin, blocker_comments, branches, builds, comments, commits, diffs, files,
+    insights, markup, participants, permissions, projects, pull_requests, reactions, repositories, review,
+    suggestions, transitions, users, webhooks,
 };
 use crate::app::App;
 
@@ -36,11 +36,19 @@ fn server() -> Router<App> {
         .route("/users", get(users::list))
         .route("/users/{user}", get(users::get))
         .route("/admin/users", delete(users::delete))
-        .route("/admin/rate-limit/settings", get(admin::rate_limit).put(admin::set_rate_limit))
-        .route("/admin/rate-limit/settings/users", get(admin::user_limits).post(admin::set_user_limits))
+        .route(
+            "/admin/rate-limit/settings",
+            get(admin::rate_limit).put(admin::set_rate_limit),
+        )
+        .route(
+            "/admin/rate-limit/settings/users",
+            get(admin::user_limits).post(admin::set_user_limits),
+        )
         .route(
             "/admin/rate-limit/settings/users/{user}",
-            get(admin::user_limit).put(admin::set_user_limit).delete(admin::remove_user_limit),
+            get(admin::user_limit)
+                .put(admin::set_user_limit)
+                .delete(admin::remove_user_limit),
         )
         .route("/markup/preview", post(markup::preview))
         .route("/repos", get(repositories::search));
@@ -49,10 +57,16 @@ fn server() -> Router<App> {
 
 fn projects() -> Router<App> {
     let one = Router::new()
-        .route("/", get(projects::get).put(projects::update).delete(projects::delete))
+        .route(
+            "/",
+            get(projects::get).put(projects::update).delete(projects::delete),
+        )
         .route("/repos", get(repositories::list).post(repositories::create));
     Router::new()
-        .route(&format!("{API}/projects"), get(projects::list).post(projects::create))
+        .route(
+            &format!("{API}/projects"),
+            get(projects::list).post(projects::create),
+        )
         .nest(&format!("{API}{PROJECT}"), one)
 }
 
@@ -60,11 +74,17 @@ fn repository() -> Router<App> {
     let one = Router::new()
         .route(
             "/",
-            get(repositories::get).post(repositories::fork).put(repositories::update).delete(repositories::delete),
+            get(repositories::get)
+                .post(repositories::fork)
+                .put(repositories::update)
+                .delete(repositories::delete),
         )
         .route("/branches", get(branches::list).post(branches::create))
         .route("/tags", get(branches::tags))
-        .route("/default-branch", get(branches::default_branch).put(branches::set_default_branch))
+        .route(
+            "/default-branch",
+            get(branches::default_branch).put(branches::set_default_branch),
+        )
         .route("/browse", get(files::browse))
         .route("/browse/{*path}", get(files::browse))
         .route("/files", get(files::list))
@@ -78,7 +98,10 @@ fn repository() -> Router<App> {
         .route("/compare/diff", get(diffs::compare))
         .route("/compare/diff/{*path}", get(diffs::compare))
         .route("/commits", get(commits::list))
-        .route("/pull-requests", get(pull_requests::list).post(pull_requests::create));
+        .route(
+            "/pull-requests",
+            get(pull_requests::list).post(pull_requests::create),
+        );
     Router::new().nest(&format!("{API}{REPOSITORY}"), one)
 }
 
@@ -89,26 +112,48 @@ fn commit() -> Router<App> {
         .route("/diff", get(diffs::of_commit))
         .route("/diff/{*path}", get(diffs::of_commit))
         .route("/merge-base", get(commits::merge_base))
-        .route("/builds", get(builds::get).post(builds::set).delete(builds::delete));
+        .route(
+            "/builds",
+            get(builds::get).post(builds::set).delete(builds::delete),
+        );
     Router::new().nest(&format!("{API}{REPOSITORY}/commits/{{commit}}"), one)
 }
 
 fn pull_request() -> Router<App> {
     let one = Router::new()
-        .route("/", get(pull_requests::get).put(pull_requests::update).delete(pull_requests::delete))
+        .route(
+            "/",
+            get(pull_requests::get)
+                .put(pull_requests::update)
+                .delete(pull_requests::delete),
+        )
         .route("/activities", get(activities::list))
         .route("/merge", get(transitions::check).post(transitions::merge))
         .route("/decline", post(transitions::decline))
         .route("/reopen", post(transitions::reopen))
-        .route("/approve", post(participants::approve).delete(participants::unapprove))
+        .route(
+            "/approve",
+            post(participants::approve).delete(participants::unapprove),
+        )
         .route("/changes", get(commits::of_pull_request))
         .route("/commits", get(diffs::pull_request_commits))
         .route("/diff", get(diffs::of_pull_request))
         .route("/diff/{*path}", get(diffs::of_pull_request))
         .route("/merge-base", get(commits::pull_request_merge_base))
-        .route("/participants", get(participants::list).post(participants::add).delete(participants::remove))
-        .route("/participants/{user}", put(participants::set_status).delete(participants::remove))
-        .route("/review", get(review::pending).put(review::finish).delete(review::discard));
+        .route(
+            "/participants",
+            get(participants::list)
+                .post(participants::add)
+                .delete(participants::remove),
+        )
+        .route(
+            "/participants/{user}",
+            put(participants::set_status).delete(participants::remove),
+        )
+        .route(
+            "/review",
+            get(review::pending).put(review::finish).delete(review::discard),
+        );
     Router::new().nest(&format!("{API}{REPOSITORY}/pull-requests/{{id}}"), one)
 }
 
@@ -118,7 +163,10 @@ fn comment() -> Router<App> {
         .route("/comments", get(comments::list).post(comments::create))
         .route("/comments/{comment}", one())
         .route("/comments/{comment}/apply-suggestion", post(suggestions::apply))
-        .route("/blocker-comments", get(blocker_comments::list).post(blocker_comments::create))
+        .route(
+            "/blocker-comments",
+            get(blocker_comments::list).post(blocker_comments::create),
+        )
         .route("/blocker-comments/{comment}", one());
     Router::new().nest(&format!("{API}{REPOSITORY}/pull-requests/{{id}}"), all).route(
         &format!(
@@ -133,7 +181,10 @@ fn webhooks(scope: &str) -> Router<App> {
         .route("/", get(webhooks::list).post(webhooks::create))
         .route("/search", get(webhooks::search))
         .route("/test", post(webhooks::test))
-        .route("/{webhook}", get(webhooks::get).put(webhooks::replace).delete(webhooks::delete))
+        .route(
+            "/{webhook}",
+            get(webhooks::get).put(webhooks::replace).delete(webhooks::delete),
+        )
         .route("/{webhook}/latest", get(webhooks::latest))
         .route("/{webhook}/statistics", get(webhooks::statistics))
         .route("/{webhook}/statistics/summary", get(webhooks::summary));
@@ -143,8 +194,18 @@ fn webhooks(scope: &str) -> Router<App> {
 fn permissions(scope: &str) -> Router<App> {
     let all = Router::new()
         .route("/", delete(permissions::revoke_all))
-        .route("/users", get(permissions::users).put(permissions::grant_user).delete(permissions::revoke_user))
-        .route("/groups", get(permissions::groups).put(permissions::grant_group).delete(permissions::revoke_group));
+        .route(
+            "/users",
+            get(permissions::users)
+                .put(permissions::grant_user)
+                .delete(permissions::revoke_user),
+        )
+        .route(
+            "/groups",
+            get(permissions::groups)
+                .put(permissions::grant_group)
+                .delete(permissions::revoke_group),
+        );
     Router::new().nest(&format!("{API}{scope}/permissions"), all)
 }
 
@@ -156,7 +217,9 @@ fn access_tokens() -> Router<App> {
             .route(&path, get(access_tokens::list).put(access_tokens::create))
             .route(
                 &format!("{path}/{{token}}"),
-                get(access_tokens::get).post(access_tokens::update).delete(access_tokens::delete),
+                get(access_tokens::get)
+                    .post(access_tokens::update)
+                    .delete(access_tokens::delete),
             );
     }
     routes
@@ -168,15 +231,29 @@ fn other_modules() -> Router<App> {
     let insights = format!("/rest/insights/latest{REPOSITORY}/commits/{{commit}}");
     let report = format!("{insights}/reports/{{report}}");
     Router::new()
-        .route(&branch_utils, post(branches::create_by_utils).delete(branches::delete))
-        .route(&format!("{branch_utils}/info/{{commit}}"), get(branches::of_commit))
+        .route(
+            &branch_utils,
+            post(branches::create_by_utils).delete(branches::delete),
+        )
+        .route(
+            &format!("{branch_utils}/info/{{commit}}"),
+            get(branches::of_commit),
+        )
         .route(&format!("{status}/stats/{{commit}}"), get(builds::statistics))
-        .route(&format!("{status}/{{commit}}"), get(builds::list).post(builds::set_anywhere))
+        .route(
+            &format!("{status}/{{commit}}"),
+            get(builds::list).post(builds::set_anywhere),
+        )
         .route(&format!("{insights}/reports"), get(insights::list))
         .route(&format!("{insights}/annotations"), get(insights::all_annotations))
-        .route(&report, get(insights::get).put(insights::set).delete(insights::delete))
+        .route(
+            &report,
+            get(insights::get).put(insights::set).delete(insights::delete),
+        )
         .route(
             &format!("{report}/annotations"),
-            get(insights::annotations).post(insights::annotate).delete(insights::clear_annotations),
+            get(insights::annotations)
+                .post(insights::annotate)
+                .delete(insights::clear_annotations),
         )
 }

@@ -56,7 +56,11 @@ pub(crate) async fn apply(call: Call) -> Reply {
     store.update_ref(repository, &change.branch, &commit).await?;
     effects::refs_may_have_changed(&call.app, repository, call.caller()?.user).await?;
     let mut world = call.app.change();
-    if let Some(comment) = world.pull_request_mut(change.key)?.comments.get_mut(&change.comment) {
+    if let Some(comment) = world
+        .pull_request_mut(change.key)?
+        .comments
+        .get_mut(&change.comment)
+    {
         comment.applied_suggestions.insert(index);
         comment.version += 1;
     }
@@ -73,19 +77,34 @@ fn plan(call: &Call, body: &SuggestionBody, index: usize) -> Result<Change, Rest
     }
     let comment = find(call, &world, key)?;
     if body.comment_version != Some(comment.version) {
-        return Err(RestError::out_of_date("comment", comment.version, body.comment_version));
+        return Err(RestError::out_of_date(
+            "comment",
+            comment.version,
+            body.comment_version,
+        ));
     }
     check_version(pr, body.pull_request_version)?;
     if comment.applied_suggestions.contains(&index) {
         let message = "The suggestion has already been applied.";
-        return Err(RestError::new(StatusCode::CONFLICT, "comment.SuggestionAlreadyAppliedException", message));
+        return Err(RestError::new(
+            StatusCode::CONFLICT,
+            "comment.SuggestionAlreadyAppliedException",
+            message,
+        ));
     }
     let suggestion = suggestions(&comment.text).into_iter().nth(index);
-    let suggestion = suggestion.ok_or_else(|| RestError::invalid("suggestionIndex", "There is no such suggestion."))?;
-    let anchor = comment.anchor.as_ref().and_then(|anchor| anchor.line.as_ref().map(|line| (anchor, line)));
+    let suggestion =
+        suggestion.ok_or_else(|| RestError::invalid("suggestionIndex", "There is no such suggestion."))?;
+    let anchor = comment
+        .anchor
+        .as_ref()
+        .and_then(|anchor| anchor.line.as_ref().map(|line| (anchor, line)));
     let (anchor, line) =
         anchor.ok_or_else(|| RestError::invalid("comment", "Only inline comments have suggestions."))?;
-    let user = world.users.get(&caller.user).ok_or_else(RestError::bad_credentials)?;
+    let user = world
+        .users
+        .get(&caller.user)
+        .ok_or_else(RestError::bad_credentials)?;
     Ok(Change {
         key,
         comment: comment.id,
@@ -93,7 +112,10 @@ fn plan(call: &Call, body: &SuggestionBody, index: usize) -> Result<Change, Rest
         branch: pr.from.name.clone(),
         head: pr.from.commit.clone(),
         path: anchor.path.clone(),
-        lines: (line.start.as_ref().map_or(line.line, |(start, _)| *start), line.line),
+        lines: (
+            line.start.as_ref().map_or(line.line, |(start, _)| *start),
+            line.line,
+        ),
         suggestion,
         author: (user.display_name.clone(), user.email.clone().unwrap_or_default()),
     })
@@ -122,7 +144,11 @@ fn replaced(file: &str, (first, last): (u64, u64), suggestion: &str) -> Option<S
     let first = usize::try_from(first).ok()?.checked_sub(1)?;
     let last = usize::try_from(last).ok()?;
     let (before, after) = (lines.get(..first)?, lines.get(last..)?);
-    let middle: Vec<&str> = if suggestion.is_empty() { Vec::new() } else { suggestion.split('\n').collect() };
+    let middle: Vec<&str> = if suggestion.is_empty() {
+        Vec::new()
+    } else {
+        suggestion.split('\n').collect()
+    };
     Some([before, &middle, after].concat().join("\n"))
 }
 
@@ -132,14 +158,23 @@ async fn commit(call: &Call, change: &Change, content: &str, message: &str) -> R
     let blob = git_with_input(&dir, &["hash-object", "-w", "--stdin"], Some(content.as_bytes())).await?;
     let blob = String::from_utf8_lossy(&blob).trim().to_owned();
     let listed = git_text(&dir, &["ls-tree", &change.head, "--", &change.path]).await?;
-    let mode = listed.split(' ').next().filter(|mode| !mode.is_empty()).unwrap_or("100644").to_owned();
+    let mode = listed
+        .split(' ')
+        .next()
+        .filter(|mode| !mode.is_empty())
+        .unwrap_or("100644")
+        .to_owned();
     let index = format!("suggestion-{}.index", uuid::Uuid::new_v4().simple());
     let index = dir.join(index);
     let mut read = crate::git::command::command(&dir, "git");
-    let read = read.env("GIT_INDEX_FILE", &index).args(["read-tree", &change.head]);
+    let read = read
+        .env("GIT_INDEX_FILE", &index)
+        .args(["read-tree", &change.head]);
     let mut update = crate::git::command::command(&dir, "git");
     let entry = format!("{mode},{blob},{}", change.path);
-    let update = update.env("GIT_INDEX_FILE", &index).args(["update-index", "--add", "--cacheinfo", &entry]);
+    let update = update
+        .env("GIT_INDEX_FILE", &index)
+        .args(["update-index", "--add", "--cacheinfo", &entry]);
     let mut write = crate::git::command::command(&dir, "git");
     let write = write.env("GIT_INDEX_FILE", &index).arg("write-tree");
     let mut tree = String::new();
@@ -149,11 +184,17 @@ async fn commit(call: &Call, change: &Change, content: &str, message: &str) -> R
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(anyhow::anyhow!("the suggestion's tree was not written: {said}").into());
         }
-        tree = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .clone_into(&mut tree);
     }
     std::fs::remove_file(&index).map_err(anyhow::Error::from)?;
     let at = format!("{} +0000", call.app.now() / 1000);
-    let identity = Identity { name: &change.author.0, email: &change.author.1, at: &at };
+    let identity = Identity {
+        name: &change.author.0,
+        email: &change.author.1,
+        at: &at,
+    };
     Ok(commit_tree(&dir, &tree, &[&change.head], message, &identity).await?)
 }
 
@@ -167,7 +208,10 @@ mod tests {
         let text: serde_json::Value = serde_json::from_str(text).unwrap();
         let found = suggestions(text["text"].as_str().unwrap());
         assert_eq!(found, ["    r?;"]);
-        assert_eq!(replaced("a\nb\nc\n", (2, 2), &found[0]).unwrap(), "a\n    r?;\nc\n");
+        assert_eq!(
+            replaced("a\nb\nc\n", (2, 2), &found[0]).unwrap(),
+            "a\n    r?;\nc\n"
+        );
         assert_eq!(replaced("a\nb\nc\n", (1, 2), "").unwrap(), "c\n");
         assert!(replaced("a\n", (5, 5), "x").is_none());
     }

@@ -28,7 +28,11 @@ pub(crate) fn illegal_state(pr: &PullRequest) -> RestError {
 
 /// Why an open pull request may not be merged although its content merges.
 fn vetoes(pr: &PullRequest) -> Vec<Json> {
-    let tasks = pr.comments.values().filter(|c| c.blocker && c.state == CommentState::Open).count();
+    let tasks = pr
+        .comments
+        .values()
+        .filter(|c| c.blocker && c.state == CommentState::Open)
+        .count();
     if tasks == 0 {
         return Vec::new();
     }
@@ -75,14 +79,23 @@ pub(crate) async fn merge(call: Call) -> Reply {
     let user = call.caller()?.user;
     let lock = store.lock(plan.key.repository);
     let one_at_a_time = lock.lock().await;
-    let Some(tree) = store.merged_tree(plan.key.repository, &plan.to.commit, &plan.from.commit).await? else {
+    let Some(tree) = store
+        .merged_tree(plan.key.repository, &plan.to.commit, &plan.from.commit)
+        .await?
+    else {
         let message = "The pull request has conflicts and cannot be merged.";
-        return Err(RestError::conflict("pull.PullRequestMergeVetoedException", message)
-            .extra("conflicted", true)
-            .extra("vetoes", Vec::<Json>::new()));
+        return Err(
+            RestError::conflict("pull.PullRequestMergeVetoedException", message)
+                .extra("conflicted", true)
+                .extra("vetoes", Vec::<Json>::new()),
+        );
     };
     let at = format!("{} +0000", call.app.now() / 1000);
-    let identity = Identity { name: &plan.name, email: &plan.email, at: &at };
+    let identity = Identity {
+        name: &plan.name,
+        email: &plan.email,
+        at: &at,
+    };
     let parents = [plan.to.commit.as_str(), plan.from.commit.as_str()];
     let dir = store.dir(plan.key.repository);
     let commit = commit_tree(&dir, &tree, &parents, &plan.message, &identity).await?;
@@ -95,9 +108,18 @@ pub(crate) async fn merge(call: Call) -> Reply {
         pr.version += 1;
         (pr.updated, pr.closed) = (now, Some(now));
         pr.merge_commit = Some(commit.clone());
-        world.record(plan.key, user, now, Action::Merged { commit: Some(commit.clone()) })?;
+        world.record(
+            plan.key,
+            user,
+            now,
+            Action::Merged {
+                commit: Some(commit.clone()),
+            },
+        )?;
     }
-    store.update_ref(plan.key.repository, &plan.to.name, &commit).await?;
+    store
+        .update_ref(plan.key.repository, &plan.to.name, &commit)
+        .await?;
     effects::refs_may_have_changed(&call.app, plan.key.repository, user).await?;
     drop(one_at_a_time);
     let world = call.app.world();
@@ -110,7 +132,11 @@ fn plan(call: &Call) -> Result<MergePlan, RestError> {
     let world = call.app.world();
     let key = call.pull_request(&world, Level::Write)?;
     let caller = call.caller()?;
-    if caller.token.as_ref().is_some_and(|token| token.scope != TokenScope::User) {
+    if caller
+        .token
+        .as_ref()
+        .is_some_and(|token| token.scope != TokenScope::User)
+    {
         return Err(RestError::not_permitted());
     }
     let pr = world.pull_request(key)?;
@@ -121,9 +147,11 @@ fn plan(call: &Call) -> Result<MergePlan, RestError> {
     let vetoes = vetoes(pr);
     if !vetoes.is_empty() {
         let message = "The pull request cannot be merged: a merge check vetoed it.";
-        return Err(RestError::conflict("pull.PullRequestMergeVetoedException", message)
-            .extra("conflicted", false)
-            .extra("vetoes", vetoes));
+        return Err(
+            RestError::conflict("pull.PullRequestMergeVetoedException", message)
+                .extra("conflicted", false)
+                .extra("vetoes", vetoes),
+        );
     }
     let body: serde_json::Value = call.json()?;
     let given = body.get("message").and_then(serde_json::Value::as_str);
@@ -135,7 +163,10 @@ fn plan(call: &Call) -> Result<MergePlan, RestError> {
         pr.from.display_id(),
         pr.to.display_id()
     );
-    let user = world.users.get(&caller.user).ok_or_else(RestError::bad_credentials)?;
+    let user = world
+        .users
+        .get(&caller.user)
+        .ok_or_else(RestError::bad_credentials)?;
     Ok(MergePlan {
         key,
         to: pr.to.clone(),
@@ -148,15 +179,15 @@ fn plan(call: &Call) -> Result<MergePlan, RestError> {
 
 /// `POST {PR}/decline`
 pub(crate) async fn decline(call: Call) -> Reply {
-    transition(call, PullRequestState::Declined).await
+    transition(&call, PullRequestState::Declined)
 }
 
 /// `POST {PR}/reopen`: no webhook tells of it.
 pub(crate) async fn reopen(call: Call) -> Reply {
-    transition(call, PullRequestState::Open).await
+    transition(&call, PullRequestState::Open)
 }
 
-async fn transition(call: Call, to: PullRequestState) -> Reply {
+fn transition(call: &Call, to: PullRequestState) -> Reply {
     let mut world = call.app.change();
     let key = call.pull_request(&world, Level::Read)?;
     let caller = call.caller()?.user;
@@ -187,7 +218,12 @@ async fn transition(call: Call, to: PullRequestState) -> Reply {
     pr.version += 1;
     pr.updated = now;
     pr.closed = declined.then_some(now);
-    world.record(key, caller, now, Action::Plain(if declined { "DECLINED" } else { "REOPENED" }))?;
+    world.record(
+        key,
+        caller,
+        now,
+        Action::Plain(if declined { "DECLINED" } else { "REOPENED" }),
+    )?;
     if declined {
         let event = Event::of_pull_request("pr:declined", caller, call.app.render(&world), key);
         call.app.emit(&world, key.repository, event);

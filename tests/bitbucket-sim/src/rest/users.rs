@@ -41,22 +41,36 @@ pub(crate) async fn list(call: Call) -> Reply {
     }
     for number in 1.. {
         let parameter = format!("permission.{number}");
-        let Some(name) = call.query.get(&parameter) else { break };
+        let Some(name) = call.query.get(&parameter) else {
+            break;
+        };
         needed.push(condition(&call, &world, &parameter, name)?);
     }
     let group = call.query.get("group");
     let wanted = |user: &&User| {
         let contains = |text: &str| text.to_lowercase().contains(&filter);
-        let in_group = |name| world.groups.get(name).is_some_and(|members| members.contains(&user.id));
+        let in_group = |name| {
+            world
+                .groups
+                .get(name)
+                .is_some_and(|members| members.contains(&user.id))
+        };
         !user.deleted
             && !user.service
             && user.active
-            && (contains(&user.name) || contains(&user.display_name) || user.email.as_deref().is_some_and(contains))
+            && (contains(&user.name)
+                || contains(&user.display_name)
+                || user.email.as_deref().is_some_and(contains))
             && group.is_none_or(in_group)
             && needed.iter().all(|condition| meets(&world, user, condition))
     };
     let render = call.render(&world);
-    let users = world.users.values().filter(wanted).map(|user| render.user_entity(user)).collect();
+    let users = world
+        .users
+        .values()
+        .filter(wanted)
+        .map(|user| render.user_entity(user))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(users)))
 }
 
@@ -67,21 +81,37 @@ fn condition(call: &Call, world: &World, parameter: &str, name: &str) -> Result<
         _ => {}
     }
     let Some(permission) = Permission::parse(name) else {
-        return Err(RestError::invalid(parameter, format!("'{name}' is not a permission.")));
+        return Err(RestError::invalid(
+            parameter,
+            format!("'{name}' is not a permission."),
+        ));
     };
-    let argument = |suffix: &str| call.query.get(&format!("{parameter}.{suffix}")).map(str::to_owned);
+    let argument = |suffix: &str| {
+        call.query
+            .get(&format!("{parameter}.{suffix}"))
+            .map(str::to_owned)
+    };
     let number = |suffix: &str| argument(suffix).and_then(|id| id.parse::<u64>().ok());
-    let unknown = || RestError::invalid(parameter, format!("There is no such project or repository for {name}."));
+    let unknown = || {
+        RestError::invalid(
+            parameter,
+            format!("There is no such project or repository for {name}."),
+        )
+    };
     if permission.on_project {
         let by_key = argument("projectKey").and_then(|key| Some(world.project_by_key(&key)?.id));
         let project = by_key.or(number("projectId").map(ProjectId));
-        let project = project.filter(|id| world.projects.contains_key(id)).ok_or_else(unknown)?;
+        let project = project
+            .filter(|id| world.projects.contains_key(id))
+            .ok_or_else(unknown)?;
         return Ok(Needed::OnProject(project, permission));
     }
     let named = argument("projectKey").zip(argument("repositorySlug"));
     let by_name = named.and_then(|(key, slug)| Some(world.repository_by_slug(&key, &slug)?.id));
     let repository = by_name.or(number("repositoryId").map(RepositoryId));
-    let repository = repository.filter(|id| world.repositories.contains_key(id)).ok_or_else(unknown)?;
+    let repository = repository
+        .filter(|id| world.repositories.contains_key(id))
+        .ok_or_else(unknown)?;
     Ok(Needed::OnRepository(repository, permission))
 }
 
@@ -109,7 +139,10 @@ pub(crate) async fn delete(call: Call) -> Reply {
         return Err(RestError::not_permitted());
     }
     let name = call.query.get("name").unwrap_or_default();
-    let id = world.user_named(name).map(|user| user.id).ok_or_else(|| RestError::no_such_user(name))?;
+    let id = world
+        .user_named(name)
+        .map(|user| user.id)
+        .ok_or_else(|| RestError::no_such_user(name))?;
     let entity = call.render(&world).user(id);
     if let Some(user) = world.users.get_mut(&id) {
         user.deleted = true;

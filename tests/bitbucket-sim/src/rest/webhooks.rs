@@ -31,14 +31,20 @@ fn scope(call: &Call, world: &World) -> Result<Scope, RestError> {
 
 fn hooks(world: &World, scope: Scope) -> &[Webhook] {
     match scope {
-        Scope::Repository(id) => world.repositories.get(&id).map_or(&[], |repository| &repository.webhooks),
+        Scope::Repository(id) => world
+            .repositories
+            .get(&id)
+            .map_or(&[], |repository| &repository.webhooks),
         Scope::Project(id) => world.projects.get(&id).map_or(&[], |project| &project.webhooks),
     }
 }
 
 fn hooks_mut(world: &mut World, scope: Scope) -> Option<&mut Vec<Webhook>> {
     match scope {
-        Scope::Repository(id) => world.repositories.get_mut(&id).map(|repository| &mut repository.webhooks),
+        Scope::Repository(id) => world
+            .repositories
+            .get_mut(&id)
+            .map(|repository| &mut repository.webhooks),
         Scope::Project(id) => world.projects.get_mut(&id).map(|project| &mut project.webhooks),
     }
 }
@@ -47,14 +53,22 @@ fn find<'w>(call: &Call, world: &'w World) -> Result<(Scope, &'w Webhook), RestE
     let scope = scope(call, world)?;
     let id = call.param("webhook");
     let hook = hooks(world, scope).iter().find(|hook| hook.id.to_string() == id);
-    let missing = || RestError::not_found("webhook.NoSuchWebhookException", format!("Webhook {id} does not exist."));
+    let missing = || {
+        RestError::not_found(
+            "webhook.NoSuchWebhookException",
+            format!("Webhook {id} does not exist."),
+        )
+    };
     Ok((scope, hook.ok_or_else(missing)?))
 }
 
 fn entity_of(call: &Call, hook: &Webhook) -> Json {
     let entity = entity::webhook(hook);
     if call.query.flag("statistics") {
-        return entity.with("statistics", call.app.deliveries().invocations.statistics(hook.id, None));
+        return entity.with(
+            "statistics",
+            call.app.deliveries().invocations.statistics(hook.id, None),
+        );
     }
     entity
 }
@@ -63,8 +77,16 @@ fn entity_of(call: &Call, hook: &Webhook) -> Json {
 pub(crate) async fn list(call: Call) -> Reply {
     let world = call.app.world();
     let scope = scope(&call, &world)?;
-    let hears = |hook: &&Webhook| call.query.all("event").all(|key| hook.events.iter().any(|event| event == key));
-    let found = hooks(&world, scope).iter().filter(hears).map(|hook| entity_of(&call, hook)).collect();
+    let hears = |hook: &&Webhook| {
+        call.query
+            .all("event")
+            .all(|key| hook.events.iter().any(|event| event == key))
+    };
+    let found = hooks(&world, scope)
+        .iter()
+        .filter(hears)
+        .map(|hook| entity_of(&call, hook))
+        .collect();
     Ok(Answer::ok(call.page(LIMIT_MAX).cut(found)))
 }
 
@@ -75,7 +97,10 @@ pub(crate) async fn search(call: Call) -> Reply {
     let project = world.repository(id)?.project;
     let wanted = call.query.get("scopeType");
     let mut found: Vec<Json> = Vec::new();
-    for (name, scope) in [("repository", Scope::Repository(id)), ("project", Scope::Project(project))] {
+    for (name, scope) in [
+        ("repository", Scope::Repository(id)),
+        ("project", Scope::Project(project)),
+    ] {
         if wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name)) {
             found.extend(hooks(&world, scope).iter().map(|hook| entity_of(&call, hook)));
         }
@@ -134,18 +159,27 @@ fn checked(body: HookBody) -> Result<HookBody, RestError> {
     if messages.is_empty() {
         return Ok(body);
     }
-    Err(RestError::new(StatusCode::BAD_REQUEST, "validation.ArgumentValidationException", messages.join("\n")))
+    Err(RestError::new(
+        StatusCode::BAD_REQUEST,
+        "validation.ArgumentValidationException",
+        messages.join("\n"),
+    ))
 }
 
 fn hook(body: HookBody, id: WebhookId, project_scope: bool, now: i64) -> Webhook {
-    let credentials = body.credentials.and_then(|given| Some((given.username?, given.password?)));
+    let credentials = body
+        .credentials
+        .and_then(|given| Some((given.username?, given.password?)));
     Webhook {
         id,
         name: body.name.unwrap_or_default(),
         url: body.url.unwrap_or_default(),
         active: body.active.unwrap_or(true),
         events: body.events,
-        secret: body.configuration.and_then(|given| given.secret).filter(|secret| !secret.is_empty()),
+        secret: body
+            .configuration
+            .and_then(|given| given.secret)
+            .filter(|secret| !secret.is_empty()),
         credentials,
         ssl_verification_required: body.ssl_verification_required.unwrap_or(true),
         project_scope,
@@ -176,9 +210,14 @@ pub(crate) async fn replace(call: Call) -> Reply {
     let (id, created, project_scope) = (old.id, old.created, old.project_scope);
     let mut body = checked(call.json()?)?;
     body.ssl_verification_required = Some(body.ssl_verification_required.unwrap_or(false));
-    let new = Webhook { created, ..hook(body, id, project_scope, call.app.now()) };
+    let new = Webhook {
+        created,
+        ..hook(body, id, project_scope, call.app.now())
+    };
     let answer = entity::webhook(&new);
-    if let Some(known) = hooks_mut(&mut world, scope).and_then(|hooks| hooks.iter_mut().find(|hook| hook.id == id)) {
+    if let Some(known) =
+        hooks_mut(&mut world, scope).and_then(|hooks| hooks.iter_mut().find(|hook| hook.id == id))
+    {
         *known = new;
     }
     Ok(Answer::ok(answer))
@@ -200,7 +239,11 @@ pub(crate) async fn test(call: Call) -> Reply {
     scope(&call, &call.app.world())?;
     let Some(url) = call.query.get("url").filter(|url| url::Url::parse(url).is_ok()) else {
         let message = "An unexpected error occurred.";
-        return Err(RestError::new(StatusCode::INTERNAL_SERVER_ERROR, "server.InternalServerException", message));
+        return Err(RestError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server.InternalServerException",
+            message,
+        ));
     };
     let credentials: Option<Credentials> = call.json().ok();
     let outgoing = Outgoing {
@@ -219,7 +262,9 @@ pub(crate) async fn test(call: Call) -> Reply {
         Ok(received) => object! { "statusCode": u32::from(received.status), "body": &received.body },
         Err(error) => object! { "error": error },
     };
-    Ok(Answer::ok(object! { "request": request, "response": response, "outcome": sent.outcome() }))
+    Ok(Answer::ok(
+        object! { "request": request, "response": response, "outcome": sent.outcome() },
+    ))
 }
 
 /// `GET …/webhooks/{id}/latest?event=&outcome=`: 204 when there is none.
@@ -235,7 +280,12 @@ pub(crate) async fn latest(call: Call) -> Reply {
 pub(crate) async fn statistics(call: Call) -> Reply {
     let world = call.app.world();
     let (_, hook) = find(&call, &world)?;
-    Ok(Answer::ok(call.app.deliveries().invocations.statistics(hook.id, call.query.get("event"))))
+    Ok(Answer::ok(
+        call.app
+            .deliveries()
+            .invocations
+            .statistics(hook.id, call.query.get("event")),
+    ))
 }
 
 /// `GET …/webhooks/{id}/statistics/summary`: the same, per event.

@@ -71,9 +71,19 @@ impl Grants {
         let through_groups = self
             .groups
             .iter()
-            .filter(|(name, _)| world.groups.get(*name).is_some_and(|members| members.contains(&user)))
+            .filter(|(name, _)| {
+                world
+                    .groups
+                    .get(*name)
+                    .is_some_and(|members| members.contains(&user))
+            })
             .map(|(_, level)| *level);
-        self.users.get(&user).copied().into_iter().chain(through_groups).max()
+        self.users
+            .get(&user)
+            .copied()
+            .into_iter()
+            .chain(through_groups)
+            .max()
     }
 }
 
@@ -99,7 +109,9 @@ impl World {
     /// What this caller may do in the project, bounded by the token.
     pub(crate) fn caller_on_project(&self, caller: &Caller, project: ProjectId) -> Option<Level> {
         let user = self.users.get(&caller.user)?;
-        let Some(token) = &caller.token else { return self.user_on_project(user, project) };
+        let Some(token) = &caller.token else {
+            return self.user_on_project(user, project);
+        };
         match token.scope {
             TokenScope::User => self.user_on_project(user, project).min(token.on_project()),
             TokenScope::Project(own) if own == project => token.on_project(),
@@ -110,10 +122,14 @@ impl World {
     /// What this caller may do in the repository, bounded by the token.
     pub(crate) fn caller_on_repository(&self, caller: &Caller, repository: RepositoryId) -> Option<Level> {
         let user = self.users.get(&caller.user)?;
-        let Some(token) = &caller.token else { return self.user_on_repository(user, repository) };
+        let Some(token) = &caller.token else {
+            return self.user_on_repository(user, repository);
+        };
         let project = self.repositories.get(&repository)?.project;
         match token.scope {
-            TokenScope::User => self.user_on_repository(user, repository).min(token.on_repository()),
+            TokenScope::User => self
+                .user_on_repository(user, repository)
+                .min(token.on_repository()),
             TokenScope::Project(own) if own == project => token.on_repository(),
             TokenScope::Repository(own) if own == repository => token.on_repository(),
             TokenScope::Project(_) | TokenScope::Repository(_) => None,

@@ -83,7 +83,11 @@ pub(crate) struct Participant {
 impl Participant {
     /// Somebody who has not given an opinion.
     pub(crate) fn new(user: UserId) -> Participant {
-        Participant { user, status: ReviewStatus::default(), last_reviewed_commit: None }
+        Participant {
+            user,
+            status: ReviewStatus::default(),
+            last_reviewed_commit: None,
+        }
     }
 }
 
@@ -126,6 +130,8 @@ impl PullRequest {
 
     /// Direct replies to a comment, oldest first.
     pub(crate) fn replies(&self, parent: CommentId) -> impl Iterator<Item = &Comment> {
-        self.comments.values().filter(move |comment| comment.parent == Some(parent))
+        self.comments
+            .values()
+            .filter(move |comment| comment.parent == Some(parent))
     }
 }

@@ -4,6 +4,7 @@ use super::ids::{ProjectId, RepositoryId, UserId};
 use super::permission::{Level, Permission};
 
 /// A user of the instance; project and repository tokens act as one of type `SERVICE`.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a user")]
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) id: UserId,
@@ -53,14 +54,22 @@ pub(crate) struct Token {
 impl Token {
     /// The most it allows on a repository; a project permission includes the repository one.
     pub(crate) fn on_repository(&self) -> Option<Level> {
-        self.permissions.iter().filter_map(|name| Permission::parse(name)).map(|p| p.level).max()
+        self.permissions
+            .iter()
+            .filter_map(|name| Permission::parse(name))
+            .map(|p| p.level)
+            .max()
     }
 
     /// The most it allows on a project. Repository permissions let a project only be seen.
     pub(crate) fn on_project(&self) -> Option<Level> {
         let level = |name: &String| {
             let permission = Permission::parse(name)?;
-            Some(if permission.on_project { permission.level } else { Level::Read })
+            Some(if permission.on_project {
+                permission.level
+            } else {
+                Level::Read
+            })
         };
         self.permissions.iter().filter_map(level).max()
     }

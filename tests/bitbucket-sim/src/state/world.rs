@@ -36,7 +36,10 @@ pub(crate) struct ServerSwitches {
 
 impl Default for ServerSwitches {
     fn default() -> ServerSwitches {
-        ServerSwitches { webhook_create_status: 201, four_byte_characters: true }
+        ServerSwitches {
+            webhook_create_status: 201,
+            four_byte_characters: true,
+        }
     }
 }
 
@@ -52,7 +55,12 @@ pub(crate) struct RateLimitSettings {
 
 impl Default for RateLimitSettings {
     fn default() -> RateLimitSettings {
-        RateLimitSettings { enabled: false, capacity: 60, fill_rate: 5, users: BTreeMap::new() }
+        RateLimitSettings {
+            enabled: false,
+            capacity: 60,
+            fill_rate: 5,
+            users: BTreeMap::new(),
+        }
     }
 }
 
@@ -77,7 +85,9 @@ pub(crate) fn next(last: &mut u64) -> u64 {
 impl World {
     /// The user with this name, ignoring case as Bitbucket does.
     pub(crate) fn user_named(&self, name: &str) -> Option<&User> {
-        self.users.values().find(|user| !user.deleted && user.name.eq_ignore_ascii_case(name))
+        self.users
+            .values()
+            .find(|user| !user.deleted && user.name.eq_ignore_ascii_case(name))
     }
 
     /// The user a REST path names; paths carry the slug, not the name.
@@ -90,23 +100,31 @@ impl World {
 
     /// The project with this key, ignoring case.
     pub(crate) fn project_by_key(&self, key: &str) -> Option<&Project> {
-        self.projects.values().find(|project| project.key.eq_ignore_ascii_case(key))
+        self.projects
+            .values()
+            .find(|project| project.key.eq_ignore_ascii_case(key))
     }
 
     /// The repository with this key and slug, ignoring case.
     pub(crate) fn repository_by_slug(&self, key: &str, slug: &str) -> Option<&Repository> {
         let project = self.project_by_key(key)?.id;
-        self.repositories.values().find(|r| r.project == project && r.slug.eq_ignore_ascii_case(slug))
+        self.repositories
+            .values()
+            .find(|r| r.project == project && r.slug.eq_ignore_ascii_case(slug))
     }
 
     /// The repository with this id; the error is for one deleted meanwhile.
     pub(crate) fn repository(&self, id: RepositoryId) -> Result<&Repository, RestError> {
-        self.repositories.get(&id).ok_or_else(|| RestError::no_such_repository("?", &id.to_string()))
+        self.repositories
+            .get(&id)
+            .ok_or_else(|| RestError::no_such_repository("?", &id.to_string()))
     }
 
     /// As [`World::repository`], to change it.
     pub(crate) fn repository_mut(&mut self, id: RepositoryId) -> Result<&mut Repository, RestError> {
-        self.repositories.get_mut(&id).ok_or_else(|| RestError::no_such_repository("?", &id.to_string()))
+        self.repositories
+            .get_mut(&id)
+            .ok_or_else(|| RestError::no_such_repository("?", &id.to_string()))
     }
 
     /// The project a repository is in.
@@ -122,13 +140,19 @@ impl World {
             let project = self.projects.get(&repository.project)?;
             Some(format!("{}/{}", project.key, repository.slug))
         };
-        self.repositories.get(&id).and_then(name).unwrap_or_else(|| id.to_string())
+        self.repositories
+            .get(&id)
+            .and_then(name)
+            .unwrap_or_else(|| id.to_string())
     }
 
     /// The pull request at this place.
     pub(crate) fn pull_request(&self, key: PullRequestKey) -> Result<&PullRequest, RestError> {
-        let found = self.repositories.get(&key.repository).and_then(|r| r.pull_requests.get(&key.id));
-        found.ok_or_else(|| RestError::no_such_pull_request(&key.id, &self.full_name(key.repository)))
+        let found = self
+            .repositories
+            .get(&key.repository)
+            .and_then(|r| r.pull_requests.get(&key.id));
+        found.ok_or_else(|| RestError::no_such_pull_request(key.id, &self.full_name(key.repository)))
     }
 
     /// As [`World::pull_request`], to change it.
@@ -137,7 +161,7 @@ impl World {
         self.repositories
             .get_mut(&key.repository)
             .and_then(|r| r.pull_requests.get_mut(&key.id))
-            .ok_or_else(|| RestError::no_such_pull_request(&key.id, &name))
+            .ok_or_else(|| RestError::no_such_pull_request(key.id, &name))
     }
 
     /// Adds to a pull request's history.
@@ -149,7 +173,12 @@ impl World {
         action: Action,
     ) -> Result<(), RestError> {
         let id = next(&mut self.last.activity);
-        let activity = Activity { id, created: at, user, action };
+        let activity = Activity {
+            id,
+            created: at,
+            user,
+            action,
+        };
         self.pull_request_mut(key)?.activities.push(activity);
         Ok(())
     }
@@ -168,10 +197,10 @@ impl World {
         self.repositories
             .values()
             .flat_map(|r| {
-                r.pull_requests
-                    .values()
-                    .filter(touches)
-                    .map(|pr| PullRequestKey { repository: r.id, id: pr.id })
+                r.pull_requests.values().filter(touches).map(|pr| PullRequestKey {
+                    repository: r.id,
+                    id: pr.id,
+                })
             })
             .collect()
     }

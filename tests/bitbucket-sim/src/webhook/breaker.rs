@@ -29,7 +29,11 @@ impl Breaker {
         }
         self.failures += 1;
         if self.failures >= FAILURES_MAX {
-            self.pause = if self.pause == 0 { PAUSE_FIRST_MS } else { (self.pause * 2).min(PAUSE_MAX_MS) };
+            self.pause = if self.pause == 0 {
+                PAUSE_FIRST_MS
+            } else {
+                (self.pause * 2).min(PAUSE_MAX_MS)
+            };
             self.skip_until = now + self.pause;
         }
     }

@@ -27,6 +27,7 @@ const IN_FLIGHT_MAX: usize = 250;
 const REVERSE_WINDOW: Duration = Duration::from_millis(50);
 
 /// What happens to deliveries on their way (`PUT /sim/v1/delivery-mode`).
+#[expect(clippy::struct_excessive_bools, reason = "a document's independent switches")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DeliveryMode {
@@ -84,7 +85,9 @@ impl Deliveries {
 
     /// Starts the io threads.
     pub(crate) fn start(&self, app: &App, stop: &CancellationToken) {
-        let Some(receiver) = lock(&self.unstarted).take() else { return };
+        let Some(receiver) = lock(&self.unstarted).take() else {
+            return;
+        };
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         for _ in 0..IO_THREADS {
             let (app, receiver) = (app.clone(), Arc::clone(&receiver));
@@ -102,7 +105,14 @@ impl Deliveries {
     }
 
     /// Sends an event to these hooks, as the mode says.
-    pub(crate) fn emit(&self, app: &App, hooks: &[&Webhook], scope: (&'static str, String), key: &str, payload: &Json) {
+    pub(crate) fn emit(
+        &self,
+        app: &App,
+        hooks: &[&Webhook],
+        scope: (&'static str, String),
+        key: &str,
+        payload: &Json,
+    ) {
         let mode = *lock(&self.mode);
         for hook in hooks {
             for _ in 0..=u8::from(mode.duplicate) {
@@ -115,7 +125,15 @@ impl Deliveries {
                     credentials: hook.credentials.clone(),
                     verify_tls: hook.ssl_verification_required,
                 };
-                self.dispatch(app, mode, Delivery { webhook: hook.id, scope: scope.clone(), outgoing });
+                self.dispatch(
+                    app,
+                    mode,
+                    Delivery {
+                        webhook: hook.id,
+                        scope: scope.clone(),
+                        outgoing,
+                    },
+                );
             }
         }
     }
@@ -178,17 +196,30 @@ impl Deliveries {
 
     async fn deliver(&self, app: &App, delivery: Delivery) {
         let now = app.clock().now();
-        if lock(&self.breakers).get(&delivery.webhook).is_some_and(|breaker| breaker.skips(now)) {
+        if lock(&self.breakers)
+            .get(&delivery.webhook)
+            .is_some_and(|breaker| breaker.skips(now))
+        {
             self.skip(app, &delivery, "the webhook is unhealthy");
             return;
         }
         let (start, started) = (app.now(), Instant::now());
         let sent = self.sender.send(&delivery.outgoing).await;
         let success = sent.outcome() == "SUCCESS";
-        lock(&self.breakers).entry(delivery.webhook).or_default().note(success, app.clock().now());
-        self.invocations.add(delivery.webhook, invocation(&delivery, &sent, start, app.now()));
+        lock(&self.breakers)
+            .entry(delivery.webhook)
+            .or_default()
+            .note(success, app.clock().now());
+        self.invocations
+            .add(delivery.webhook, invocation(&delivery, &sent, start, app.now()));
         let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.log.add(entry(&delivery.outgoing, Some(delivery.webhook), &sent, start, took));
+        self.log.add(entry(
+            &delivery.outgoing,
+            Some(delivery.webhook),
+            &sent,
+            start,
+            took,
+        ));
     }
 
     /// Sends the unsigned ping of "Test connection" and returns request and response.

@@ -7,32 +7,108 @@ use crate::json::Json;
 const ORDERS: [(&str, &[&str]); 8] = [
     (
         "eventKey",
-        &["date", "actor", "toCommit", "eventKey", "comment", "commentParentId", "changes", "commits", "repository", "pullRequest"],
+        &[
+            "date",
+            "actor",
+            "toCommit",
+            "eventKey",
+            "comment",
+            "commentParentId",
+            "changes",
+            "commits",
+            "repository",
+            "pullRequest",
+        ],
     ),
     (
         "fromRef",
         &[
-            "author", "description", "updatedDate", "title", "version", "reviewers", "toRef", "createdDate", "draft",
-            "closed", "closedDate", "fromRef", "links", "id", "state", "locked", "open", "participants", "properties",
+            "author",
+            "description",
+            "updatedDate",
+            "title",
+            "version",
+            "reviewers",
+            "toRef",
+            "createdDate",
+            "draft",
+            "closed",
+            "closedDate",
+            "fromRef",
+            "links",
+            "id",
+            "state",
+            "locked",
+            "open",
+            "participants",
+            "properties",
         ],
     ),
     (
         "severity",
         &[
-            "severity", "createdDate", "comments", "threadResolved", "threadResolvedDate", "threadResolver", "author",
-            "id", "text", "updatedDate", "state", "version", "properties",
+            "severity",
+            "createdDate",
+            "comments",
+            "threadResolved",
+            "threadResolvedDate",
+            "threadResolver",
+            "author",
+            "id",
+            "text",
+            "updatedDate",
+            "state",
+            "version",
+            "properties",
         ],
     ),
     (
         "scmId",
         &[
-            "archived", "public", "hierarchyId", "name", "forkable", "project", "links", "id", "scmId", "state", "slug",
+            "archived",
+            "public",
+            "hierarchyId",
+            "name",
+            "forkable",
+            "project",
+            "links",
+            "id",
+            "scmId",
+            "state",
+            "slug",
             "statusMessage",
         ],
     ),
-    ("committer", &["committer", "committerTimestamp", "author", "authorTimestamp", "id", "displayId", "message", "parents"]),
-    ("displayName", &["emailAddress", "displayName", "name", "active", "links", "id", "type", "slug"]),
-    ("role", &["approved", "role", "lastReviewedCommit", "user", "status"]),
+    (
+        "committer",
+        &[
+            "committer",
+            "committerTimestamp",
+            "author",
+            "authorTimestamp",
+            "id",
+            "displayId",
+            "message",
+            "parents",
+        ],
+    ),
+    (
+        "displayName",
+        &[
+            "emailAddress",
+            "displayName",
+            "name",
+            "active",
+            "links",
+            "id",
+            "type",
+            "slug",
+        ],
+    ),
+    (
+        "role",
+        &["approved", "role", "lastReviewedCommit", "user", "status"],
+    ),
     ("latestCommit", &["latestCommit", "id", "displayId", "type"]),
 ];
 
@@ -43,9 +119,8 @@ const PROJECT: &[&str] = &["public", "name", "links", "id", "type", "key"];
 pub(crate) fn text(payload: &Json, payloads: Payloads, nth: u64) -> String {
     match payloads {
         Payloads::V9 => payload.text(),
-        Payloads::V10 => later(payload).text(),
         Payloads::Mixed if nth.is_multiple_of(2) => payload.text(),
-        Payloads::Mixed => later(payload).text(),
+        Payloads::V10 | Payloads::Mixed => later(payload).text(),
     }
 }
 
@@ -55,8 +130,16 @@ fn later(value: &Json) -> Json {
         Json::List(values) => Json::List(values.iter().map(later).collect()),
         Json::Object(fields) => {
             let order = order(fields);
-            let position = |key: &str| order.iter().position(|known| *known == key).unwrap_or(order.len());
-            let mut fields: Vec<_> = fields.iter().map(|(key, value)| (key.clone(), later(value))).collect();
+            let position = |key: &str| {
+                order
+                    .iter()
+                    .position(|known| *known == key)
+                    .unwrap_or(order.len())
+            };
+            let mut fields: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| (key.clone(), later(value)))
+                .collect();
             fields.sort_by_key(|(key, _)| position(key));
             Json::Object(fields)
         }
@@ -74,7 +157,9 @@ fn order(fields: &[(String, Json)]) -> &'static [&'static str] {
 }
 
 fn iso(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).map(|at| format!("{at:.3}")).unwrap_or_default()
+    jiff::Timestamp::from_millisecond(at)
+        .map(|at| format!("{at:.3}"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

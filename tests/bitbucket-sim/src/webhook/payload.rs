@@ -17,8 +17,17 @@ pub(crate) struct Event {
 
 impl Event {
     /// An event of a pull request.
-    pub(crate) fn of_pull_request(key: &'static str, actor: UserId, render: Render<'_>, pr: PullRequestKey) -> Event {
-        Event { key, actor, fields: vec![("pullRequest", render.pull_request(pr))] }
+    pub(crate) fn of_pull_request(
+        key: &'static str,
+        actor: UserId,
+        render: Render<'_>,
+        pr: PullRequestKey,
+    ) -> Event {
+        Event {
+            key,
+            actor,
+            fields: vec![("pullRequest", render.pull_request(pr))],
+        }
     }
 
     /// An event of a comment: the comment without anchor, and its parent's id for a reply.
@@ -47,13 +56,23 @@ impl Event {
 impl App {
     /// Renders without a viewer, as webhooks do.
     pub(crate) fn render<'w>(&'w self, world: &'w World) -> Render<'w> {
-        Render { world, base_url: self.base_url(), viewer: None }
+        Render {
+            world,
+            base_url: self.base_url(),
+            viewer: None,
+        }
     }
 
     /// Sends an event to the hooks of a repository and of its project.
     pub(crate) fn emit(&self, world: &World, repository: RepositoryId, event: Event) {
-        let Some(found) = world.repositories.get(&repository) else { return };
-        let of_project = world.projects.get(&found.project).into_iter().flat_map(|project| &project.webhooks);
+        let Some(found) = world.repositories.get(&repository) else {
+            return;
+        };
+        let of_project = world
+            .projects
+            .get(&found.project)
+            .into_iter()
+            .flat_map(|project| &project.webhooks);
         let wanted = |hook: &&Webhook| hook.active && hook.events.iter().any(|key| key == event.key);
         let hooks: Vec<&Webhook> = found.webhooks.iter().chain(of_project).filter(wanted).collect();
         if hooks.is_empty() {
@@ -61,8 +80,17 @@ impl App {
         }
         let actor = self.render(world).user(event.actor);
         let envelope = object! { "eventKey": event.key, "date": date(self.now()), "actor": actor };
-        let payload = event.fields.into_iter().fold(envelope, |all, (key, value)| all.with(key, value));
-        self.deliveries().emit(self, &hooks, ("repository", repository.to_string()), event.key, &payload);
+        let payload = event
+            .fields
+            .into_iter()
+            .fold(envelope, |all, (key, value)| all.with(key, value));
+        self.deliveries().emit(
+            self,
+            &hooks,
+            ("repository", repository.to_string()),
+            event.key,
+            &payload,
+        );
     }
 }
 

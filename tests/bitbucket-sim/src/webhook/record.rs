@@ -47,7 +47,12 @@ impl Invocations {
     }
 
     /// The last one, of an event and outcome if given.
-    pub(crate) fn latest(&self, webhook: WebhookId, event: Option<&str>, outcome: Option<&str>) -> Option<Json> {
+    pub(crate) fn latest(
+        &self,
+        webhook: WebhookId,
+        event: Option<&str>,
+        outcome: Option<&str>,
+    ) -> Option<Json> {
         let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         let matches = |invocation: &&Invocation| {
             event.is_none_or(|event| invocation.event == event)
@@ -61,11 +66,11 @@ impl Invocations {
         let counts = {
             let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
             let count = |outcome: &str| {
-                of.get(&webhook)
-                    .map_or(0, |list| {
-                        let same = |i: &&Invocation| i.outcome == outcome && event.is_none_or(|event| i.event == event);
-                        list.iter().filter(same).count()
-                    })
+                of.get(&webhook).map_or(0, |list| {
+                    let same =
+                        |i: &&Invocation| i.outcome == outcome && event.is_none_or(|event| i.event == event);
+                    list.iter().filter(same).count()
+                })
             };
             let (successes, failures, errors) = (count("SUCCESS"), count("FAILURE"), count("ERROR"));
             object! {

@@ -64,14 +64,21 @@ impl Sender {
         };
         let strict = builder().build().context("no HTTP client")?;
         // `sslVerificationRequired: false` is a setting of Bitbucket's webhooks.
-        let lax = builder().tls_danger_accept_invalid_certs(true).build().context("no HTTP client")?;
+        let lax = builder()
+            .tls_danger_accept_invalid_certs(true)
+            .build()
+            .context("no HTTP client")?;
         Ok(Sender { strict, lax })
     }
 
     /// Sends it, with an own request id.
     pub(crate) async fn send(&self, outgoing: &Outgoing) -> Sent {
         let headers = headers(outgoing);
-        let client = if outgoing.verify_tls { &self.strict } else { &self.lax };
+        let client = if outgoing.verify_tls {
+            &self.strict
+        } else {
+            &self.lax
+        };
         let mut request = client.post(&outgoing.url).body(outgoing.body.clone());
         for (name, value) in &headers {
             request = request.header(*name, value);
@@ -81,13 +88,20 @@ impl Sender {
             let status = response.status().as_u16();
             let mut body = Vec::new();
             while body.len() < ANSWER_BYTES_MAX {
-                let Some(chunk) = response.chunk().await? else { break };
+                let Some(chunk) = response.chunk().await? else {
+                    break;
+                };
                 body.extend_from_slice(&chunk);
             }
             body.truncate(ANSWER_BYTES_MAX);
-            Ok(Received { status, body: String::from_utf8_lossy(&body).into_owned() })
+            Ok(Received {
+                status,
+                body: String::from_utf8_lossy(&body).into_owned(),
+            })
         };
-        let result = result.await.map_err(|error: reqwest::Error| format!("{:#}", anyhow::Error::from(error)));
+        let result = result
+            .await
+            .map_err(|error: reqwest::Error| format!("{:#}", anyhow::Error::from(error)));
         Sent { headers, result }
     }
 }
@@ -102,7 +116,10 @@ fn headers(outgoing: &Outgoing) -> Vec<(&'static str, String)> {
         headers.push(("X-Hub-Signature", signature(secret, &outgoing.body)));
     }
     if let Some((name, password)) = &outgoing.credentials {
-        headers.push(("Authorization", format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))));
+        headers.push((
+            "Authorization",
+            format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))),
+        ));
     }
     headers
 }
@@ -134,7 +151,12 @@ impl Sent {
 
     /// The headers sent, as an object.
     pub(crate) fn headers_json(&self) -> Json {
-        Json::Object(self.headers.iter().map(|(name, value)| ((*name).to_owned(), Json::from(value))).collect())
+        Json::Object(
+            self.headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Json::from(value)))
+                .collect(),
+        )
     }
 }
 

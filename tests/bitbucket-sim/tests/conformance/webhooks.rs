@@ -1,0 +1,486 @@
+//! Items 4 to 7: webhooks, their payloads, signatures, tests and failures.
+
+use std::sync::atomic::Ordering;
+
+use bitbucket_sim::Payloads;
+use serde_json::{Value, json};
+
+use crate::scene::{BOT, JANE, ROOT, Receiver, Scene, world};
+use crate::shape::assert_like;
+
+const COMMENTS: [&str; 3] = ["pr:comment:added", "pr:comment:edited", "pr:comment:deleted"];
+const ALL: [&str; 13] = [
+    "pr:comment:added",
+    "pr:comment:edited",
+    "pr:comment:deleted",
+    "pr:opened",
+    "pr:modified",
+    "pr:from_ref_updated",
+    "pr:merged",
+    "pr:declined",
+    "pr:deleted",
+    "pr:reviewer:updated",
+    "pr:reviewer:needs_work",
+    "repo:refs_changed",
+    "repo:modified",
+];
+
+macro_rules! fixture {
+    ($flavour:literal, $name:literal) => {
+        include_str!(concat!("../../fixtures/webhook_", $flavour, "_", $name, ".json"))
+    };
+}
+
+/// Does everything there is an event for, and compares each payload with its fixture.
+async fn compare(payloads: Payloads, fixtures: &[(&str, &str)]) {
+    let scene = Scene::with(world(), "", payloads).await;
+    let receiver = Receiver::start().await;
+    scene.webhook(&receiver, &ALL).await;
+    let mut fixtures = fixtures.iter();
+    let mut next = async || {
+        let (key, fixture) = fixtures.next().unwrap();
+        let delivery = receiver.next_of(key).await;
+        assert_like(fixture, &delivery.body);
+        delivery.json()
+    };
+    let root = scene
+        .comment(JANE, json!({"text": "@openhands please add a test"}))
+        .await;
+    assert!(next().await.get("commentParentId").is_none());
+    let anchor = json!({"path": "src/upload.rs", "line": 3, "lineType": "ADDED"});
+    scene
+        .comment(JANE, json!({"text": "inline", "anchor": anchor}))
+        .await;
+    let inline = next().await;
+    assert!(
+        !inline.to_string().contains("nchor"),
+        "a payload has no anchor: {inline}"
+    );
+    let reply = scene
+        .comment(BOT, json!({"text": "yes", "parent": {"id": root["id"]}}))
+        .await;
+    assert_eq!(next().await["commentParentId"], root["id"]);
+    let path = format!("/comments/{}", root["id"]);
+    scene
+        .pr(
+            JANE,
+            "PUT",
+            &path,
+            Some(json!({"text": "two tests", "version": 0})),
+        )
+        .await
+        .is(200);
+    assert_eq!(next().await["previousComment"], "@openhands please add a test");
+    scene
+        .pr(
+            BOT,
+            "PUT",
+            &path,
+            Some(json!({"threadResolved": true, "version": 1})),
+        )
+        .await
+        .is(200);
+    let resolved = next().await;
+    assert_eq!(
+        (&resolved["previousComment"], &resolved["comment"]["text"]),
+        (&json!("two tests"), &json!("two tests"))
+    );
+    scene
+        .pr(
+            BOT,
+            "DELETE",
+            &format!("/comments/{}?version=0", reply["id"]),
+            None,
+        )
+        .await
+        .is(204);
+    next().await;
+    let clone = scene.cloned("jane-t", "feature/retry", "clone").await;
+    assert!(
+        scene
+            .push_file("jane-t", &clone, "new.txt")
+            .await
+            .status
+            .success()
+    );
+    next().await;
+    let deleted = scene
+        .git("jane-t", &clone, &["push", "-q", "origin", ":other"])
+        .await;
+    assert!(deleted.status.success());
+    assert_eq!(next().await["changes"][0]["toHash"], "0".repeat(40));
+    scene
+        .pr(
+            BOT,
+            "PUT",
+            "/participants/openhands",
+            Some(json!({"status": "NEEDS_WORK"})),
+        )
+        .await
+        .is(200);
+    assert_eq!(next().await["previousStatus"], "UNAPPROVED");
+    let update = json!({"title": "Better", "description": "d", "version": 0, "reviewers": [{"user": {"name": "openhands"}}]});
+    scene.pr(JANE, "PUT", "", Some(update)).await.is(200);
+    assert_eq!(next().await["previousTitle"], "Add retry to the uploader");
+    let reviewers = json!({"description": "d", "version": 1, "reviewers": [{"user": {"name": "openhands"}}, {"user": {"name": "reader"}}]});
+    scene.pr(JANE, "PUT", "", Some(reviewers)).await.is(200);
+    assert_eq!(next().await["addedReviewers"][0]["name"], "reader");
+    scene
+        .pr(JANE, "POST", "/decline?version=2", Some(json!({})))
+        .await
+        .is(200);
+    next().await;
+    scene
+        .pr(JANE, "POST", "/reopen?version=3", Some(json!({})))
+        .await
+        .is(200);
+    scene
+        .pr(JANE, "POST", "/merge?version=4", Some(json!({})))
+        .await
+        .is(200);
+    assert!(next().await["pullRequest"]["properties"]["mergeCommit"]["id"].is_string());
+}
+
+macro_rules! fixtures {
+    ($flavour:literal) => {
+        [
+            ("pr:comment:added", fixture!($flavour, "pr_comment_added")),
+            ("pr:comment:added", fixture!($flavour, "pr_comment_added")),
+            ("pr:comment:added", fixture!($flavour, "pr_comment_added_reply")),
+            ("pr:comment:edited", fixture!($flavour, "pr_comment_edited")),
+            (
+                "pr:comment:edited",
+                fixture!($flavour, "pr_comment_edited_thread_resolved"),
+            ),
+            ("pr:comment:deleted", fixture!($flavour, "pr_comment_deleted")),
+            ("pr:from_ref_updated", fixture!($flavour, "pr_from_ref_updated")),
+            ("repo:refs_changed", REFS_DELETED),
+            (
+                "pr:reviewer:needs_work",
+                fixture!($flavour, "pr_reviewer_needs_work"),
+            ),
+            ("pr:modified", fixture!($flavour, "pr_modified")),
+            ("pr:reviewer:updated", fixture!($flavour, "pr_reviewer_updated")),
+            ("pr:declined", fixture!($flavour, "pr_declined")),
+            ("pr:merged", fixture!($flavour, "pr_merged")),
+        ]
+    };
+}
+
+#[tokio::test]
+async fn payloads_of_9_x_have_the_fixtures_keys_order_and_types() {
+    const REFS_DELETED: &str = fixture!("9x", "repo_refs_changed_delete");
+    compare(Payloads::V9, &fixtures!("9x")).await;
+}
+
+#[tokio::test]
+async fn payloads_of_10_x_have_the_fixtures_keys_order_and_types() {
+    const REFS_DELETED: &str = r#"{"date":"","actor":null,"eventKey":"","changes":[],"repository":null}"#;
+    compare(Payloads::V10, &fixtures!("10x")).await;
+}
+
+#[tokio::test]
+async fn a_push_is_told_with_its_commits() {
+    for (payloads, fixture) in [
+        (Payloads::V9, fixture!("9x", "repo_refs_changed")),
+        (Payloads::V10, fixture!("10x", "repo_refs_changed")),
+    ] {
+        let scene = Scene::with(world(), "", payloads).await;
+        let receiver = Receiver::start().await;
+        scene.webhook(&receiver, &["repo:refs_changed"]).await;
+        let clone = scene.cloned("jane-t", "feature/retry", "clone").await;
+        assert!(
+            scene
+                .push_file("jane-t", &clone, "new.txt")
+                .await
+                .status
+                .success()
+        );
+        let delivery = receiver.next().await;
+        assert_like(fixture, &delivery.body);
+        let json = delivery.json();
+        assert_eq!(json["commits"].as_array().unwrap().len(), 1);
+        assert_eq!(json["toCommit"]["id"], json["changes"][0]["toHash"]);
+        assert!(json["toCommit"]["parents"][0]["message"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn mixed_payloads_alternate() {
+    let scene = Scene::with(world(), "", Payloads::Mixed).await;
+    let receiver = Receiver::start().await;
+    scene.webhook(&receiver, &COMMENTS).await;
+    let mut kinds = Vec::new();
+    for text in ["a", "b"] {
+        scene.comment(JANE, json!({"text": text})).await;
+        kinds.push(receiver.next().await.json()["comment"]["createdDate"].is_string());
+    }
+    assert_eq!(kinds, [false, true]);
+}
+
+#[tokio::test]
+async fn deliveries_are_signed_and_named_and_recorded() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    let hook = scene.webhook(&receiver, &COMMENTS).await;
+    let listed = scene
+        .repo(ROOT, "GET", &format!("/webhooks/{}", hook["id"]), None)
+        .await
+        .is(200);
+    assert_like(include_str!("../../fixtures/rest_webhook.json"), &listed.text);
+    scene.comment(JANE, json!({"text": "hi"})).await;
+    let delivery = receiver.next().await;
+    assert_eq!(delivery.header("x-event-key"), "pr:comment:added");
+    assert_eq!(delivery.header("content-type"), "application/json; charset=utf-8");
+    assert!(delivery.header("user-agent").starts_with("Atlassian HttpClient"));
+    let signature = delivery.header("x-hub-signature").to_owned();
+    assert!(
+        signature.starts_with("sha256=") && signature.len() == 71,
+        "{signature}"
+    );
+    let logged = scene
+        .control("GET", "deliveries?after=0&wait_ms=5000", None)
+        .await
+        .json();
+    assert_eq!(logged[0]["headers"]["X-Hub-Signature"], signature);
+    assert_eq!(
+        (
+            logged[0]["answer"]["status"].as_u64(),
+            logged[0]["answer"]["body"].as_str()
+        ),
+        (Some(200), Some("received"))
+    );
+    assert_eq!(logged[0]["body"], delivery.body);
+    let path = format!("/webhooks/{}", hook["id"]);
+    let latest = scene
+        .repo(ROOT, "GET", &format!("{path}/latest?outcome=SUCCESS"), None)
+        .await
+        .is(200)
+        .json();
+    assert_eq!(
+        (latest["event"].as_str(), latest["result"]["outcome"].as_str()),
+        (Some("pr:comment:added"), Some("SUCCESS"))
+    );
+    scene
+        .repo(ROOT, "GET", &format!("{path}/latest?outcome=FAILURE"), None)
+        .await
+        .is(204);
+    let statistics = scene
+        .repo(ROOT, "GET", &format!("{path}/statistics"), None)
+        .await
+        .is(200)
+        .json();
+    assert_eq!(statistics["counts"]["successes"], 1);
+}
+
+#[tokio::test]
+async fn the_connection_test_is_unsigned_and_needs_a_url() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    let hook = scene.webhook(&receiver, &COMMENTS).await;
+    let url: String = percent(&receiver.url);
+    scene
+        .repo(
+            ROOT,
+            "POST",
+            &format!("/webhooks/test?webhookId={}", hook["id"]),
+            None,
+        )
+        .await
+        .is(500);
+    scene
+        .repo(JANE, "POST", &format!("/webhooks/test?url={url}"), None)
+        .await
+        .is(401);
+    let tested = scene
+        .repo(ROOT, "POST", &format!("/webhooks/test?url={url}"), None)
+        .await
+        .is(200)
+        .json();
+    assert_eq!(tested["response"]["statusCode"], 200);
+    let ping = receiver.next().await;
+    assert_eq!(
+        (
+            ping.header("x-event-key"),
+            ping.header("x-hub-signature"),
+            ping.body.as_str()
+        ),
+        ("diagnostics:ping", "", "{\"test\": true}")
+    );
+}
+
+fn percent(text: &str) -> String {
+    text.replace(':', "%3A").replace('/', "%2F")
+}
+
+#[tokio::test]
+async fn replacing_a_webhook_removes_what_is_left_out() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    let hook = scene.webhook(&receiver, &COMMENTS).await;
+    assert_eq!(
+        (
+            hook["configuration"]["secret"].as_str(),
+            hook["sslVerificationRequired"].as_bool()
+        ),
+        (Some("12345"), Some(true))
+    );
+    let path = format!("/webhooks/{}", hook["id"]);
+    let refused = scene
+        .repo(ROOT, "PUT", &path, Some(json!({"name": "x"})))
+        .await
+        .is(400);
+    assert!(
+        refused.text.contains("No URL was specified")
+            && refused.text.contains("At least one event must be provided")
+    );
+    let body = json!({"name": "x", "url": receiver.url, "events": ["pr:comment:added"]});
+    let replaced = scene.repo(ROOT, "PUT", &path, Some(body)).await.is(200).json();
+    assert_eq!(replaced["configuration"], json!({"createdBy": "bitbucket"}));
+    assert_eq!(replaced["sslVerificationRequired"], false);
+    scene.comment(JANE, json!({"text": "hi"})).await;
+    assert_eq!(receiver.next().await.header("x-hub-signature"), "");
+    let unknown =
+        json!({"name": "x", "url": receiver.url, "events": ["pr:comment:added", "pr:to_ref_updated"]});
+    let refused = scene.repo(ROOT, "POST", "/webhooks", Some(unknown)).await.is(400);
+    assert!(refused.text.contains("the event ${validatedValue} is unknown"));
+    scene.repo(ROOT, "DELETE", &path, None).await.is(204);
+    assert_eq!(scene.repo(ROOT, "GET", "/webhooks", None).await.json()["size"], 0);
+}
+
+#[tokio::test]
+async fn two_webhooks_deliver_twice_with_two_request_ids() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    scene.webhook(&receiver, &COMMENTS).await;
+    let body = json!({"name": "project", "url": receiver.url, "events": COMMENTS});
+    scene
+        .api(ROOT, "POST", "/projects/PROJ/webhooks", Some(body))
+        .await
+        .is(201);
+    scene.comment(JANE, json!({"text": "hi"})).await;
+    let (one, two) = (receiver.next().await, receiver.next().await);
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    assert_eq!(one.body, two.body);
+    assert_eq!(scene.repo(ROOT, "GET", "/webhooks", None).await.json()["size"], 1);
+    assert_eq!(
+        scene.repo(ROOT, "GET", "/webhooks/search", None).await.json()["size"],
+        2
+    );
+}
+
+/// The log's entries from `after` on, when there are `count`.
+async fn entries(scene: &Scene, after: u64, count: usize) -> Vec<Value> {
+    let mut found: Vec<Value> = Vec::new();
+    while found.len() < count {
+        let last = after + found.len() as u64;
+        let more = scene
+            .control("GET", &format!("deliveries?after={last}&wait_ms=10000"), None)
+            .await
+            .json();
+        let more = more.as_array().unwrap().clone();
+        assert!(!more.is_empty(), "only {} of {count} deliveries", found.len());
+        found.extend(more);
+    }
+    found
+}
+
+#[tokio::test]
+async fn after_five_failures_deliveries_are_skipped_and_never_retried() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    scene.webhook(&receiver, &COMMENTS).await;
+    scene
+        .control("PUT", "clock", Some(json!({"running": false})))
+        .await
+        .is(200);
+    receiver.status.store(503, Ordering::SeqCst);
+    for number in 0..6 {
+        scene.comment(JANE, json!({"text": format!("{number}")})).await;
+        entries(&scene, number, 1).await;
+    }
+    let logged = entries(&scene, 0, 6).await;
+    let outcomes: Vec<&str> = logged
+        .iter()
+        .map(|entry| entry["outcome"].as_str().unwrap_or("skipped"))
+        .collect();
+    assert_eq!(
+        outcomes,
+        ["FAILURE", "FAILURE", "FAILURE", "FAILURE", "FAILURE", "skipped"]
+    );
+    receiver.status.store(200, Ordering::SeqCst);
+    scene
+        .control("PUT", "clock", Some(json!({"advance_ms": 10_000})))
+        .await
+        .is(200);
+    scene.comment(JANE, json!({"text": "again"})).await;
+    assert_eq!(entries(&scene, 6, 1).await[0]["outcome"], "SUCCESS");
+}
+
+#[tokio::test]
+async fn delivery_modes_duplicate_hold_reverse_and_drop() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    scene.webhook(&receiver, &COMMENTS).await;
+    scene
+        .control(
+            "PUT",
+            "delivery-mode",
+            Some(json!({"hold": true, "reverse": true, "duplicate": true})),
+        )
+        .await
+        .is(200);
+    for text in ["first", "second"] {
+        scene.comment(JANE, json!({"text": text})).await;
+    }
+    assert_eq!(
+        scene.control("GET", "delivery-mode", None).await.json()["waiting"],
+        4
+    );
+    scene.control("POST", "deliveries/release", None).await.is(200);
+    let mut texts = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        let delivery = receiver.next().await;
+        texts.push(delivery.json()["comment"]["text"].as_str().unwrap().to_owned());
+        ids.insert(delivery.header("x-request-id").to_owned());
+    }
+    assert_eq!(
+        (texts, ids.len()),
+        (
+            ["second", "second", "first", "first"].map(str::to_owned).to_vec(),
+            4
+        )
+    );
+    scene
+        .control("PUT", "delivery-mode", Some(json!({"drop": true})))
+        .await
+        .is(200);
+    scene.comment(JANE, json!({"text": "lost"})).await;
+    assert!(entries(&scene, 4, 1).await[0]["skipped"].is_string());
+    scene
+        .control("PUT", "delivery-mode", Some(json!({"reverse": true})))
+        .await
+        .is(200);
+    scene.comment(JANE, json!({"text": "third"})).await;
+    assert_eq!(receiver.next().await.json()["comment"]["text"], "third");
+}
+
+#[tokio::test]
+async fn pending_comments_and_reactions_are_not_told() {
+    let scene = Scene::start().await;
+    let receiver = Receiver::start().await;
+    scene.webhook(&receiver, &COMMENTS).await;
+    let draft = scene
+        .comment(BOT, json!({"text": "draft", "state": "PENDING"}))
+        .await;
+    let path = format!(
+        "/rest/comment-likes/latest/projects/PROJ/repos/demo/pull-requests/7/comments/{}/reactions/eyes",
+        draft["id"]
+    );
+    scene.send(BOT, "PUT", &path, None).await.is(200);
+    scene.comment(JANE, json!({"text": "told"})).await;
+    assert_eq!(receiver.next().await.json()["comment"]["text"], "told");
+    scene.pr(BOT, "PUT", "/review", Some(json!({}))).await.is(200);
+    assert_eq!(receiver.next().await.json()["comment"]["text"], "draft");
+}
