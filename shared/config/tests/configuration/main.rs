@@ -1,5 +1,6 @@
 //! Configuration as operators write it: what loads, what is refused and in which words.
 
+mod documentation;
 mod environment;
 mod example;
 mod roles;
