@@ -3,7 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 set positional-arguments
 
-me := just_executable() + " --justfile '" + justfile() + "'"
+me := "'" + just_executable() + "' --justfile '" + justfile() + "'"
 
 [private]
 default:

@@ -1,5 +1,7 @@
 //! What happens when nothing goes wrong.
 
+use std::time::Instant;
+
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommentId;
 use pipeline::run::{FailureReport, Outcome, RunState};
@@ -112,6 +114,7 @@ async fn a_reply_to_a_reply_stands_under_it() {
 #[tokio::test]
 async fn many_steps_make_few_edits_and_the_last_is_shown_before_a_long_silence() {
     let world = World::start().await;
+    let started = Instant::now();
     let run = world.queued_run().await;
     world.take(&run).await;
     for i in 0..30 {
@@ -125,9 +128,11 @@ async fn many_steps_make_few_edits_and_the_last_is_shown_before_a_long_silence()
         })
         .await;
     assert_eq!(seen.len(), 1);
+    // One for the change of state, and one for each pause of ten seconds, however slow this machine is.
+    let edits_max = 1 + started.elapsed().as_secs() / 10;
     assert!(
-        seen[0].version <= 3,
-        "{} edits for one change of state and one pause",
+        seen[0].version <= edits_max,
+        "{} edits, not {edits_max}",
         seen[0].version
     );
     world.stop().await;
