@@ -11,6 +11,9 @@ use futures::future::join_all;
 use crate::streams::wanted;
 use crate::{Error, Nats};
 
+/// The first nats-server with atomic batches, the newest thing used here (crates.md section 3).
+const SERVER_MIN: (i64, i64, i64) = (2, 12, 0);
+
 /// Every way in which the live streams differ to the narrow side. Displayed one per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Drift(Vec<String>);
@@ -32,6 +35,7 @@ impl Nats {
     /// Creates what is missing and widens what is too narrow; never narrows anything. What cannot be widened
     /// (retention, storage) is told.
     pub async fn ensure(&self) -> Result<(), Drift> {
+        self.is_recent_enough().map_err(|old| Drift(vec![old]))?;
         let ensured = join_all(
             wanted(self.replicas())
                 .into_iter()
@@ -46,6 +50,7 @@ impl Nats {
         if !self.is_connected() {
             return Err("not connected to NATS".to_owned());
         }
+        self.is_recent_enough()?;
         let checked = join_all(wanted(self.replicas()).into_iter().map(|config| async move {
             match self.live(&config.name).await {
                 Ok(Some(live)) => differences(&config, &live),
@@ -55,6 +60,17 @@ impl Nats {
         }))
         .await;
         all(checked).map_err(|drift| drift.to_string())
+    }
+
+    fn is_recent_enough(&self) -> Result<(), String> {
+        let (major, minor, patch) = SERVER_MIN;
+        if self.client().is_server_compatible(major, minor, patch) {
+            return Ok(());
+        }
+        let version = self.client().server_info().version;
+        Err(format!(
+            "nats-server is {version}, needed: {major}.{minor}.{patch} or newer"
+        ))
     }
 
     async fn ensure_stream(&self, wanted: Config) -> Vec<String> {

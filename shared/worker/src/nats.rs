@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use pipeline::message::Message;
 use pipeline::run::Run;
 use pipeline::subject;
@@ -44,17 +44,14 @@ struct Inner {
 impl Nats {
     /// Connects as `name`. Waits at most 10 s for a server; wrong credentials and unreadable files are told at once.
     pub async fn connect(settings: &config::Nats, name: &str) -> Result<Self, Error> {
-        let url = settings.url.clone().ok_or_else(|| Error::Refused {
-            what: "a connection".to_owned(),
-            text: "[nats] url is not set and no managed server was started".to_owned(),
-        })?;
+        let servers = servers(settings)?;
         let (counter, connected) = watch::channel(0);
         let counter = Arc::new(counter);
         let until = Instant::now() + CONNECT_TIMEOUT;
         let client = loop {
             let error = match options(settings, name, Arc::clone(&counter))
                 .await?
-                .connect(url.as_str())
+                .connect(servers.as_slice())
                 .await
             {
                 Ok(client) => break client,
@@ -152,6 +149,26 @@ impl Nats {
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.0.connected.clone()
     }
+}
+
+/// The servers of `[nats] url`: one, or several of a cluster, separated by commas.
+fn servers(settings: &config::Nats) -> Result<Vec<ServerAddr>, Error> {
+    let refused = |text: String| Error::Refused {
+        what: "[nats] url".to_owned(),
+        text,
+    };
+    let url = settings
+        .url
+        .as_ref()
+        .ok_or_else(|| refused("not set, and no managed server was started".to_owned()))?;
+    url.split(',')
+        .map(|server| {
+            server
+                .trim()
+                .parse()
+                .map_err(|error| refused(format!("{server}: {error}")))
+        })
+        .collect()
 }
 
 async fn options(

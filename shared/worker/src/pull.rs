@@ -88,7 +88,14 @@ impl Pull {
             let answer = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Pulled::Stopped,
-                _ = self.connections.changed() => { self.inbox = None; continue }
+                changed = self.connections.changed() => {
+                    self.inbox = None;
+                    if changed.is_err() {
+                        // The connection is closed for good; asking again says so, at a bearable pace.
+                        self.give_up_request(stop).await;
+                    }
+                    continue;
+                }
                 answer = tokio::time::timeout(SILENCE_MAX, inbox.subscriber.next()) => answer,
             };
             let Ok(Some(message)) = answer else {

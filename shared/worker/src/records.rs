@@ -123,6 +123,13 @@ impl<T: Message> Records<T> {
             .nats
             .read(&stream, &filter, DeliverPolicy::LastPerSubject, LIST_MAX)
             .await?;
+        if messages.len() == LIST_MAX {
+            tracing::warn!(
+                bucket = self.bucket,
+                LIST_MAX,
+                "only the records that have not changed for longest are listed"
+            );
+        }
         let readable = messages
             .iter()
             .filter(|m| !is_marker(Some(&m.headers)))

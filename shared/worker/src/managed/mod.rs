@@ -185,6 +185,7 @@ async fn supervise(
     abort: CancellationToken,
 ) {
     let mut pause = RESTART_PAUSE;
+    let either = either(&stop, &abort);
     loop {
         let started = std::time::Instant::now();
         tokio::select! {
@@ -194,8 +195,7 @@ async fn supervise(
         if started.elapsed() >= WELL_AFTER {
             pause = RESTART_PAUSE;
         }
-        while !stop.is_cancelled() && !abort.is_cancelled() {
-            let either = either(&stop, &abort);
+        while !either.is_cancelled() {
             tokio::select! {
                 () = either.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}

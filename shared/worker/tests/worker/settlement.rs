@@ -46,6 +46,42 @@ async fn outputs_are_stored_before_the_message_is_acked() {
 }
 
 #[tokio::test]
+async fn a_handler_is_told_the_trace_and_the_time_of_its_message() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let world = World::start().await;
+    let (tell, told_delivery) = std::sync::mpsc::channel();
+    let script = told(move |_, delivery| {
+        tell.send((
+            delivery.traceparent.clone(),
+            delivery.published_at,
+            delivery.sequence,
+        ))
+        .unwrap();
+        vec![]
+    });
+    let mut consumer = script.consume(&world.nats, spec());
+    let note = Note::new("a");
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("traceparent", TRACE);
+    let before = jiff::Timestamp::now();
+    let raw = world.raw().await;
+    let payload = pipeline::message::encode(&note).into();
+    raw.publish_with_headers(note.subject(), headers, payload)
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    consumer.next().await;
+    let (traceparent, published_at, sequence) = told_delivery.recv().unwrap();
+    assert_eq!((traceparent.as_deref(), sequence), (Some(TRACE), 1));
+    assert!(
+        before <= published_at && published_at <= jiff::Timestamp::now(),
+        "{published_at}"
+    );
+    world.until_all_is_settled().await;
+}
+
+#[tokio::test]
 async fn a_poison_message_is_buried_once_and_others_pass() {
     let world = World::start().await;
     let poison = |note: &Note| {

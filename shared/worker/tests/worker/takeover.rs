@@ -3,7 +3,8 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use pipeline::run::Run;
+use pipeline::failure_code::FailureCode;
+use pipeline::run::{Run, RunState};
 use tokio::sync::Notify;
 use worker::ConsumerSpec;
 
@@ -33,6 +34,36 @@ async fn a_dead_workers_message_goes_to_another_after_ack_wait() {
             attempt: 2,
             delivered: 2
         }
+    );
+    world.until_all_is_settled().await;
+    assert_eq!(heir.stop().await, []);
+}
+
+#[tokio::test]
+async fn a_message_that_kills_its_workers_is_given_up_without_another_try() {
+    let world = World::start().await;
+    let once = ConsumerSpec {
+        attempts_max: 1,
+        ..short_wait()
+    };
+    let mut dead = told(|_, _| vec![Act::Sleep(PATIENCE)]).consume(&world.nats, once.clone());
+    world.publish(&Note::new("a")).await;
+    dead.next().await;
+    dead.task.abort();
+    let other = world.another_connection().await;
+    let heir = told(|_, _| vec![]).with_run(run()).consume(&other, once);
+    until("the dead letter", async || world.dead_letters().await.len() == 1).await;
+    assert_eq!(world.dead_letters().await[0].code, FailureCode::WorkerLost);
+    assert_eq!(
+        world
+            .nats
+            .runs()
+            .get(run().id.as_str())
+            .await
+            .unwrap()
+            .unwrap()
+            .state,
+        RunState::Failed
     );
     world.until_all_is_settled().await;
     assert_eq!(heir.stop().await, []);
