@@ -14,7 +14,7 @@ use pipeline::subject;
 use worker::{Created, Delivery, FailedRun, Handler, Publication};
 
 use crate::builder::{Builder, Decided, lane_of, not_yet};
-use crate::lane::Course;
+use crate::lane::{Course, Lane};
 use crate::limits::{COMMENT_AGE_MAX, QUEUE_FULL_RETRY, QUEUE_MAX};
 use crate::permission::{self, Verdict as Permission};
 use crate::records;
@@ -33,10 +33,17 @@ impl Handler for Admission {
             lane: lane_of(&mention.origin),
         };
         let (decided, pull_request) = case.decide().await?;
-        self.0
-            .decide(&mention.origin, Some(mention.comment), decided)
-            .await;
-        self.0.dispatch(&case.lane, pull_request.as_deref()).await?;
+        // A redelivery that finds everything done has nothing to add to what the first one recorded.
+        let is_news = decided.verdict != Verdict::Duplicate || delivery.delivered == 1;
+        let told = async {
+            if is_news {
+                self.0
+                    .decide(&mention.origin, Some(mention.comment), decided)
+                    .await;
+            }
+        };
+        let ((), dispatched) = tokio::join!(told, self.0.dispatch(&case.lane, pull_request.as_deref()));
+        dispatched?;
         Ok(Vec::new())
     }
 
@@ -72,14 +79,21 @@ impl Case<'_> {
                 "the comment is older than seven days",
             ));
         }
-        let course = self
-            .builder
-            .change_or_begin_lane(&self.lane, |lane| lane.hear(self.mention))
-            .await?;
+        // Most mentions are new and change nothing before it is known that they may.
+        let known = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
+        let mut heard = known.clone();
+        let mut course = heard.hear(self.mention);
+        if heard != known {
+            course = self
+                .builder
+                .change_or_begin_lane(&self.lane, |lane| lane.hear(self.mention))
+                .await?
+                .1;
+        }
         match course {
             Course::Nothing(reason) => Ok(plain(Verdict::Ignored, None, reason)),
-            Course::Start(run) => self.admit(run).await,
-            Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run).await,
+            Course::Start(run) => self.admit(run, &known).await,
+            Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run, &known).await,
             Course::TooLate(run) => {
                 self.builder
                     .change_run(&run, |run| records::note(run, records::EDIT_TOO_LATE))
@@ -104,7 +118,7 @@ impl Case<'_> {
     }
 
     /// The lane knows this version. Its run's record may still be missing or be that of an older version.
-    async fn bring_up_to_date(&self, run: RunId) -> Result<Outcome, Failure> {
+    async fn bring_up_to_date(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
         let mut amended = false;
         let change = |record: &mut Run| {
             let before = record.n;
@@ -113,7 +127,7 @@ impl Case<'_> {
             record.state
         };
         match self.builder.change_run(&run, change).await? {
-            None => self.admit(run).await,
+            None => self.admit(run, known).await,
             Some(state) if state.is_terminal() => {
                 self.builder.finish(&self.lane, &run).await?;
                 Ok(plain(Verdict::Duplicate, Some(run), "the run has already ended"))
@@ -128,9 +142,8 @@ impl Case<'_> {
     }
 
     /// Asks whether the person may, then gives the run a place and a record.
-    async fn admit(&self, run: RunId) -> Result<Outcome, Failure> {
+    async fn admit(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
         let origin = &self.mention.origin;
-        let known = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
         if known.queue.len() >= QUEUE_MAX {
             return Err(not_yet(
                 QUEUE_FULL_RETRY,
@@ -155,7 +168,7 @@ impl Case<'_> {
             Permission::Allowed(pull_request) => pull_request,
         };
         let now = Timestamp::now();
-        let course = self
+        let (lane, course) = self
             .builder
             .change_or_begin_lane(&self.lane, |lane| lane.enter(self.mention, now))
             .await?;
@@ -166,7 +179,7 @@ impl Case<'_> {
                 "another delivery about this comment came first",
             ));
         }
-        let decided = self.create(run, &pull_request, now).await?;
+        let decided = self.create(run, &lane, &pull_request, now).await?;
         Ok((decided, Some(pull_request)))
     }
 
@@ -174,12 +187,12 @@ impl Case<'_> {
     async fn create(
         &self,
         run: RunId,
+        lane: &Lane,
         pull_request: &PullRequest,
         now: Timestamp,
     ) -> Result<Decided, Failure> {
         let mut record = records::queued(self.mention, &run, self.traceparent(), now);
         record.branch = Some(pull_request.from_ref.display_id.clone());
-        let lane = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
         record.ahead = lane
             .ahead()
             .into_iter()
@@ -217,8 +230,8 @@ impl Case<'_> {
             .author
             .as_ref()
             .map_or("", |author| author.name.as_str());
-        let change = |lane: &mut crate::lane::Lane| lane.refuse(self.mention, &run, person, now);
-        let speak = self.builder.change_or_begin_lane(&self.lane, change).await?;
+        let change = |lane: &mut Lane| lane.refuse(self.mention, &run, person, now);
+        let (_, speak) = self.builder.change_or_begin_lane(&self.lane, change).await?;
         let reason = report.code.sentence();
         if !speak {
             let reason = format!("{reason} Not said again within the hour.");

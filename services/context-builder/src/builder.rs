@@ -61,34 +61,34 @@ impl Builder {
         }
     }
 
-    /// Changes a lane that exists; nothing happens to one that does not.
+    /// Changes a lane that exists and returns it with the result; nothing happens to one that does not.
     pub(crate) async fn change_lane<R>(
         &self,
         key: &str,
         mut change: impl FnMut(&mut Lane) -> R,
-    ) -> Result<Option<R>, Error> {
+    ) -> Result<Option<(Lane, R)>, Error> {
         match self
             .lanes
             .update(key, |lane| Ok::<R, Infallible>(change(lane)))
             .await
         {
-            Ok(Ok((_, result))) => Ok(Some(result)),
+            Ok(Ok(changed)) => Ok(Some(changed)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Changes a lane, which begins empty.
+    /// Changes a lane, which begins empty, and returns it with the result.
     pub(crate) async fn change_or_begin_lane<R>(
         &self,
         key: &str,
         mut change: impl FnMut(&mut Lane) -> R,
-    ) -> Result<R, Error> {
-        let Ok((_, result)) = self
+    ) -> Result<(Lane, R), Error> {
+        let Ok(changed) = self
             .lanes
             .update_or_default(key, |lane| Ok::<R, Infallible>(change(lane)))
             .await?;
-        Ok(result)
+        Ok(changed)
     }
 
     /// Changes a run's record; `None` where there is none.
@@ -127,17 +127,17 @@ impl Builder {
         }
     }
 
-    /// Takes a run that has ended out of its lane and tells those behind it.
-    pub(crate) async fn finish(&self, lane: &str, run: &RunId) -> Result<(), Error> {
-        self.change_lane(lane, |lane| lane.finished(run)).await?;
-        self.refresh_places(lane).await
+    /// Takes a run that has ended out of its lane and tells those behind it. Returns whether any are.
+    pub(crate) async fn finish(&self, lane: &str, run: &RunId) -> Result<bool, Error> {
+        let Some((lane, ())) = self.change_lane(lane, |lane| lane.finished(run)).await? else {
+            return Ok(false);
+        };
+        self.tell_places(&lane).await?;
+        Ok(!lane.is_at_rest())
     }
 
     /// Writes into every waiting run's record how many runs are before it.
-    pub(crate) async fn refresh_places(&self, lane: &str) -> Result<(), Error> {
-        let Some(lane) = self.lanes.get(lane).await? else {
-            return Ok(());
-        };
+    pub(crate) async fn tell_places(&self, lane: &Lane) -> Result<(), Error> {
         for (run, ahead) in lane.ahead() {
             self.change_run(&run, |run| records::set_ahead(run, ahead))
                 .await?;

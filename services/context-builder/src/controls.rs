@@ -23,7 +23,7 @@ impl Handler for Controls {
         let lane = lane_of(&control.origin);
         match &control.change {
             Change::CommentDeleted { comment } => {
-                let run = self
+                let (_, run) = self
                     .0
                     .change_or_begin_lane(&lane, |lane| lane.deleted(*comment))
                     .await?;
@@ -36,7 +36,7 @@ impl Handler for Controls {
                 self.end(
                     &control,
                     None,
-                    runs.unwrap_or_default(),
+                    runs.map(|(_, runs)| runs).unwrap_or_default(),
                     FailureCode::PullRequestClosed,
                 )
                 .await?;

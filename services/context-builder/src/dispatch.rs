@@ -43,13 +43,18 @@ enum Slot {
 
 impl Builder {
     /// Gives the next run of a lane its job, if nothing runs there. `known` is the pull request where it was read a
-    /// moment ago. Fails only with what is worth trying again.
+    /// moment ago. A failure that passes is not counted as an attempt of the message that led here, since that is
+    /// about another run or about many: tries are counted by run.
     pub(crate) async fn dispatch(&self, lane: &str, known: Option<&PullRequest>) -> Result<(), Failure> {
         // Each look ends or begins a run, so that a full queue bounds their number.
         for _ in 0..=QUEUE_MAX {
-            match self.look(lane, known).await? {
-                Look::Done => return Ok(()),
-                Look::Again => {}
+            match self.look(lane, known).await {
+                Ok(Look::Done) => return Ok(()),
+                Ok(Look::Again) => {}
+                Err(Failure::Retry {
+                    after, code, cause, ..
+                }) => return Err(Failure::unavailable(code, after, cause)),
+                Err(failure) => return Err(failure),
             }
         }
         Err(not_yet(SLOT_RETRY, "the queue did not come to rest"))
@@ -119,7 +124,7 @@ impl Builder {
                 lane.digest_of(run.comment).cloned(),
             ))
         };
-        let Some((claimed, digest)) = self.change_lane(key, claim).await?.flatten() else {
+        let Some((_, Some((claimed, digest)))) = self.change_lane(key, claim).await? else {
             return Ok(Look::Again);
         };
         if slot == Slot::Ours {
@@ -136,7 +141,7 @@ impl Builder {
         {
             return Err(not_yet(SLOT_RETRY, "an edit is about to reach the run"));
         }
-        let span = tracing::info_span!("dispatch", run.id = %run.id, delivery.id = tracing::field::Empty);
+        let span = tracing::info_span!("dispatch", run.id = %run.id);
         telemetry::trace::follow(&span, run.traceparent.as_deref());
         match self.prepare(run, known).instrument(span).await {
             Ok(Prepared::Published) => self.begun(key, &run.id).await,
@@ -149,8 +154,9 @@ impl Builder {
     }
 
     async fn begun(&self, key: &str, run: &RunId) -> Result<Look, Failure> {
-        self.change_lane(key, |lane| lane.dispatched(run)).await?;
-        self.refresh_places(key).await?;
+        if let Some((lane, ())) = self.change_lane(key, |lane| lane.dispatched(run)).await? {
+            self.tell_places(&lane).await?;
+        }
         Ok(Look::Done)
     }
 
@@ -166,17 +172,14 @@ impl Builder {
             } => {
                 let mut tries = claimed.tries;
                 if counts == Counts::AsAttempt {
-                    tries = self
-                        .change_lane(key, |lane| lane.missed(run))
-                        .await?
-                        .unwrap_or(tries);
+                    let missed = self.change_lane(key, |lane| lane.missed(run)).await?;
+                    tries = missed.map_or(tries, |(_, tries)| tries);
                 }
                 let waited = Timestamp::now().duration_since(claimed.since);
                 if tries < DISPATCH_TRIES_MAX && waited <= DISPATCH_WAIT_MAX {
-                    // Counted here, by run: the message that led here is about another one, or about many.
                     return Err(Failure::Retry {
                         after,
-                        counts: Counts::NotAsAttempt,
+                        counts,
                         code,
                         cause,
                     });

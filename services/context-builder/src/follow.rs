@@ -17,8 +17,9 @@ impl Handler for Follower {
     async fn handle(&self, run: Run, _delivery: &Delivery) -> Result<Vec<Publication>, Failure> {
         if run.state.is_terminal() {
             let lane = lane_of_run(&run);
-            self.0.finish(&lane, &run.id).await?;
-            self.0.dispatch(&lane, None).await?;
+            if self.0.finish(&lane, &run.id).await? {
+                self.0.dispatch(&lane, None).await?;
+            }
         }
         Ok(Vec::new())
     }

@@ -193,6 +193,11 @@ impl Lane {
         self.running.take_if(|running| running.entry.run == *run);
     }
 
+    /// Whether nothing runs and nothing waits.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.running.is_none() && self.queue.is_empty()
+    }
+
     /// Every waiting run with the number of runs before it.
     pub(crate) fn ahead(&self) -> Vec<(RunId, u32)> {
         let before = u32::from(self.running.is_some());

@@ -73,7 +73,7 @@ impl Builder {
         if let Some(running) = &lane.running {
             self.look_after_run(&lane.key, running).await?;
         }
-        self.refresh_places(&lane.key).await?;
+        self.tell_places(lane).await?;
         self.dispatch(&lane.key, None).await
     }
 
@@ -90,7 +90,7 @@ impl Builder {
         let has_job = !running.dispatched || self.has_job(&record).await?;
         match health(&record, has_job, Timestamp::now()) {
             Health::Alive => {}
-            Health::Over => self.finish(lane, run).await?,
+            Health::Over => drop(self.finish(lane, run).await?),
             Health::Overdue => {
                 tracing::warn!(run.id = %run, "a run is past its deadline and nobody ended it");
                 self.give_up(
