@@ -91,3 +91,55 @@ impl Room {
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    const LIMIT: usize = 32 * 1024 * 1024;
+
+    /// Headers that declare a body of the largest size.
+    fn largest() -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_LENGTH, LIMIT.into())])
+    }
+
+    #[tokio::test]
+    async fn bodies_wait_for_memory_until_others_are_done_with_theirs() {
+        let room = Room::new(LIMIT);
+        let mut bodies = Vec::new();
+        for _ in 0..BODIES_AT_ONCE_MIN {
+            bodies.push(room.read(&largest(), Body::from("x")).await.ok().unwrap());
+        }
+        let headers = HeaderMap::new();
+        let mut next = pin!(room.read(&headers, Body::from("x")));
+        let mut looked = Context::from_waker(Waker::noop());
+        assert!(next.as_mut().poll(&mut looked).is_pending());
+        bodies.pop();
+        assert!(matches!(next.as_mut().poll(&mut looked), Poll::Ready(Ok(_))));
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_takes_what_it_needs_and_gives_it_back() {
+        let room = Room::new(LIMIT);
+        let all = room.units.available_permits();
+        let body = room
+            .read(&HeaderMap::new(), Body::from(vec![b'x'; 5000]))
+            .await
+            .ok()
+            .unwrap();
+        assert_eq!(all - room.units.available_permits(), 5);
+        drop(body);
+        assert_eq!(room.units.available_permits(), all);
+    }
+
+    #[tokio::test]
+    async fn a_declared_length_is_no_way_around_the_limit() {
+        let room = Room::new(2000);
+        let short = HeaderMap::from_iter([(CONTENT_LENGTH, 5.into())]);
+        let answer = room.read(&short, Body::from(vec![b'x'; 2001])).await.err();
+        assert_eq!(answer, Some(Answer::TooLarge));
+    }
+}

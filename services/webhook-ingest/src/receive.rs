@@ -56,6 +56,7 @@ async fn receive<P: Publish>(
         .instrument(span.clone())
         .await;
     span.record("result", answer.label());
+    span.in_scope(|| tracing::debug!("answered"));
     telemetry::metrics::deliveries(answer.label()).inc();
     answer
 }

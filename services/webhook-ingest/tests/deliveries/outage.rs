@@ -128,3 +128,37 @@ async fn many_deliveries_at_once_are_each_stored_and_answered_once() {
     ids.dedup();
     assert_eq!((ids.len(), world.events().await.len()), (200, 200));
 }
+
+#[tokio::test]
+async fn a_connection_whose_secret_cannot_be_read_is_unavailable_and_refuses_nobody() {
+    let world = World::start().await;
+    std::fs::remove_file(world.directory.path().join("hook")).unwrap();
+    assert_eq!(world.deliver("d-1", COMMENT_9X).await.status, 503);
+    assert_eq!(world.post("other", &[], COMMENT_9X).await.status, 401);
+    std::fs::write(world.directory.path().join("hook"), SECRET).unwrap();
+    assert_eq!(
+        world.deliver("d-2", COMMENT_9X).await.status,
+        200,
+        "as soon as it is there"
+    );
+}
+
+#[tokio::test]
+async fn a_rotated_secret_counts_from_the_next_delivery_on() {
+    let world = World::start().await;
+    assert_eq!(world.deliver("d-1", COMMENT_9X).await.status, 200);
+    std::fs::write(world.directory.path().join("hook"), "a new secret").unwrap();
+    assert_eq!(
+        world.deliver("d-2", COMMENT_9X).await.status,
+        401,
+        "the replaced one"
+    );
+    let new = signature("a new secret", COMMENT_9X);
+    assert_eq!(
+        world
+            .post("main", &[("x-hub-signature", &new)], COMMENT_9X)
+            .await
+            .status,
+        200
+    );
+}

@@ -40,7 +40,7 @@ pub(crate) struct World {
     pub(crate) shutdown: Shutdown,
     pub(crate) role: JoinHandle<anyhow::Result<()>>,
     pub(crate) client: reqwest::Client,
-    _directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 /// What a request was answered.
@@ -96,7 +96,7 @@ impl World {
             shutdown,
             role: tokio::spawn(role),
             client,
-            _directory: directory,
+            directory,
         }
     }
 
