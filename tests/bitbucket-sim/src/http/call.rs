@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
@@ -24,12 +24,16 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     caller: Option<Caller>,
     params: Vec<(String, String)>,
-    uri: Uri,
+    target: String,
 }
 
-/// The caller the door found, put into the request's extensions.
+/// What the door knows of a request, put into its extensions.
 #[derive(Clone)]
-pub(crate) struct Identified(pub(crate) Option<Caller>);
+pub(crate) struct Identified {
+    pub(crate) caller: Option<Caller>,
+    /// Path and query below the context path, before routing takes it apart.
+    pub(crate) target: String,
+}
 
 impl FromRequest<App> for Call {
     type Rejection = RestError;
@@ -48,10 +52,8 @@ impl FromRequest<App> for Call {
             .await
             .map_err(|error| anyhow::anyhow!(error))?
             .to_bytes();
-        let caller = parts
-            .extensions
-            .remove::<Identified>()
-            .and_then(|identified| identified.0);
+        let identified = parts.extensions.remove::<Identified>();
+        let (caller, target) = identified.map(|i| (i.caller, i.target)).unwrap_or_default();
         Ok(Call {
             app: app.clone(),
             query: Query::parse(parts.uri.query().unwrap_or_default()),
@@ -59,7 +61,7 @@ impl FromRequest<App> for Call {
             body,
             caller,
             params,
-            uri: parts.uri,
+            target,
         })
     }
 }
@@ -149,11 +151,7 @@ impl Call {
         let project = world.project_of(repository)?;
         let old = format!("/projects/{key}/repos/{slug}");
         let new = format!("/projects/{}/repos/{}", project.key, repository.slug);
-        let path = self
-            .uri
-            .path_and_query()
-            .map_or("", |p| p.as_str())
-            .replacen(&old, &new, 1);
+        let path = self.target.replacen(&old, &new, 1);
         Ok(RestError::moved(format!("{}{path}", self.app.base_url())))
     }
 

@@ -201,7 +201,8 @@ async fn rest(
         Ok(uri) => parts.uri = uri,
         Err(_) => return not_found(&accept),
     }
-    parts.extensions.insert(Identified(caller));
+    let target = parts.uri.to_string();
+    parts.extensions.insert(Identified { caller, target });
     let request = Request::from_parts(parts, Body::from(body));
     let Ok(response) = router.oneshot(request).await;
     match response.status() {

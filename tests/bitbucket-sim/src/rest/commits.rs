@@ -151,13 +151,13 @@ pub(crate) async fn of_pull_request(call: Call) -> Reply {
 }
 
 fn with_hashes(call: &Call, values: Vec<Json>, from: &str, to: &str) -> Json {
-    let limit = call.page(LIMIT_MAX).limit.max(values.len());
+    let (size, limit) = (values.len(), call.page(LIMIT_MAX).limit.max(values.len()));
     object! {
         "fromHash": from,
         "toHash": to,
         "properties": object! { "changeScope": "ALL" },
-        "size": values.len(),
         "values": values,
+        "size": size,
         "isLastPage": true,
         "start": 0,
         "limit": limit,
