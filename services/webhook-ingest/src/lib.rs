@@ -4,7 +4,7 @@
 //! signature over the raw bytes, parse, publish, and 2xx only after the publish acknowledgement. It makes no
 //! Bitbucket call and holds no Bitbucket token.
 //!
-//! Absent here: a parser for unsigned bytes (only [`signature::VerifiedBody`] has one), an answer that tells why a
+//! Absent here: a parser for unsigned bytes (only `signature::VerifiedBody` has one), an answer that tells why a
 //! signature was refused, a 2xx without an acknowledgement.
 
 mod activity;
