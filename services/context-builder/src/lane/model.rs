@@ -128,7 +128,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn never_two_runs_at_once_always_in_order_and_nothing_from_the_past(steps in steps(), texts in texts()) {

@@ -10,7 +10,7 @@ fn names() -> Vec<String> {
     vec!["openhands".to_owned(), "a".to_owned()]
 }
 
-/// A quadratic step over a comment eight times the allowed length would run for minutes; a linear one is not noticed.
+/// A quadratic step over a comment 16 times the allowed length would run for minutes; a linear one is not noticed.
 #[test]
 fn repetition_far_beyond_the_allowed_length_is_worked_through() {
     let patterns = [
@@ -54,7 +54,7 @@ fn repetition_far_beyond_the_allowed_length_is_worked_through() {
         "@a___",
     ];
     for pattern in patterns {
-        let text = pattern.repeat(8 * COMMENT_LENGTH_MAX / pattern.len());
+        let text = pattern.repeat(16 * COMMENT_LENGTH_MAX / pattern.len());
         for position in [Position::Anywhere, Position::LineStart] {
             if let Some(found) = detect(&text, &names(), position) {
                 assert!(text.is_char_boundary(found.at.start) && text.as_bytes()[found.at.start] == b'@');
@@ -76,7 +76,7 @@ fn a_mention_behind_ten_thousand_backticks_is_found() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn no_text_makes_it_panic(text in any::<String>()) {

@@ -232,7 +232,7 @@ fn outside_fences(markdown: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn no_brief_is_longer_than_its_bytes_or_leaks_data_from_its_fences(
