@@ -3,7 +3,7 @@
 /// Runs of backticks are shortened beyond this, so that a fence never gets longer than this and one.
 const BACKTICKS_MAX: usize = 32;
 
-/// Longest text of [`line`], in characters: names, titles and paths.
+/// Longest text of [`line()`], in characters: names, titles and paths.
 const LINE_CHARS_MAX: usize = 400;
 
 /// Longest text of [`name`], in characters.
