@@ -126,6 +126,11 @@ impl App {
         &self.0.base_url
     }
 
+    /// The context path: empty, or like `/bitbucket`.
+    pub(crate) fn context_path(&self) -> &str {
+        &self.0.context_path
+    }
+
     /// The part of a path below the context path.
     pub(crate) fn below_context<'p>(&self, path: &'p str) -> Option<&'p str> {
         let below = path.strip_prefix(self.0.context_path.as_str())?;

@@ -8,5 +8,6 @@ pub(crate) mod plan;
 pub(crate) mod requests;
 mod routes;
 pub(crate) mod snapshot;
+pub(crate) mod take;
 
 pub(crate) use routes::serve;

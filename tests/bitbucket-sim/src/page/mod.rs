@@ -27,7 +27,7 @@ pub(crate) fn serve(app: &App, path: &str, request: &Request<Body>) -> Response 
             "<!doctype html><title>Log in</title><p>The simulator has no login page.",
         ),
         _ if is_page(path) => {
-            let html = HTML.replace("{{context}}", app.base_url());
+            let html = HTML.replace("{{context}}", app.context_path());
             ([(header::CONTENT_TYPE, "text/html;charset=UTF-8")], html).into_response()
         }
         _ => login(app),

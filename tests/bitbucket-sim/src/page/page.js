@@ -10,7 +10,7 @@ let editor = null; // {kind, id, anchor, text}: at most one is open, and it surv
 let known = null; // comment ids and versions seen, to mark what is new
 
 function locate() {
-  const path = location.pathname.slice(new URL(context).pathname.replace(/\/$/, "").length);
+  const path = location.pathname.slice(context.length);
   const found = path.match(/^\/(projects|users)\/([^/]+)\/repos\/([^/]+)\/pull-requests\/(\d+)/);
   if (!found) return null;
   const owner = decodeURIComponent(found[2]);

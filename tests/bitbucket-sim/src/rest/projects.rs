@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::control::load::new_project;
+use crate::control::take::new_project;
 use crate::http::answer::{Answer, Reply, RestError};
 use crate::http::call::Call;
 use crate::http::paging::LIMIT_MAX;

@@ -187,7 +187,7 @@ pub(crate) async fn fork(call: Call) -> Reply {
         let project = match world.project_by_key(&key) {
             Some(project) => project.id,
             None if body.project.is_none() => {
-                crate::control::load::new_project(&mut world, &key, None, None, None)
+                crate::control::take::new_project(&mut world, &key, None, None, None)
             }
             None => return Err(RestError::no_such_project(&key)),
         };

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::comments::{self, New, checked_text, publish};
+use super::comment_effects::{New, checked_text, insert, publish};
+use super::comments;
 use super::participants::give_opinion;
 use crate::http::answer::{Answer, Reply};
 use crate::http::call::Call;
@@ -65,7 +66,7 @@ pub(crate) async fn finish(call: Call) -> Reply {
                 state,
                 anchored: None,
             };
-            comments::insert(&call.app, &mut world, key, new)?;
+            insert(&call.app, &mut world, key, new)?;
         }
     }
     if let Some(status) = body.participant_status.as_deref().and_then(ReviewStatus::parse) {

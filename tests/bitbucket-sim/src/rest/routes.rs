@@ -5,8 +5,8 @@ use axum::routing::{delete, get, post, put};
 
 use super::{
     access_tokens, activities, admin, blocker_comments, branches, builds, comments, commits, diffs, files,
-    insights, markup, participants, permissions, projects, pull_requests, reactions, repositories, review,
-    suggestions, transitions, users, webhooks,
+    insights, markup, participants, permissions, projects, pull_request_writes, pull_requests, reactions,
+    repositories, review, suggestions, transitions, users, webhooks,
 };
 use crate::app::App;
 
@@ -100,7 +100,7 @@ fn repository() -> Router<App> {
         .route("/commits", get(commits::list))
         .route(
             "/pull-requests",
-            get(pull_requests::list).post(pull_requests::create),
+            get(pull_requests::list).post(pull_request_writes::create),
         );
     Router::new().nest(&format!("{API}{REPOSITORY}"), one)
 }
@@ -124,7 +124,7 @@ fn pull_request() -> Router<App> {
         .route(
             "/",
             get(pull_requests::get)
-                .put(pull_requests::update)
+                .put(pull_request_writes::update)
                 .delete(pull_requests::delete),
         )
         .route("/activities", get(activities::list))

@@ -8,7 +8,7 @@ use crate::shape::assert_like;
 const INLINE: &str = r#"{"path":"src/upload.rs","line":3,"lineType":"ADDED","fileType":"TO"}"#;
 
 fn inline() -> Value {
-    serde_json::from_str(INLINE).unwrap()
+    serde_json::from_str(INLINE).expect("JSON")
 }
 
 #[tokio::test]

@@ -98,9 +98,9 @@ fn names(answer: &crate::scene::Answer) -> Vec<String> {
     let json = answer.json();
     json["values"]
         .as_array()
-        .unwrap()
+        .expect("a page")
         .iter()
-        .map(|user| user["name"].as_str().unwrap().to_owned())
+        .map(|user| user["name"].as_str().unwrap_or_default().to_owned())
         .collect()
 }
 

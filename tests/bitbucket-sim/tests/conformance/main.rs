@@ -6,6 +6,7 @@ mod faults;
 mod git;
 mod identity;
 mod pages;
+mod payloads;
 mod pull_requests;
 mod resources;
 mod scene;

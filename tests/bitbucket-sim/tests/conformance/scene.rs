@@ -104,20 +104,20 @@ impl Scene {
     }
 
     pub(crate) async fn with(world: Value, context_path: &str, payloads: Payloads) -> Scene {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let options = Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data: directory.path().join("data"),
             context_path: context_path.to_owned(),
             payloads,
         };
-        let simulator = Simulator::start(options).await.unwrap();
+        let simulator = Simulator::start(options).await.expect("the simulator starts");
         let client = Client::builder()
             .timeout(LIMIT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .unwrap();
+            .expect("a client");
         let scene = Scene {
             simulator,
             client,
@@ -136,7 +136,7 @@ impl Scene {
         let url = format!("{}{path}", self.simulator.base_url());
         let request = self
             .client
-            .request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+            .request(Method::from_bytes(method.as_bytes()).expect("a method"), url);
         let request = request
             .header("Accept", "application/json")
             .header("X-Atlassian-Token", "no-check");
@@ -149,12 +149,12 @@ impl Scene {
             Some(body) => request.json(&body),
             None => request,
         };
-        let response = request.send().await.unwrap();
+        let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
         Answer {
             status,
             headers,
-            text: response.text().await.unwrap(),
+            text: response.text().await.expect("a body of text"),
         }
     }
 
@@ -221,7 +221,7 @@ impl Scene {
         tokio::time::timeout(LIMIT, command.output())
             .await
             .expect("git hangs")
-            .unwrap()
+            .expect("git starts")
     }
 
     pub(crate) fn clone_url(&self) -> String {
@@ -247,7 +247,7 @@ impl Scene {
 
     /// Commits a file in a clone and pushes the branch.
     pub(crate) async fn push_file(&self, token: &str, clone: &Path, file: &str) -> Output {
-        std::fs::write(clone.join(file), format!("{file}\n")).unwrap();
+        std::fs::write(clone.join(file), format!("{file}\n")).expect("a file in the clone");
         for args in [&["add", "."][..], &["commit", "-q", "-m", file][..]] {
             assert!(self.git(token, clone, args).await.status.success());
         }
@@ -264,11 +264,13 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("a header of text"))
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
+        serde_json::from_str(&self.body).expect("a body of JSON")
     }
 }
 
@@ -288,7 +290,7 @@ async fn receive(
 ) -> (axum::http::StatusCode, &'static str) {
     sender.send(Delivery { headers, body }).expect("the test is over");
     (
-        axum::http::StatusCode::from_u16(status.load(Ordering::SeqCst)).unwrap(),
+        axum::http::StatusCode::from_u16(status.load(Ordering::SeqCst)).expect("a status"),
         "received",
     )
 }
@@ -300,9 +302,11 @@ impl Receiver {
         let app = axum::Router::new()
             .fallback(receive)
             .with_state((sender, Arc::clone(&status)));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, app).await.expect("the receiver serves") });
         Receiver {
             url,
             status,

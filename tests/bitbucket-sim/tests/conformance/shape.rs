@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Reader {
 
 /// Panics with the first difference. Lists are compared by their first elements; a null fits everything.
 pub(crate) fn assert_like(fixture: &str, actual: &str) {
-    let fixture: Shape = serde_json::from_str(fixture).unwrap();
+    let fixture: Shape = serde_json::from_str(fixture).expect("a fixture is JSON");
     let shape: Shape = serde_json::from_str(actual).unwrap_or_else(|e| panic!("{e}: {actual}"));
     compare("$", &fixture, &shape, actual);
 }
