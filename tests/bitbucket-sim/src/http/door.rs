@@ -34,7 +34,12 @@ pub(crate) async fn enter(app: App, router: Router, request: Request<Incoming>) 
         return Ok(control::serve(&app, &path, request).await);
     }
     if path.starts_with("/rest/") || path.starts_with("/scm/") {
-        return observed(app, router, path, request).await;
+        // On its own task: a server finishes what it began, also when the client is gone.
+        let answered = tokio::spawn(observed(app, router, path, request)).await;
+        return answered.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request handler failed");
+            Err(Dropped)
+        });
     }
     Ok(page::serve(&app, &path, &request))
 }

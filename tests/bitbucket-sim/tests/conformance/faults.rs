@@ -221,3 +221,43 @@ async fn the_request_log_can_be_waited_for() {
     assert_eq!(nothing, json!([]));
     assert!(started.elapsed() >= Duration::from_millis(50));
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_does_not_stop_what_the_server_began() {
+    let scene = Scene::start().await;
+    let faults = put(
+        &scene,
+        json!([{"method": "POST", "path": "/comments", "hold": true}]),
+    )
+    .await;
+    let id = faults[0]["id"].as_u64().unwrap();
+    let url = format!(
+        "{}/rest/api/latest/projects/PROJ/repos/demo/pull-requests/7/comments",
+        scene.simulator.base_url()
+    );
+    let request = scene
+        .client
+        .post(url)
+        .bearer_auth("bot-t")
+        .json(&json!({"text": "late"}));
+    let leaver = tokio::spawn(request.send());
+    let held = scene
+        .control("GET", &format!("faults?held={id}&wait_ms=10000"), None)
+        .await
+        .json();
+    assert_eq!(held[0]["held"], 1);
+    leaver.abort();
+    scene
+        .control("POST", &format!("faults/{id}/release"), None)
+        .await
+        .is(204);
+    let logged = scene
+        .control("GET", "requests?after=0&wait_ms=10000", None)
+        .await
+        .json();
+    assert_eq!(logged[0]["status"], 201);
+    assert_eq!(
+        scene.pr(BOT, "GET", "/activities", None).await.json()["values"][0]["comment"]["text"],
+        "late"
+    );
+}
