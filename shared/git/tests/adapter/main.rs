@@ -1,5 +1,10 @@
 //! The crate against real git over smart HTTP: `git http-backend` behind a server that insists on the token.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its world has failed; this binary has nothing but tests"
+)]
+
 mod server;
 mod world;
 

@@ -14,7 +14,7 @@ fn check(ours: &[(&str, &str)], theirs: &[(&str, &str)], expected: impl FnOnce(&
     for (path, content) in ours {
         fs::write(tree.join(path), content).unwrap();
     }
-    let commit = world.commit(mirror.as_ref(), &base, &tree);
+    let commit = crate::world::commit(mirror.as_ref(), &base, &tree);
     for (path, content) in theirs {
         world.author_pushes(path, content);
     }

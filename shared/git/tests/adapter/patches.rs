@@ -15,7 +15,11 @@ fn git_applies_a_patch_of_everything_that_can_change() {
     fs::write(world.author().join("swap/inner"), "inner\n").unwrap();
     world.author_pushes(
         "lines.txt",
-        &(0..200).map(|n| format!("line {n}\n")).collect::<String>(),
+        &((0..200)
+            .map(|n| format!("line {n}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+            + "\n"),
     );
     let mirror = world.mirror();
     let (head, tree) = world.check_out(mirror.as_ref());
@@ -36,7 +40,7 @@ fn git_applies_a_patch_of_everything_that_can_change() {
     fs::remove_dir_all(tree.join("swap")).unwrap();
     fs::write(tree.join("swap"), "now a file\n").unwrap();
 
-    let commit = world.commit(mirror.as_ref(), &head, &tree);
+    let commit = crate::world::commit(mirror.as_ref(), &head, &tree);
     let patch = mirror.patch(&head, &commit).unwrap();
     let file = world.directory.path().join("change.patch");
     fs::write(&file, &patch.text).unwrap();
@@ -76,7 +80,7 @@ fn a_small_patch_reads_as_git_writes_it() {
     let (head, tree) = world.check_out(mirror.as_ref());
     fs::write(tree.join("a.txt"), "one\n2\nthree\n").unwrap();
     fs::write(tree.join("src/b.txt"), "").unwrap();
-    let commit = world.commit(mirror.as_ref(), &head, &tree);
+    let commit = crate::world::commit(mirror.as_ref(), &head, &tree);
     let patch = mirror.patch(&head, &commit).unwrap();
     mirror
         .push(&world.remote(), crate::world::BRANCH, &head, &commit)

@@ -10,7 +10,7 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommitId, RunId};
 
-use crate::world::{BRANCH, World, git, request};
+use crate::world::{BRANCH, World, changes, git, request};
 
 /// A commit of one changed file, ready to be pushed.
 struct Ready {
@@ -28,7 +28,7 @@ impl Ready {
         let (head, tree) = world.check_out(mirror.as_ref());
         fs::write(tree.join("a.txt"), "one\n2\nthree\n").unwrap();
         fs::write(tree.join("src/new.txt"), "new\n").unwrap();
-        let commit = world.commit(mirror.as_ref(), &head, &tree);
+        let commit = crate::world::commit(mirror.as_ref(), &head, &tree);
         Self {
             world,
             mirror,
@@ -179,7 +179,7 @@ fn a_silent_hook_leaves_gits_own_reason() {
     ready.hook("update", "exit 1");
     match ready.push() {
         Err(PushError::Rejected { messages }) => {
-            assert_eq!(messages, format!("error: hook declined to update {BRANCH}"))
+            assert_eq!(messages, format!("error: hook declined to update {BRANCH}"));
         }
         other => panic!("{other:?}"),
     }
@@ -244,12 +244,10 @@ fn two_commits_are_pushed_together() {
     let ready = Ready::new();
     fs::remove_file(ready.tree.join("src/new.txt")).unwrap();
     fs::write(ready.tree.join("run.sh"), "#!/bin/sh\nexit 1\n").unwrap();
-    let changes = ready
-        .world
-        .changes(ready.mirror.as_ref(), &ready.commit, &ready.tree);
+    let changed = changes(ready.mirror.as_ref(), &ready.commit, &ready.tree);
     let second = ready
         .mirror
-        .commit(&request(&ready.commit, &ready.tree, changes))
+        .commit(&request(&ready.commit, &ready.tree, changed))
         .unwrap();
     ready
         .mirror

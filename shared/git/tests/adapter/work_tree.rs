@@ -126,7 +126,7 @@ fn a_file_may_become_a_directory_and_back() {
     fs::remove_dir_all(tree.path.join("src")).unwrap();
     tree.write("src", "now a file");
     tree.check(&["D a.txt", "A a.txt/inside", "A src", "D src/b.txt"], &[]);
-    let commit = tree.world.commit(tree.mirror.as_ref(), &tree.head, &tree.path);
+    let commit = crate::world::commit(tree.mirror.as_ref(), &tree.head, &tree.path);
     tree.mirror
         .push(&tree.world.remote(), crate::world::BRANCH, &tree.head, &commit)
         .unwrap();
@@ -285,7 +285,7 @@ fn names_that_are_not_text_are_kept() {
     let tree = Tree::new(World::new());
     let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff\xfe \n\x1b[31m");
     fs::write(tree.path.join(name), "x").unwrap();
-    let commit = tree.world.commit(tree.mirror.as_ref(), &tree.head, &tree.path);
+    let commit = crate::world::commit(tree.mirror.as_ref(), &tree.head, &tree.path);
     tree.mirror
         .push(&tree.world.remote(), crate::world::BRANCH, &tree.head, &commit)
         .unwrap();
@@ -360,7 +360,7 @@ fn line_endings_follow_the_attributes_of_the_commit() {
     tree.write("go.bat", "echo hello\r\n");
     tree.write("new.txt", "x\r\n");
     tree.check(&["M go.bat", "A new.txt"], &[]);
-    let commit = tree.world.commit(tree.mirror.as_ref(), &tree.head, &tree.path);
+    let commit = crate::world::commit(tree.mirror.as_ref(), &tree.head, &tree.path);
     tree.mirror
         .push(&tree.world.remote(), crate::world::BRANCH, &tree.head, &commit)
         .unwrap();

@@ -80,7 +80,7 @@ impl World {
     pub(crate) fn author_commits(&self, message: &str) -> CommitId {
         git(&self.author(), &["add", "-A"]);
         git(&self.author(), &["commit", "-q", "--allow-empty", "-m", message]);
-        self.rev(&self.author(), "HEAD")
+        rev(&self.author(), "HEAD")
     }
 
     /// Writes a file, commits and pushes it to the branch.
@@ -96,13 +96,9 @@ impl World {
         commit
     }
 
-    pub(crate) fn rev(&self, repository: &Path, name: &str) -> CommitId {
-        CommitId::new(git(repository, &["rev-parse", name]).trim()).unwrap()
-    }
-
     /// The branch's head in the server's repository.
     pub(crate) fn server_head(&self) -> CommitId {
-        self.rev(&self.bare(), BRANCH)
+        rev(&self.bare(), BRANCH)
     }
 
     pub(crate) fn remote(&self) -> Remote {
@@ -132,19 +128,6 @@ impl World {
             .check_out(&head, &directory, &TreeLimits::default(), &AtomicBool::new(false))
             .unwrap();
         (head, directory)
-    }
-
-    pub(crate) fn changes(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> Vec<Change> {
-        mirror
-            .changes(head, directory, &TreeLimits::default())
-            .unwrap()
-            .changes
-    }
-
-    /// Everything that changed in the directory, as a commit.
-    pub(crate) fn commit(&self, mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> CommitId {
-        let changes = self.changes(mirror, head, directory);
-        mirror.commit(&request(head, directory, changes)).unwrap()
     }
 }
 
@@ -200,4 +183,23 @@ pub(crate) fn try_git(directory: &Path, arguments: &[&str]) -> (bool, String) {
         output.status.success(),
         String::from_utf8_lossy(&text).into_owned(),
     )
+}
+
+/// The commit a name stands for.
+pub(crate) fn rev(repository: &Path, name: &str) -> CommitId {
+    CommitId::new(git(repository, &["rev-parse", name]).trim()).unwrap()
+}
+
+/// What changed in the directory since the commit.
+pub(crate) fn changes(mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> Vec<Change> {
+    mirror
+        .changes(head, directory, &TreeLimits::default())
+        .unwrap()
+        .changes
+}
+
+/// Everything that changed in the directory, as a commit.
+pub(crate) fn commit(mirror: &dyn Mirror, head: &CommitId, directory: &Path) -> CommitId {
+    let changes = changes(mirror, head, directory);
+    mirror.commit(&request(head, directory, changes)).unwrap()
 }
