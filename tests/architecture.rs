@@ -159,7 +159,7 @@ fn only_config_reads_the_environment() {
 fn child_processes_start_in_sandbox_and_the_managed_server_only() {
     let allowed = ["shared/sandbox/", "shared/worker/src/managed"];
     check_absent(
-        &["process::Command", "Command::new("],
+        &["process::Command", " Command::new("],
         &allowed,
         "child processes start in shared/sandbox",
     );

@@ -29,6 +29,21 @@ pub async fn messages(nats: &Nats, stream: &str) -> Result<u64> {
     Ok(nats.stream_messages(stream).await?)
 }
 
+/// The dead letters, for messages.
+pub async fn dead_letters(nats: &Nats) -> Result<Vec<String>> {
+    const LETTERS_MAX: usize = 100;
+    let read = nats
+        .read_stream(
+            pipeline::subject::DEAD,
+            pipeline::subject::DEAD_ALL,
+            worker::ReadFrom::Start,
+            LETTERS_MAX,
+        )
+        .await?;
+    let letters = read.iter().map(|m| format!("{}: {}", m.subject, String::from_utf8_lossy(&m.payload)));
+    Ok(letters.collect())
+}
+
 fn plain_settings() -> config::Nats {
     config::Nats {
         url: None,

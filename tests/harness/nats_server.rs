@@ -50,7 +50,7 @@ impl NatsServer {
         std::fs::write(
             &config,
             format!(
-                "listen: 127.0.0.1:{}\njetstream {{ store_dir: \"{}\", max_file_store: 1GB, sync_interval: always }}\n",
+                "listen: 127.0.0.1:{}\njetstream {{ store_dir: \"{}\", max_file_store: 64GB, sync_interval: always }}\n",
                 self.port,
                 self.directory.display()
             ),

@@ -40,11 +40,12 @@ impl World {
             let runs = inside::runs(&nats).await?;
             anyhow::bail!("not everything came to an end: {runs:#?}\n{}", self.logs());
         };
-        let dead = inside::messages(&nats, subject::DEAD).await?;
+        let letters = inside::dead_letters(&nats).await?;
+        let dead = letters.len() as u64;
+        let expected = self.expected.dead_letters;
         ensure!(
-            dead == self.expected.dead_letters,
-            "{dead} dead letters, {:?}\n{}",
-            self.expected,
+            dead == expected,
+            "{dead} dead letters instead of {expected}: {letters:#?}\n{}",
             self.logs()
         );
 

@@ -44,7 +44,8 @@ pub fn comments(activities: &[Value]) -> Vec<Comment> {
     for activity in roots {
         collect(&activity["comment"], None, &mut all);
     }
-    all.sort_by_key(|comment| comment.id);
+    // A reply is an activity of its own, too, and there it does not say what it replies to.
+    all.sort_by_key(|comment| (comment.id, comment.parent.is_none()));
     all.dedup_by_key(|comment| comment.id);
     all
 }

@@ -15,6 +15,7 @@ use crate::person::Person;
 use crate::pull_request::PullRequest;
 use crate::setup::Setup;
 use crate::teardown::Expected;
+use crate::waiting::{WAIT_MAX, until};
 
 /// The webhook secret of every scenario.
 pub const SECRET: &str = "a-webhook-secret-of-at-least-32-bytes";
@@ -132,6 +133,20 @@ impl World {
         };
         for role in roles {
             self.start_role(role).await?;
+        }
+        self.ready().await
+    }
+
+    /// Waits until every process says that it is ready.
+    pub async fn ready(&self) -> Result<()> {
+        for (role, child) in &self.children {
+            let health = child.says["health"].as_str().context("a process prints its health address")?;
+            let url = &format!("http://{health}/readyz");
+            let ready = until(WAIT_MAX, || async move {
+                let answer = self.http.get(url).send().await.ok()?;
+                answer.status().is_success().then_some(())
+            });
+            ready.await.with_context(|| format!("{role} does not get ready:\n{}", child.log()))?;
         }
         Ok(())
     }

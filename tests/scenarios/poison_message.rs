@@ -1,6 +1,5 @@
 //! A message that nobody can process ends as a dead letter, with one reply; others do not notice.
 
-use pipeline::subject;
 use tests::inside;
 use tests::world::scenario;
 use worker::Publication;
@@ -25,7 +24,7 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_others_go_on() {
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
         tests::waiting::until(tests::waiting::WAIT_MAX, || async {
-            (inside::messages(&nats, subject::DEAD).await.ok()? == 2).then_some(())
+            (inside::dead_letters(&nats).await.ok()?.len() == 2).then_some(())
         })
         .await
         .expect("two dead letters");

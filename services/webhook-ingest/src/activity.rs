@@ -45,7 +45,7 @@ impl Message for ConnectionActivity {
 
 impl ConnectionActivity {
     /// The bucket of these records.
-    pub const BUCKET: &'static str = "connections";
+    pub const BUCKET: &'static str = pipeline::subject::CONNECTIONS;
 
     /// Nothing has arrived.
     pub fn none(connection: ConnectionId) -> Self {

@@ -20,6 +20,8 @@ pub const DECISIONS: &str = "DECISIONS";
 pub const LANES: &str = "lanes";
 /// Bucket of run records.
 pub const RUNS: &str = "runs";
+/// Bucket of what ingest has seen of each connection.
+pub const CONNECTIONS: &str = "connections";
 /// Object store of briefs, transcripts and patches.
 pub const ARTIFACTS: &str = "artifacts";
 

@@ -20,7 +20,13 @@ const WAITS_AGE: Duration = days(2);
 
 /// Advisories that a consumer gave up on a message: nothing is silently dead.
 const GIVEN_UP: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>";
-const TERMINATED: &str = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>";
+/// The same for messages that were terminated, of the streams whose messages are work. Followers of records are left
+/// out: a record that changes before its last change was followed counts as terminated there (nats-server 2.15.1).
+const TERMINATED: [&str; 3] = [
+    "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.EVENTS.>",
+    "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.MENTIONS.>",
+    "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.JOBS.>",
+];
 
 /// Bucket of how often and since when messages waited for something that was away.
 pub(crate) const WAITS: &str = "waits";
@@ -47,11 +53,15 @@ pub(crate) fn wanted(replicas: usize) -> Vec<Config> {
         },
         Config {
             duplicate_window: DEAD_DUPLICATE_WINDOW,
-            ..stream(subject::DEAD, &[subject::DEAD_ALL, GIVEN_UP, TERMINATED])
+            ..stream(
+                subject::DEAD,
+                &[&[subject::DEAD_ALL, GIVEN_UP], &TERMINATED[..]].concat(),
+            )
         },
         stream(subject::DECISIONS, &[subject::DECISIONS_ALL]),
         bucket(subject::LANES, AGE),
         bucket(subject::RUNS, AGE),
+        bucket(subject::CONNECTIONS, AGE),
         bucket(WAITS, WAITS_AGE),
         object_store(subject::ARTIFACTS),
     ];
