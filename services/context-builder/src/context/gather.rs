@@ -124,7 +124,7 @@ fn or_unread<T>(read: Result<T, Error>, what: &str, unread: &mut Vec<String>) ->
         ) => Err(away),
         Err(error) => {
             tracing::warn!(%error, what, "left out of the brief");
-            unread.push(format!("{what}: Bitbucket did not give it"));
+            unread.push(format!("{what}: not given by Bitbucket"));
             Ok(None)
         }
     }

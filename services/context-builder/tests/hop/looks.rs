@@ -24,12 +24,11 @@ impl World {
     /// Requests the bot made to Bitbucket's API.
     pub(crate) async fn calls(&self) -> Vec<String> {
         let seen = self.send("", "GET", "/sim/v1/requests", Value::Null).await;
-        let requests = seen["requests"]
+        let requests = seen
             .as_array()
+            .or(seen["requests"].as_array())
             .or(seen["values"].as_array())
-            .or(seen.as_array())
-            .unwrap()
-            .clone();
+            .unwrap();
         let by_bot = requests.iter().filter(|request| request["user"] == "openhands");
         by_bot
             .map(|request| format!("{} {}", request["method"], request["path"]))
@@ -119,6 +118,12 @@ impl World {
             "nobody decided {what:?}: {:#?}",
             self.decisions().await
         );
+    }
+
+    /// What the final reply will say was left out of a run's brief.
+    pub(crate) async fn left_out(&self, run: &Run) -> Vec<String> {
+        let key = subject::artifact(&run.id, "left-out.json");
+        serde_json::from_slice(&self.nats.artifacts().get(&key).await.unwrap().unwrap()).unwrap()
     }
 
     /// The brief of a run.

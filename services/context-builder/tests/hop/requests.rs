@@ -3,7 +3,9 @@
 use pipeline::run::RunState;
 use pipeline::subject;
 
-use crate::world::World;
+use serde_json::json;
+
+use crate::world::{PULL_REQUEST, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mention_becomes_a_run_with_a_brief_and_a_job() {
@@ -136,5 +138,31 @@ async fn a_crash_at_any_moment_loses_and_doubles_nothing() {
     taken.sort();
     runs.sort();
     assert_eq!(taken, runs);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bitbucket_that_is_away_delays_a_run_and_one_that_lacks_builds_does_not() {
+    let world = World::start().await;
+    let away = json!([
+        {"method": "GET", "path": format!("{PULL_REQUEST}/activities"), "count": 8, "when": "before", "status": 503},
+        {"method": "GET", "path": "/rest/build-status/latest/commits/*", "count": 100, "when": "before", "status": 500},
+    ]);
+    world.send("", "PUT", "/sim/v1/faults", away).await;
+    let comment = world.comment("alice", "@openhands one", None).await;
+    let run = world.mention("alice", comment, 0, Some("one")).await;
+    let running = world.until_running(&run).await;
+    let struck = world.send("", "GET", "/sim/v1/faults", json!(null)).await;
+    assert_eq!(struck[0]["used"], 8, "it was asked until it was back: {struck:#}");
+    assert_eq!(
+        world.left_out(&running).await,
+        ["the build results: not given by Bitbucket"]
+    );
+    assert!(world.brief(&running).await.contains("title: Subtract"));
+    world.end_one_run();
+    world
+        .until(&run, "it should be done", |run| run.state == RunState::Done)
+        .await;
+    assert_eq!(world.taken(), [run]);
     world.end().await;
 }

@@ -225,7 +225,7 @@ fn what_bitbucket_cannot_give_is_named_and_what_it_cannot_give_now_is_asked_agai
         or_unread::<u8>(Err(Error::Server { status: 500 }), "the diff", &mut unread),
         Ok(None)
     );
-    assert_eq!(unread, ["the diff: Bitbucket did not give it"]);
+    assert_eq!(unread, ["the diff: not given by Bitbucket"]);
     for away in [
         Error::Timeout,
         Error::Server { status: 503 },
