@@ -82,7 +82,28 @@ impl Handler for Follower {
 }
 
 impl Inner {
-    async fn bring_up_to_date(self: Arc<Self>, run: &RunId, _turn: Turn) -> Result<(), Failure> {
+    /// Works on the run, and keeps the pauses that are asked for on the way.
+    async fn bring_up_to_date(self: Arc<Self>, run: &RunId, turn: Turn) -> Result<(), Failure> {
+        if let Some(left) = self.turns.paused(run, Timestamp::now()) {
+            let cause = anyhow!("the status reply of {run} waits for a pause to end");
+            return Err(Failure::unavailable(
+                FailureCode::BitbucketRateLimited,
+                Some(left),
+                cause,
+            ));
+        }
+        let done = self.clone().steps(run, turn).await;
+        if let Err(Failure::Retry {
+            after: Some(after), ..
+        }) = &done
+            && let Ok(until) = Timestamp::now().checked_add(*after)
+        {
+            self.turns.pause(run, until);
+        }
+        done
+    }
+
+    async fn steps(self: Arc<Self>, run: &RunId, _turn: Turn) -> Result<(), Failure> {
         let key = subject::run_key(run);
         for _ in 0..STEPS_MAX {
             let Some(record) = self.nats.runs().get(&key).await? else {

@@ -20,7 +20,14 @@ impl Status {
         let (run, ours) = self
             .change(seen, |run| {
                 let ours = run.reply.comment.is_none() && run.reply.intent == seen.reply.intent;
-                if ours {
+                // An intent of this process stays as it is: a write would replace the message that is being worked
+                // on, and with it the pause before the next try.
+                let known = run
+                    .reply
+                    .intent
+                    .as_ref()
+                    .is_some_and(|intent| intent.poster == self.poster);
+                if ours && !known {
                     run.reply.intent = Some(PostIntent {
                         poster: self.poster.clone(),
                         at,

@@ -21,6 +21,10 @@ const DETAIL_UNITS_MAX: usize = 2_000;
 /// A patch up to this many bytes is shown in the reply; a longer one is fetched with `runs show`.
 pub(crate) const PATCH_BYTES_MAX: u64 = 8 * 1024;
 
+/// Bitbucket keeps a comment that has replies, and ours is one, so deleting is not what people can do
+/// (bitbucket-dc.md 3.6).
+const HOW_TO_STOP: &str = "To stop it, edit your comment so that it no longer mentions the bot.";
+
 /// What the record does not say.
 #[derive(Debug, Clone)]
 pub(crate) struct Scene<'a> {
@@ -68,7 +72,7 @@ fn queued(run: &Run) -> String {
             words::ordinal(u64::from(ahead) + 1)
         ),
     };
-    format!("**Queued** — {place}. To stop it, delete your comment.")
+    format!("**Queued** — {place}. {HOW_TO_STOP}")
 }
 
 fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
@@ -82,7 +86,7 @@ fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     } else {
         String::new()
     };
-    let head = format!("**Working**{place}{attempt} · To stop it, delete your comment.");
+    let head = format!("**Working**{place}{attempt} · {HOW_TO_STOP}");
     let mut steps: Vec<String> = run.steps.iter().map(|step| point(step, scene)).collect();
     if let Some(now) = steps.last_mut() {
         now.push_str(" *(now)*");

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use pipeline::ids::RunId;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,8 @@ struct Entry {
     /// The stream sequence of the delivery that waits, and how it is sent away.
     waiting: Option<(u64, CancellationToken)>,
     shown: Option<Shown>,
+    /// Bitbucket, or an answer that may still be under way, asked for a pause until then.
+    not_before: Option<Timestamp>,
     /// Whether a later edit is planned.
     planned: bool,
 }
@@ -85,6 +89,20 @@ impl Turns {
             runs.retain(|_, entry| Arc::strong_count(&entry.turn) > 1 || entry.planned);
         }
         runs.entry(run.clone()).or_default().shown = Some(shown);
+    }
+
+    /// Notes a pause that everybody has to keep. The message's own nak does not do: a record that was changed meanwhile
+    /// has a new message, which is delivered at once.
+    pub(crate) fn pause(&self, run: &RunId, until: Timestamp) {
+        self.runs().entry(run.clone()).or_default().not_before = Some(until);
+    }
+
+    /// What is left of a pause.
+    pub(crate) fn paused(&self, run: &RunId, now: Timestamp) -> Option<Duration> {
+        let until = self.runs().get(run)?.not_before?;
+        Duration::try_from(until.duration_since(now))
+            .ok()
+            .filter(|left| !left.is_zero())
     }
 
     /// Whether the caller should plan a later edit: not if one is planned.
@@ -168,6 +186,16 @@ mod tests {
         turns.forget(&run);
         assert_eq!(turns.runs().len(), 0);
         drop(turn);
+    }
+
+    #[test]
+    fn a_pause_ends_by_itself() {
+        let (run, turns) = (run(), Turns::default());
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(turns.paused(&run, at(0)), None);
+        turns.pause(&run, at(10));
+        assert_eq!(turns.paused(&run, at(4)), Some(Duration::from_secs(6)));
+        assert_eq!(turns.paused(&run, at(10)), None);
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn pushed() -> Pushed {
 fn a_queued_run_says_its_place_and_how_to_stop_it() {
     let mut run = sample::queued();
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Queued** — next on this pull request. To stop it, delete your comment.
+    **Queued** — next on this pull request. To stop it, edit your comment so that it no longer mentions the bot.
 
     run `r-8y96vrdbhdtg`
 
@@ -72,7 +72,7 @@ fn a_queued_run_says_its_place_and_how_to_stop_it() {
     ");
     run.ahead = 1;
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Queued** — 2nd in line on this pull request. To stop it, delete your comment.
+    **Queued** — 2nd in line on this pull request. To stop it, edit your comment so that it no longer mentions the bot.
 
     run `r-8y96vrdbhdtg`
 
@@ -84,7 +84,7 @@ fn a_queued_run_says_its_place_and_how_to_stop_it() {
 fn a_running_run_says_what_it_does() {
     let mut run = sample::running();
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Working** · To stop it, delete your comment.
+    **Working** · To stop it, edit your comment so that it no longer mentions the bot.
 
     run `r-8y96vrdbhdtg`
 
@@ -95,7 +95,7 @@ fn a_running_run_says_what_it_does() {
     run.step(1, "read `src/a.rs`".into()).unwrap();
     run.step(1, "ran cargo test -- @alice <b>".into()).unwrap();
     assert_snapshot!(status_reply(&run, &scene()), @r"
-    **Working** on `abc1234abc1` of `feature/x` · To stop it, delete your comment.
+    **Working** on `abc1234abc1` of `feature/x` · To stop it, edit your comment so that it no longer mentions the bot.
 
     - read `src/a.rs`
     - ran cargo test -- @&#8203;alice \<b\> *(now)*

@@ -1,5 +1,7 @@
 //! One status reply, whatever died in between.
 
+use std::time::{Duration, Instant};
+
 use jiff::{Timestamp, ToSpan};
 use pipeline::ids::CommentId;
 use pipeline::run::{Outcome, PostIntent, RunState};
@@ -82,10 +84,15 @@ async fn a_process_that_died_before_posting_is_replaced() {
 async fn a_lost_answer_to_the_post_makes_no_second_reply() {
     let world = World::start().await;
     world.faults(json!([{"method": "POST", "path": "comments", "user": "openhands", "count": 1, "when": "after", "drop": true}])).await;
+    let started = Instant::now();
     let run = world.queued_run().await;
     world
         .until_record(&run, |record| record.reply.comment.is_some())
         .await;
+    assert!(
+        started.elapsed() > Duration::from_secs(9),
+        "what is under way gets time to arrive before anyone looks"
+    );
     let posts = world
         .calls()
         .await
