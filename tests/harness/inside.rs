@@ -40,7 +40,9 @@ pub async fn dead_letters(nats: &Nats) -> Result<Vec<String>> {
             LETTERS_MAX,
         )
         .await?;
-    let letters = read.iter().map(|m| format!("{}: {}", m.subject, String::from_utf8_lossy(&m.payload)));
+    let letters = read
+        .iter()
+        .map(|m| format!("{}: {}", m.subject, String::from_utf8_lossy(&m.payload)));
     Ok(letters.collect())
 }
 

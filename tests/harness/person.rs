@@ -98,9 +98,7 @@ impl Person {
     pub async fn tests_connection(&self, url: &str) -> Result<u64> {
         let path = format!("/webhooks/test?url={}&sslVerificationRequired=true", encode(url));
         let answer = self.send(Method::POST, &path, json!({})).await?;
-        let status = answer
-            .pointer("/response/status")
-            .or_else(|| answer.pointer("/result/status"));
+        let status = answer.pointer("/response/statusCode");
         status
             .and_then(Value::as_u64)
             .with_context(|| format!("no status in {answer}"))

@@ -38,6 +38,11 @@ impl Comment {
 /// All comments of an activities listing, oldest first, each once, deleted ones left out.
 pub fn comments(activities: &[Value]) -> Vec<Comment> {
     let mut all = Vec::new();
+    let deleted: Vec<_> = activities
+        .iter()
+        .filter(|activity| activity["commentAction"] == "DELETED")
+        .filter_map(|activity| activity["comment"]["id"].as_u64())
+        .collect();
     let roots = activities
         .iter()
         .filter(|activity| activity["action"] == "COMMENTED");
@@ -47,6 +52,7 @@ pub fn comments(activities: &[Value]) -> Vec<Comment> {
     // A reply is an activity of its own, too, and there it does not say what it replies to.
     all.sort_by_key(|comment| (comment.id, comment.parent.is_none()));
     all.dedup_by_key(|comment| comment.id);
+    all.retain(|comment| !deleted.contains(&comment.id));
     all
 }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The longest a scenario waits for anything. Generous: a machine that runs two builds at once is slow, and a wait
 /// that succeeds does not take longer for it.
-pub const WAIT_MAX: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often the world is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 

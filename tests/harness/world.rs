@@ -140,13 +140,17 @@ impl World {
     /// Waits until every process says that it is ready.
     pub async fn ready(&self) -> Result<()> {
         for (role, child) in &self.children {
-            let health = child.says["health"].as_str().context("a process prints its health address")?;
+            let health = child.says["health"]
+                .as_str()
+                .context("a process prints its health address")?;
             let url = &format!("http://{health}/readyz");
             let ready = until(WAIT_MAX, || async move {
                 let answer = self.http.get(url).send().await.ok()?;
                 answer.status().is_success().then_some(())
             });
-            ready.await.with_context(|| format!("{role} does not get ready:\n{}", child.log()))?;
+            ready
+                .await
+                .with_context(|| format!("{role} does not get ready:\n{}", child.log()))?;
         }
         Ok(())
     }
@@ -259,7 +263,7 @@ impl World {
 
     /// A control route of the simulator.
     pub async fn control(&self, method: &str, path: &str, body: Value) -> Result<Value> {
-        let url = format!("http://{}{path}", self.bitbucket.addr());
+        let url = format!("{}{path}", self.bitbucket.base_url());
         let mut request = self.http.request(method.parse()?, url);
         if !body.is_null() {
             request = request.json(&body);
@@ -337,13 +341,14 @@ impl World {
              [nats]\n{nats_url}ack_wait_seconds = {ack_wait}\n\
              [sandbox]\nmode = \"off\"\n[llm]\nbase_url = \"{model_url}\"\n{key}[[model]]\nalias = \"default\"\nmodel = \"{model}\"\n\
              [[connection]]\nid = \"main\"\nbase_url = \"{bitbucket}\"\nbot_token_file = {token}\n\
-             webhook_secret_files = [{secret}]\nrepositories = [\"{project}/*\"]\n{extra}",
+             webhook_secret_files = [{secret}]\nrepositories = [\"{project}/*\"]\n{rate}{extra}",
             data = quoted(&self.data_dir()),
             ack_wait = self.setup.ack_wait_seconds,
             bitbucket = self.bitbucket.base_url(),
             token = quoted(&self.path("bot-token")),
             secret = quoted(&self.path("hook-secret")),
             project = self.setup.project,
+            rate = self.setup.rate,
             extra = self.setup.config,
         );
         Ok(std::fs::write(self.path("resolver.toml"), text)?)

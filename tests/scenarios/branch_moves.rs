@@ -128,25 +128,39 @@ async fn a_pull_request_closed_without_a_webhook_gets_no_push_either() {
 }
 
 #[tokio::test]
-async fn a_deleted_comment_stops_the_agent_within_seconds() {
+async fn an_edit_that_takes_the_mention_away_stops_the_agent_within_seconds() {
     scenario(async |world| {
         world.script(json!([{"reply": works("echo started > started.txt; tail -f /dev/null", "Never.")}]));
         let pr = world.pull_request(1);
         let comment = while_it_works(world, "@openhands run for ever").await;
         let before = pr.head().await;
-        let status = pr.wait_for("work to begin", |comments| {
-            comments
-                .iter()
-                .find(|c| c.is_bots() && c.text.contains("Working"))
-                .cloned()
-        });
-        let status = status.await;
-        world.bot().deletes(1, status.id).await.unwrap();
+        world.alice().edits(1, comment, "never mind").await.unwrap();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Stopped") && reply.text.contains("REQUEST_WITHDRAWN"),
+            "{}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_comment_stops_the_agent_too_and_the_reply_stands_alone() {
+    scenario(async |world| {
+        world.script(json!([{"reply": works("echo started > started.txt; tail -f /dev/null", "Never.")}]));
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands run for ever").await;
+        let before = pr.head().await;
+        // Bitbucket keeps a comment that has replies: an administrator took the bot's away.
+        let status = pr.reply_to(comment).await;
+        world.root().deletes(1, status.id).await.unwrap();
         world.alice().deletes(1, comment).await.unwrap();
         pr.wait_for("the end", |comments| {
             comments
                 .iter()
-                .any(|c| c.is_bots() && c.text.contains("COMMENT_DELETED"))
+                .any(|c| c.is_bots() && c.parent.is_none() && c.text.contains("COMMENT_DELETED"))
                 .then_some(())
         })
         .await;

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use tests::setup::Setup;
-use tests::waiting::{WAIT_MAX, until};
+use tests::waiting::WAIT_MAX;
 use tests::world::{World, scenario_in, works};
 
 fn apart() -> Setup {
@@ -14,29 +14,22 @@ fn apart() -> Setup {
     }
 }
 
-/// Makes Bitbucket hold the next request of this kind; the fault's id.
+/// Makes Bitbucket hold the bot's next request of this kind; the fault's id.
 async fn hold(world: &World, method: &str, path: &str, when: &str) -> u64 {
     let fault = json!([{"method": method, "path": path, "user": "openhands", "count": 1, "when": when, "hold": true}]);
-    let set = world.control("PUT", "/sim/v1/faults", fault).await.unwrap();
-    let faults = set
-        .as_array()
-        .or_else(|| set["faults"].as_array())
-        .cloned()
-        .unwrap_or_default();
-    faults.first().and_then(|fault| fault["id"].as_u64()).unwrap_or(1)
+    world.control("PUT", "/sim/v1/faults", fault).await.unwrap();
+    let faults = world.control("GET", "/sim/v1/faults", Value::Null).await.unwrap();
+    faults[0]["id"].as_u64().unwrap()
 }
 
 /// Waits until a request hangs in the fault.
 async fn held(world: &World, fault: u64) {
-    let holding = until(WAIT_MAX, || async {
-        let faults = world.control("GET", "/sim/v1/faults", Value::Null).await.ok()?;
-        let faults = faults.as_array().or_else(|| faults["faults"].as_array())?.clone();
-        let fault = faults.iter().find(|f| f["id"].as_u64() == Some(fault))?;
-        (fault["holding"].as_u64().unwrap_or(0) > 0).then_some(())
-    });
-    assert!(
-        holding.await.is_some(),
-        "no request reached the fault\n{}",
+    let path = format!("/sim/v1/faults?held={fault}&wait_ms={}", WAIT_MAX.as_millis());
+    let faults = world.control("GET", &path, Value::Null).await.unwrap();
+    assert_eq!(
+        faults[0]["held"],
+        1,
+        "no request reached the fault: {faults}\n{}",
         world.logs()
     );
 }

@@ -53,7 +53,7 @@ impl Client {
     /// The connection's CA is trusted beside the platform's. Its proxy, else the environment's as `proxy` gives it,
     /// is used; the environment itself is not read.
     pub fn new(connection: &Connection, token: SecretString, proxy: &Proxy) -> Result<Self, Error> {
-        Self::with_rate_limit(connection, token, proxy, RateLimit::default())
+        Self::with_rate_limit(connection, token, proxy, RateLimit::of(connection))
     }
 
     /// The same with another rate limit, for a bot that an administrator exempted from Bitbucket's. Clients of one

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use config::Connection;
 use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::time::Instant;
 
@@ -23,13 +24,12 @@ pub struct RateLimit {
     pub one_per: Duration,
 }
 
-impl Default for RateLimit {
-    /// Bitbucket's default is 60 at once and 5 per second, per user and node. Ten are left to git, whose requests
-    /// count as well and are not made here, and a margin to the clocks.
-    fn default() -> Self {
+impl RateLimit {
+    /// As configured for a connection.
+    pub fn of(connection: &Connection) -> Self {
         Self {
-            burst: NonZeroU32::new(50).expect("50 is not zero"),
-            one_per: Duration::from_millis(210),
+            burst: connection.request_burst,
+            one_per: Duration::from_secs(60) / connection.requests_per_minute.get(),
         }
     }
 }
@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn the_default_stays_under_bitbuckets_default() {
-        let limit = RateLimit::default();
+        let limit = RateLimit {
+            burst: const { NonZeroU32::new(50).unwrap() },
+            one_per: Duration::from_secs(60) / 285,
+        };
         assert!(limit.burst.get() < 60 && limit.one_per > Duration::from_millis(200));
     }
 }

@@ -1,6 +1,7 @@
 //! A connection: one Bitbucket Data Center, one bot, some repositories.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use pipeline::ids::{ConnectionId, InstanceId};
@@ -37,6 +38,10 @@ pub struct Connection {
     pub repositories: RepositoryGlobs,
     /// Whether plain http beyond loopback was written out.
     pub allow_http: bool,
+    /// Requests to its REST API that may come at once.
+    pub request_burst: NonZeroU32,
+    /// Requests per minute when the burst is used up.
+    pub requests_per_minute: NonZeroU32,
     /// How people call the bot here.
     pub mention: Mention,
     /// Who may here.
@@ -145,6 +150,8 @@ impl fmt::Debug for Connection {
             .field("proxy", &self.proxy.as_ref().map(without_password))
             .field("repositories", &self.repositories)
             .field("allow_http", &self.allow_http)
+            .field("request_burst", &self.request_burst)
+            .field("requests_per_minute", &self.requests_per_minute)
             .field("mention", &self.mention)
             .field("permission", &self.permission)
             .finish_non_exhaustive()

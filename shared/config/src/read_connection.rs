@@ -1,5 +1,8 @@
 //! Reads connections, and checks what concerns two of them.
 
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+
 use pipeline::ids::ConnectionId;
 
 use crate::ca;
@@ -8,6 +11,13 @@ use crate::read_sections;
 use crate::reader::{Reader, Sink};
 use crate::repositories::RepositoryGlobs;
 use crate::sections::{Mention, Permission, plain_url};
+
+/// Bitbucket's own default is 60 at once and 5 per second, per user and node (bitbucket-dc.md 3.3). Ten are left to
+/// git, whose requests count as well, and a margin to the clocks.
+const REQUEST_BURST: u32 = 50;
+const REQUESTS_PER_MINUTE: u32 = 285;
+/// As much as an administrator may want who has exempted the bot.
+const REQUESTS_RANGE: RangeInclusive<u32> = 1..=60_000;
 
 /// Reads every `[[connection]]`; a connection without its required parts is left out, with a problem.
 pub(crate) fn connections(
@@ -71,6 +81,8 @@ fn connection(mut reader: Reader<'_>, mention: &Mention, permission: &Permission
     });
     let repositories = repositories(&mut reader);
     let allow_http = reader.flag("allow_http", false);
+    let request_burst = reader.whole("request_burst", REQUESTS_RANGE, REQUEST_BURST);
+    let requests_per_minute = reader.whole("requests_per_minute", REQUESTS_RANGE, REQUESTS_PER_MINUTE);
     let mention = read_sections::mention(reader.section("mention"), mention);
     let permission = read_sections::permission(reader.section("permission"), permission);
     if let Some(base_url) = &base_url
@@ -95,6 +107,8 @@ fn connection(mut reader: Reader<'_>, mention: &Mention, permission: &Permission
         proxy,
         repositories: repositories?,
         allow_http,
+        request_burst: NonZeroU32::new(request_burst).unwrap_or(NonZeroU32::MIN),
+        requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
         mention,
         permission,
     })

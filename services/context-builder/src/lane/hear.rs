@@ -43,7 +43,11 @@ impl Lane {
                 self.remember(mention, digest, run);
                 Course::Nothing("the edit did not change what is asked for")
             }
-            (Some(run), _) if begun.as_ref() == Some(&run) => {
+            (Some(run), None) if begun.as_ref() == Some(&run) => {
+                self.remember(mention, None, Some(run.clone()));
+                Course::Withdraw(run)
+            }
+            (Some(run), Some(_)) if begun.as_ref() == Some(&run) => {
                 self.remember(mention, known, Some(run.clone()));
                 Course::TooLate(run)
             }

@@ -102,7 +102,7 @@ fn what_an_edit_does_depends_on_where_its_run_is() {
     assert_eq!(edit(2, 1, Some("c")), (Course::Amend(run(2, 0)), 1));
     assert_eq!(edit(2, 1, None), (Course::Withdraw(run(2, 0)), 1));
     assert_eq!(edit(1, 1, Some("c")), (Course::TooLate(run(1, 0)), 1));
-    assert_eq!(edit(1, 1, None), (Course::TooLate(run(1, 0)), 1));
+    assert_eq!(edit(1, 1, None), (Course::Withdraw(run(1, 0)), 1));
     assert_eq!(
         edit(2, 1, Some("b")).0,
         Course::Nothing("the edit did not change what is asked for")

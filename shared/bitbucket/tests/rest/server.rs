@@ -1,6 +1,7 @@
 //! A server that answers as a test says and remembers what it was asked.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -111,6 +112,8 @@ pub(crate) fn connection(base_url: &str) -> Connection {
         proxy: None,
         repositories: RepositoryGlobs::new(&["PROJ/*"]).unwrap(),
         allow_http: false,
+        request_burst: const { NonZeroU32::new(50).unwrap() },
+        requests_per_minute: const { NonZeroU32::new(285).unwrap() },
         mention: Mention {
             names: vec!["openhands".into()],
             position: Position::Anywhere,

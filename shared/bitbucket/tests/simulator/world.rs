@@ -8,6 +8,7 @@ use pipeline::event::{Person, Repository};
 use pipeline::ids::{ConnectionId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use std::num::NonZeroU32;
 use tempfile::TempDir;
 
 /// The pull request of `PROJ/demo`.
@@ -65,6 +66,8 @@ impl World {
             proxy: None,
             repositories: RepositoryGlobs::new(&["PROJ/*", "~alice/*"]).unwrap(),
             allow_http: false,
+            request_burst: const { NonZeroU32::new(50).unwrap() },
+            requests_per_minute: const { NonZeroU32::new(285).unwrap() },
             mention: Mention {
                 names: vec!["openhands".into()],
                 position: Position::Anywhere,
