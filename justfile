@@ -31,6 +31,7 @@ lint:
 # One scenario test with its output: ./dev scenario a_mention_ends
 scenario *name:
     @{{ me }} _binaries dev
+    cargo build --workspace --bins --locked
     cargo test --package tests --test scenarios --locked -- --nocapture "$@"
 
 # Ratios against plain git and plain NATS, measured in the same run; writes bench/results/
@@ -42,6 +43,7 @@ bench *args:
 # Long sequences: ignored tests and many more generated cases
 soak cases="20000":
     @{{ me }} _binaries dev
+    cargo build --workspace --bins --locked
     PROPTEST_CASES={{ cases }} cargo test --workspace --no-fail-fast --locked -- --include-ignored
 
 # Licences, bans, advisories and sources of dependencies; needs the network
@@ -70,6 +72,8 @@ _target:
 _tests *filter:
     #!/usr/bin/env bash
     set -euo pipefail
+    # The scenarios run the executable, which cargo test alone does not build.
+    cargo build --workspace --bins --locked
     export INSTA_SNAPSHOT_REFERENCES_FILE="$(mktemp)"
     trap 'rm -f "$INSTA_SNAPSHOT_REFERENCES_FILE"' EXIT
     # The scenarios start the programs as a site does.

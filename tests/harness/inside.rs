@@ -46,6 +46,17 @@ pub async fn dead_letters(nats: &Nats) -> Result<Vec<String>> {
     Ok(letters.collect())
 }
 
+/// Deletes every artifact, as a store that was lost would.
+pub async fn lose_artifacts(world: &World) -> Result<()> {
+    let server = world.nats.as_ref().context("roles run apart")?;
+    let client = async_nats::connect(server.url()).await?;
+    let stream = async_nats::jetstream::new(client)
+        .get_stream(format!("OBJ_{}", pipeline::subject::ARTIFACTS))
+        .await?;
+    stream.purge().await?;
+    Ok(())
+}
+
 fn plain_settings() -> config::Nats {
     config::Nats {
         url: None,

@@ -4,34 +4,46 @@ use tests::world::{World, scenario};
 
 use crate::starting_and_stopping::executable;
 
-/// A text with run ids, commit ids and durations replaced, for snapshots.
+/// A text with run ids, commit ids, ports and durations replaced, for snapshots.
 pub(crate) fn redacted(text: &str) -> String {
-    let mut words = Vec::new();
-    for line in text.split('\n') {
-        let line: Vec<String> = line.split(' ').map(redacted_word).collect();
-        words.push(line.join(" "));
-    }
-    words.join("\n")
+    let lines = text
+        .split('\n')
+        .map(|line| line.split(' ').map(redacted_word).collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn redacted_word(word: &str) -> String {
-    let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    let is_hex = core.len() >= 7
-        && core
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let is_run = core.starts_with("r-") && core.len() == 14;
-    let is_time =
-        core.ends_with('s') && core.len() > 1 && core[..core.len() - 1].bytes().all(|b| b.is_ascii_digit());
-    if is_hex {
-        word.replace(core, "<commit>")
-    } else if is_run {
-        word.replace(core, "<run>")
-    } else if is_time {
-        word.replace(core, "<time>")
-    } else {
-        word.to_owned()
+    const COMMIT_DIGITS_MIN: usize = 11;
+    let is_hex = |part: &&str| {
+        part.len() >= COMMIT_DIGITS_MIN
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let mut word = word.to_owned();
+    for part in word
+        .clone()
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(is_hex)
+    {
+        word = word.replace(part, "<commit>");
     }
+    for part in word
+        .clone()
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != ':' && c != '.')
+    {
+        let is_time = part
+            .strip_suffix('s')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        if part.starts_with("r-") && part.len() == 14 {
+            word = word.replace(part, "<run>");
+        } else if part.starts_with("127.0.0.1:") {
+            word = word.replace(part, "<bitbucket>");
+        } else if is_time {
+            word = word.replace(part, "<time>");
+        }
+    }
+    word
 }
 
 async fn page(world: &World, path: &str) -> String {

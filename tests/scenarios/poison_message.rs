@@ -1,7 +1,9 @@
 //! A message that nobody can process ends as a dead letter, with one reply; others do not notice.
 
-use tests::inside;
-use tests::world::scenario;
+use pipeline::subject;
+use tests::setup::Setup;
+use tests::world::{scenario, scenario_in};
+use tests::{inside, waiting};
 use worker::Publication;
 
 #[tokio::test]
@@ -23,7 +25,7 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_others_go_on() {
         let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
-        tests::waiting::until(tests::waiting::WAIT_MAX, || async {
+        waiting::until(waiting::WAIT_MAX, || async {
             (inside::dead_letters(&nats).await.ok()?.len() == 2).then_some(())
         })
         .await
@@ -33,21 +35,39 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_job_that_cannot_be_read_ends_its_run_with_one_reply() {
-    scenario(async |world| {
-        // The resolver is the job's only reader; a brief that is gone is what makes a job of today unreadable.
+async fn a_job_that_cannot_be_done_ends_with_one_reply_and_others_go_on() {
+    let setup = Setup {
+        separate_roles: true,
+        pull_requests: 2,
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        world.kill("resolver").await.unwrap();
+        let poisoned = world.alice().comments(1, "@openhands first").await.unwrap();
         let nats = inside::connect(world).await.unwrap();
-        world.script(serde_json::json!([{"reply": {"hold": true}}]));
-        let first = world.alice().comments(1, "@openhands first").await.unwrap();
-        world
-            .model
-            .wait_for_requests(1, tests::waiting::WAIT_MAX)
-            .await
-            .unwrap();
-        let second = world.alice().comments(1, "@openhands second").await.unwrap();
-        world.pull_request(1).reply_to(second).await;
-        let _ = (nats, first);
-        world.model.release();
+        let jobs = waiting::until(waiting::WAIT_MAX, || async {
+            (inside::messages(&nats, subject::JOBS).await.ok()? == 1).then_some(())
+        });
+        jobs.await.expect("the job waits");
+        inside::lose_artifacts(world).await.unwrap();
+        world.start_role("resolver").await.unwrap();
+        world.expected.dead_letters = 1;
+
+        let reply = world.pull_request(1).final_reply_to(poisoned).await;
+        assert!(
+            reply.text.starts_with("**Failed") && reply.text.contains("INTERNAL"),
+            "{}",
+            reply.text
+        );
+        for pull_request in [1, 2_usize] {
+            let comment = world
+                .alice()
+                .comments(pull_request as u64, "@openhands go on")
+                .await
+                .unwrap();
+            let reply = world.pull_request(pull_request).final_reply_to(comment).await;
+            assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        }
     })
     .await;
 }

@@ -18,7 +18,15 @@ async fn someone_without_write_access_is_refused_and_told_once() {
         let (bob, pr) = (world.bob(), world.pull_request(1));
         let first = bob.comments(1, "@openhands delete everything").await.unwrap();
         let reply = pr.final_reply_to(first).await;
-        assert_snapshot!(redacted(&reply.text), @"");
+        assert_snapshot!(redacted(&reply.text), @"
+        **Refused for @bob** — You need write access to this repository to ask for changes.
+
+        > REPO_WRITE on PROJ/demo is needed
+
+        What to do: Ask a repository admin for write access, or ask someone who has it to repeat the request.
+
+        `PERMISSION_DENIED` · unsandboxed · run `<run>`
+        ");
 
         let second = bob.comments(1, "@openhands please").await.unwrap();
         a_run_of_alices_ends(world).await;

@@ -23,10 +23,38 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
 
         pr.reaction_to(comment, "eyes").await;
         let reply = pr.final_reply_to(comment).await;
-        assert_snapshot!(redacted(&reply.text), @"");
-        assert_snapshot!(pr.last_diff().await, @"");
+        assert_snapshot!(redacted(&reply.text), @"
+        **Done for @alice in under <time>** · pushed `<commit>` to `feature/1` · [commit](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/commits/<commit>) · [diff](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/diff)
+
+        What changed: 1 file, +1 −1
+
+        Add instead of subtract
+
+        - `add` adds again
+
+        1 model call · 1k tokens · unsandboxed · run `<run>`
+        ");
+        assert_snapshot!(pr.last_diff().await, @"
+        diff --git a/src/lib.rs b/src/lib.rs
+        index 80b0ccf..a3bd1b1 100644
+        --- a/src/lib.rs
+        +++ b/src/lib.rs
+        @@ -1,3 +1,3 @@
+         fn add(a: i32, b: i32) -> i32 {
+        -    a - b
+        +    a + b
+         }
+        ");
         let commits = pr.bots_commits().await;
-        assert_snapshot!(redacted(commits[0]["message"].as_str().unwrap()), @"");
+        assert_snapshot!(redacted(commits[0]["message"].as_str().unwrap()), @"
+        Add instead of subtract
+
+        Asked for in a pull request comment: this subtracts, please fix
+
+        Co-authored-by: alice <alice@example.test>
+        Requested-by: alice (PR #1, comment 1)
+        Run-Id: <run>
+        ");
         assert_eq!(commits[0]["author"]["emailAddress"], "bot@example.test");
         assert_eq!(commits[0]["committer"]["emailAddress"], "bot@example.test");
         pr.reaction_to(comment, "white_check_mark").await;
@@ -120,7 +148,13 @@ async fn an_agent_that_changes_nothing_is_answered_without_a_commit() {
             .unwrap();
 
         let reply = world.pull_request(1).final_reply_to(comment).await;
-        assert_snapshot!(redacted(&reply.text), @"");
+        assert_snapshot!(redacted(&reply.text), @"
+        **No change needed for @alice** — the agent left every file as it was.
+
+        The code is right as it is: the sign is intended.
+
+        1 model call · 1k tokens · unsandboxed · run `<run>`
+        ");
         assert_eq!(world.pull_request(1).head().await, before);
     })
     .await;

@@ -46,7 +46,7 @@ pub(crate) async fn check(
         .iter()
         .any(|denied| is_named(author, denied))
     {
-        return Ok(refused(FailureCode::PermissionDenied, Some(author.name.clone())));
+        return Ok(refused(FailureCode::PersonExcluded, None));
     }
     // The current names, since the repository may have been renamed after the event.
     let repository = &pull_request.to_ref.repository;
@@ -54,7 +54,9 @@ pub(crate) async fn check(
         .may(repository, author, &connection.permission.change)
         .await?
     {
-        return Ok(refused(FailureCode::PermissionDenied, Some(author.name.clone())));
+        let needed = &connection.permission.change;
+        let detail = format!("{needed} on {}/{} is needed", repository.project, repository.slug);
+        return Ok(refused(FailureCode::PermissionDenied, Some(detail)));
     }
     Ok(Verdict::Allowed(Box::new(pull_request)))
 }

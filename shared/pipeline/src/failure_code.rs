@@ -73,6 +73,7 @@ failure_codes! {
     WorkerLost = "WORKER_LOST", "The workers that took this run did not finish it.", "Repeat the request; if it happens again, an administrator should look at the log.";
     MessageUnreadable = "MESSAGE_UNREADABLE", "The request could not be processed.", "An administrator should look at the dead letters; then repeat the request.";
     SandboxMissing = "SANDBOX_MISSING", "The agent's sandbox is not available on this host.", "An administrator should look at the resolver's log.";
+    PersonExcluded = "PERSON_EXCLUDED", "An administrator has excluded you from asking the bot.", "Ask the resolver's administrator.";
     Internal = "INTERNAL", "Something went wrong inside the resolver.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -132,36 +132,53 @@ impl Nats {
             .create_consumer_on_stream(config, stream)
             .await
             .map_err(|error| away(&error))?;
-        let mut left = consumer.cached_info().num_pending;
-        let mut found = Vec::new();
-        while left > 0 && found.len() < messages_max {
-            let batch = SCAN_BATCH.min(messages_max - found.len());
-            let mut messages = consumer
-                .fetch()
-                .max_messages(batch)
-                .messages()
-                .await
-                .map_err(|error| away(&error))?;
-            let mut empty = true;
-            while let Some(message) = messages.next().await {
-                let message = message.map_err(|error| away(&error))?;
-                let place = message.info().map_err(|error| away(&error))?;
-                left = place.pending;
-                found.push(StoredMessage {
-                    sequence: place.stream_sequence,
-                    time: timestamp(place.published.unix_timestamp_nanos()),
-                    subject: message.subject.to_string(),
-                    payload: message.payload.clone(),
-                    headers: message.headers.clone().unwrap_or_default(),
-                });
-                empty = false;
-            }
-            if empty {
-                break;
-            }
+        let found = scan_with(&consumer, messages_max, &away).await;
+        // The server would forget it by itself, later: many scans in a row would reach its limit of consumers.
+        if let Err(error) = self
+            .jetstream()
+            .delete_consumer_from_stream(&consumer.cached_info().name, stream)
+            .await
+        {
+            tracing::debug!(%error, stream, "a scan's consumer is left for the server to forget");
         }
-        Ok(found)
+        found
     }
+}
+
+async fn scan_with(
+    consumer: &Consumer<pull::Config>,
+    messages_max: usize,
+    away: &(dyn Fn(&dyn std::fmt::Display) -> Error + Sync),
+) -> Result<Vec<StoredMessage>, Error> {
+    let mut left = consumer.cached_info().num_pending;
+    let mut found = Vec::new();
+    while left > 0 && found.len() < messages_max {
+        let batch = SCAN_BATCH.min(messages_max - found.len());
+        let mut messages = consumer
+            .fetch()
+            .max_messages(batch)
+            .messages()
+            .await
+            .map_err(|error| away(&error))?;
+        let mut empty = true;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| away(&error))?;
+            let place = message.info().map_err(|error| away(&error))?;
+            left = place.pending;
+            found.push(StoredMessage {
+                sequence: place.stream_sequence,
+                time: timestamp(place.published.unix_timestamp_nanos()),
+                subject: message.subject.to_string(),
+                payload: message.payload.clone(),
+                headers: message.headers.clone().unwrap_or_default(),
+            });
+            empty = false;
+        }
+        if empty {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// JetStream's clock as ours. Out of range only on a server whose clock is centuries off.

@@ -187,6 +187,6 @@ fn start_in_another_process(directory: &Path) -> Child {
 #[ignore = "the other process of the test above; holds a server until it is killed"]
 async fn holds_a_server_in_the_working_directory() {
     let server = start(Path::new(".")).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await; // the work takes time
     server.stop().await;
 }

@@ -65,7 +65,7 @@ async fn work_in_progress_goes_on_over_a_restart_of_the_server() {
     })
     .await;
     // Longer than ack_wait: without signs of life on the new connection it would be delivered again and again.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await; // the work takes time
     go_on.notify_one();
     world.until_all_is_settled().await;
     assert!(

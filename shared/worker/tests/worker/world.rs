@@ -131,11 +131,14 @@ impl World {
     }
 }
 
+/// Between two looks at something that has no event of its own.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Waits for a condition that has no event of its own, such as the server's bookkeeping.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     };
     assert!(
@@ -251,7 +254,7 @@ impl Handler for Scripted {
                 Act::Publish => outputs.push(Publication::message(note.output(), &note)),
                 Act::Fail(failure) => return Err(failure),
                 Act::Panic => panic!("told to"),
-                Act::Sleep(time) => tokio::time::sleep(time).await,
+                Act::Sleep(time) => tokio::time::sleep(time).await, // the work takes time
                 Act::WaitFor(notify) => notify.notified().await,
                 Act::Freeze(thaw) => thaw.recv_timeout(PATIENCE).unwrap(),
                 Act::Fence(run, attempt) => delivery.fence(&run, attempt),
