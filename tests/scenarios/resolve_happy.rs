@@ -36,7 +36,7 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
         ");
         assert_snapshot!(pr.last_diff().await, @"
         diff --git a/src/lib.rs b/src/lib.rs
-        index 80b0ccf..a3bd1b1 100644
+        index 4db8e43..a9f352f 100644
         --- a/src/lib.rs
         +++ b/src/lib.rs
         @@ -1,3 +1,3 @@
