@@ -98,7 +98,10 @@ impl Command {
     /// The file every subcommand names.
     pub(crate) fn config_path(&self) -> &Path {
         let file = match self {
-            Self::Up(file) | Self::Config { command: ConfigCommand::Check(file) } => file,
+            Self::Up(file)
+            | Self::Config {
+                command: ConfigCommand::Check(file),
+            } => file,
             Self::Role(role) => role.file(),
             Self::Runs { command } => match command {
                 RunsCommand::List { config, .. }

@@ -8,10 +8,16 @@ use crate::{roles, say};
 
 /// What to tick in Bitbucket's webhook form, by the names the form shows (bitbucket-dc.md 2.3).
 const EVENTS: [(&str, &str); 5] = [
-    ("Pull request: Comment added, edited, deleted", "pr:comment:added, pr:comment:edited, pr:comment:deleted"),
+    (
+        "Pull request: Comment added, edited, deleted",
+        "pr:comment:added, pr:comment:edited, pr:comment:deleted",
+    ),
     ("Pull request: Opened, Modified", "pr:opened, pr:modified"),
     ("Pull request: Source branch updated", "pr:from_ref_updated"),
-    ("Pull request: Merged, Declined, Deleted", "pr:merged, pr:declined, pr:deleted"),
+    (
+        "Pull request: Merged, Declined, Deleted",
+        "pr:merged, pr:declined, pr:deleted",
+    ),
     ("Repository: Push", "repo:refs_changed"),
 ];
 
@@ -23,7 +29,10 @@ pub(crate) fn check(config: &Config) -> ExitCode {
     say::line("The configuration is valid.");
     for connection in &config.connections {
         say::line("");
-        say::line(&format!("Connection {} to {}", connection.id, connection.base_url));
+        say::line(&format!(
+            "Connection {} to {}",
+            connection.id, connection.base_url
+        ));
         match config.webhook_url(connection) {
             Some(url) => say::line(&format!("  Webhook URL: {url}")),
             None => say::line(&format!(

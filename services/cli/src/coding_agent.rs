@@ -8,9 +8,14 @@ use config::Config;
 
 /// Builds it. Called by the role that runs agents alone: it opens the model's key.
 pub(crate) fn of(config: &Config) -> Result<Arc<dyn CodingAgent>> {
-    let model = config.models.first().context("at least one [[model]] is needed")?;
+    let model = config
+        .models
+        .first()
+        .context("at least one [[model]] is needed")?;
     let base_url = config.llm.base_url.clone().context("llm.base_url is required")?;
-    let proxy = url::Url::parse(&base_url).ok().and_then(|url| config.proxy.for_url(&url).cloned());
+    let proxy = url::Url::parse(&base_url)
+        .ok()
+        .and_then(|url| config.proxy.for_url(&url).cloned());
     let settings = ModelSettings {
         http: agent::http_client(config.llm.ca_pem.as_deref(), proxy.as_ref().map(url::Url::as_str))?,
         base_url,

@@ -4,9 +4,9 @@ mod arguments;
 mod check;
 mod coding_agent;
 mod roles;
+mod runs;
 mod say;
 mod up;
-mod runs;
 
 use std::process::ExitCode;
 
@@ -19,7 +19,10 @@ const EXIT_CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
     // The one TLS provider. A second install in one process would be refused, and there is none.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         return say::failure("a TLS provider is installed already");
     }
     let arguments = Arguments::parse();
@@ -38,7 +41,9 @@ async fn dispatch(arguments: Arguments) -> ExitCode {
     let ended = match arguments.command {
         Command::Up(_) => return up::up(config).await,
         Command::Role(role) => return roles::role(role.role(), config).await,
-        Command::Config { command: ConfigCommand::Check(_) } => return check::check(&config),
+        Command::Config {
+            command: ConfigCommand::Check(_),
+        } => return check::check(&config),
         Command::Runs { command } => runs::run(command, &config).await,
     };
     match ended {

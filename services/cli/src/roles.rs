@@ -31,13 +31,18 @@ impl Listeners {
     pub(crate) async fn bind(config: &Config, roles: &[Role]) -> Result<Self> {
         let ingest = if roles.contains(&Role::WebhookIngest) {
             let address = config.ingest.listen;
-            Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for [ingest]"))?)
+            Some(
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("cannot listen on {address} for [ingest]"))?,
+            )
         } else {
             None
         };
         let address = config.health.listen;
-        let health =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for [health]"))?;
+        let health = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address} for [health]"))?;
         Ok(Self { ingest, health })
     }
 
@@ -87,7 +92,9 @@ async fn run_apart(role: Role, config: Config) -> Result<()> {
 pub(crate) fn checked(config: &Config, roles: &[Role]) -> Result<(), ExitCode> {
     let mut warned = Vec::new();
     for role in roles {
-        let warnings = config.check_role(*role).map_err(|problems| say::wrong_configuration(&problems))?;
+        let warnings = config
+            .check_role(*role)
+            .map_err(|problems| say::wrong_configuration(&problems))?;
         for warning in warnings {
             if !warned.contains(&warning) {
                 say::warning(&warning);
@@ -111,22 +118,42 @@ pub(crate) async fn run(
         health.not_ready(role.as_str(), "starting");
     }
     health.not_ready("nats", "connecting");
-    for warning in roles.iter().filter_map(|role| config.check_role(*role).ok()).flatten() {
+    for warning in roles
+        .iter()
+        .filter_map(|role| config.check_role(*role).ok())
+        .flatten()
+    {
         health.warn(warning);
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn(lifecycle::serve_health(listeners.health, health.clone(), shutdown.clone()));
+    tasks.spawn(lifecycle::serve_health(
+        listeners.health,
+        health.clone(),
+        shutdown.clone(),
+    ));
     let name = if roles.len() == 1 { roles[0].as_str() } else { "up" };
-    let Some(nats) = connected(&nats_settings, name, &health, &shutdown).await? else { return Ok(()) };
+    let Some(nats) = connected(&nats_settings, name, &health, &shutdown).await? else {
+        return Ok(());
+    };
     tasks.spawn(watch_nats(nats.clone(), health.clone(), shutdown.clone()));
     let connections: Arc<dyn ConnectionSource> = Arc::new(FileConnections::new(&config));
     let mut ingest = listeners.ingest;
     for role in roles {
-        start(*role, &mut tasks, &config, &connections, &nats, &health, &shutdown, &mut ingest)?;
+        start(
+            *role,
+            &mut tasks,
+            &config,
+            &connections,
+            &nats,
+            &health,
+            &shutdown,
+            &mut ingest,
+        )?;
     }
     let mut first_failure = None;
     while let Some(ended) = tasks.join_next().await {
-        let ended = ended.unwrap_or_else(|panicked| Err(anyhow::Error::new(panicked).context("a role panicked")));
+        let ended =
+            ended.unwrap_or_else(|panicked| Err(anyhow::Error::new(panicked).context("a role panicked")));
         if let Err(error) = ended {
             tracing::error!(error = format!("{error:#}"), "a role failed; the process ends");
             shutdown.soft.cancel();
@@ -136,7 +163,10 @@ pub(crate) async fn run(
     first_failure.map_or(Ok(()), Err)
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything a role is given, passed once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "everything a role is given, passed once"
+)]
 fn start(
     role: Role,
     tasks: &mut JoinSet<Result<()>>,
@@ -152,7 +182,14 @@ fn start(
     match role {
         Role::WebhookIngest => {
             let listener = ingest.take().context("webhook-ingest has no listener")?;
-            tasks.spawn(webhook_ingest::run(listener, config, connections, nats, health, shutdown));
+            tasks.spawn(webhook_ingest::run(
+                listener,
+                config,
+                connections,
+                nats,
+                health,
+                shutdown,
+            ));
         }
         Role::MentionParser => {
             tasks.spawn(mention_parser::run(config, connections, nats, health, shutdown));

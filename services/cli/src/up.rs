@@ -37,8 +37,12 @@ async fn run(config: Config) -> Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make data_dir {}", config.data_dir.display()))?;
     // The server outlives the roles: it has a shutdown of its own, after theirs.
-    let server =
-        ManagedServer::start(&config.data_dir, config.nats.server_path.as_deref(), shutdown.hard.clone()).await?;
+    let server = ManagedServer::start(
+        &config.data_dir,
+        config.nats.server_path.as_deref(),
+        shutdown.hard.clone(),
+    )
+    .await?;
     let settings = server.settings(&config.nats);
     let mut more = Map::new();
     more.insert("nats".into(), settings.url.clone().into());

@@ -168,7 +168,10 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome that is nothing but a failure.
     pub fn of_failure(code: FailureCode, detail: Option<String>) -> Self {
-        Self { failure: Some(FailureReport { code, detail }), ..Self::default() }
+        Self {
+            failure: Some(FailureReport { code, detail }),
+            ..Self::default()
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A message of today must parse tomorrow, and tomorrow's message must not be called dead today.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use pipeline::decision::Decision;
 use pipeline::event::Event;
 use pipeline::job::Job;

@@ -14,7 +14,10 @@ const REQUEST_CHARS_MAX: usize = 48;
 
 /// Prints the connections and the latest runs.
 pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()> {
-    let connections = nats.records::<ConnectionActivity>(ConnectionActivity::BUCKET).list().await?;
+    let connections = nats
+        .records::<ConnectionActivity>(ConnectionActivity::BUCKET)
+        .list()
+        .await?;
     let mut runs = nats.runs().list().await?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.queued_at));
     runs.truncate(limit);
@@ -33,7 +36,10 @@ pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()>
         say::line("No runs yet. `runs why <X-Request-Id or comment id>` says why a comment started none.");
         return Ok(());
     }
-    say::line(&format!("{:<14}  {:<19}  {:<11}  {:<24}  {}", "RUN", "QUEUED", "STATE", "PULL REQUEST", "REQUEST"));
+    say::line(&format!(
+        "{:<14}  {:<19}  {:<11}  {:<24}  {}",
+        "RUN", "QUEUED", "STATE", "PULL REQUEST", "REQUEST"
+    ));
     for run in &runs {
         say::line(&run_line(run));
     }
@@ -48,20 +54,48 @@ fn connection_line(activity: &ConnectionActivity) -> String {
     };
     let refused = match activity.last_refused_at {
         Some(at) if activity.refused_401 > 0 => {
-            format!("; {} refused as 401, last {}: is the webhook's secret right?", activity.refused_401, seconds(at))
+            format!(
+                "; {} refused as 401, last {}: is the webhook's secret right?",
+                activity.refused_401,
+                seconds(at)
+            )
         }
         _ => String::new(),
     };
-    format!("connection {}: {last}, {} accepted{refused}", activity.connection, activity.accepted)
+    format!(
+        "connection {}: {last}, {} accepted{refused}",
+        activity.connection, activity.accepted
+    )
 }
 
 fn run_line(run: &Run) -> String {
-    let place = format!("{}/{} #{}", run.repository.project, run.repository.slug, run.pull_request);
-    let code = run.outcome.as_ref().and_then(|outcome| outcome.failure.as_ref()).map(|failure| failure.code);
+    let place = format!(
+        "{}/{} #{}",
+        run.repository.project, run.repository.slug, run.pull_request
+    );
+    let code = run
+        .outcome
+        .as_ref()
+        .and_then(|outcome| outcome.failure.as_ref())
+        .map(|failure| failure.code);
     let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
-    let request = run.command.text().split_whitespace().collect::<Vec<_>>().join(" ");
-    let request: String = request.chars().filter(|c| !c.is_control()).take(REQUEST_CHARS_MAX).collect();
-    format!("{:<14}  {:<19}  {:<11}  {place:<24}  {code}{request}", run.id, seconds(run.queued_at), run.state)
+    let request = run
+        .command
+        .text()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let request: String = request
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(REQUEST_CHARS_MAX)
+        .collect();
+    format!(
+        "{:<14}  {:<19}  {:<11}  {place:<24}  {code}{request}",
+        run.id,
+        seconds(run.queued_at),
+        run.state
+    )
 }
 
 fn seconds(at: Timestamp) -> String {

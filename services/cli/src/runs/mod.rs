@@ -15,7 +15,9 @@ pub(crate) async fn run(command: RunsCommand, config: &Config) -> Result<()> {
     let nats = connect(config).await?;
     match command {
         RunsCommand::List { limit, json, .. } => list::list(&nats, limit, json).await,
-        RunsCommand::Show { run, patch, brief, .. } => show::show(&nats, &run, patch, brief).await,
+        RunsCommand::Show {
+            run, patch, brief, ..
+        } => show::show(&nats, &run, patch, brief).await,
         RunsCommand::Why { id, .. } => why::why(&nats, &id).await,
     }
 }

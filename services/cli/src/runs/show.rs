@@ -11,7 +11,11 @@ use crate::say;
 /// Prints a run's record, patch or brief.
 pub(crate) async fn show(nats: &Nats, id: &str, patch: bool, brief: bool) -> Result<()> {
     let id = RunId::new(id).context("a run's id looks like r-0123456789ab")?;
-    let run = nats.runs().get(&subject::run_key(&id)).await?.with_context(|| format!("there is no run {id}"))?;
+    let run = nats
+        .runs()
+        .get(&subject::run_key(&id))
+        .await?
+        .with_context(|| format!("there is no run {id}"))?;
     let artifact = match (patch, brief) {
         (true, _) => Some((&run.patch, "patch")),
         (_, true) => Some((&run.brief, "brief")),
@@ -21,7 +25,13 @@ pub(crate) async fn show(nats: &Nats, id: &str, patch: bool, brief: bool) -> Res
         say::line(&serde_json::to_string_pretty(&run)?);
         return Ok(());
     };
-    print_artifact(nats, &run, artifact.as_ref().map(|artifact| artifact.key.as_str()), what).await
+    print_artifact(
+        nats,
+        &run,
+        artifact.as_ref().map(|artifact| artifact.key.as_str()),
+        what,
+    )
+    .await
 }
 
 async fn print_artifact(nats: &Nats, run: &Run, key: Option<&str>, what: &str) -> Result<()> {

@@ -13,17 +13,33 @@ const DECISIONS_MAX: usize = 200_000;
 
 /// Prints what each role decided, in the order it was decided.
 pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
-    let stored =
-        nats.read_stream(subject::DECISIONS, subject::DECISIONS_ALL, ReadFrom::Start, DECISIONS_MAX).await?;
-    let decisions: Vec<Decision> = stored.iter().filter_map(|message| decode(&message.payload).ok()).collect();
-    let deliveries: Vec<_> = decisions.iter().filter(|decision| is_about(decision, id)).map(|d| &d.delivery).collect();
+    let stored = nats
+        .read_stream(
+            subject::DECISIONS,
+            subject::DECISIONS_ALL,
+            ReadFrom::Start,
+            DECISIONS_MAX,
+        )
+        .await?;
+    let decisions: Vec<Decision> = stored
+        .iter()
+        .filter_map(|message| decode(&message.payload).ok())
+        .collect();
+    let deliveries: Vec<_> = decisions
+        .iter()
+        .filter(|decision| is_about(decision, id))
+        .map(|d| &d.delivery)
+        .collect();
     if deliveries.is_empty() {
         bail!(
             "nothing is recorded for {id}. If Bitbucket's webhook page shows the delivery as answered 401, its \
              signature was refused: compare the webhook's secret; if it does not show it, Bitbucket never sent it"
         );
     }
-    for decision in decisions.iter().filter(|decision| deliveries.contains(&&decision.delivery)) {
+    for decision in decisions
+        .iter()
+        .filter(|decision| deliveries.contains(&&decision.delivery))
+    {
         say::line(&line(decision));
     }
     Ok(())
@@ -38,13 +54,23 @@ fn is_about(decision: &Decision, id: &str) -> bool {
 fn line(decision: &Decision) -> String {
     let at = decision.at.strftime("%Y-%m-%d %H:%M:%S");
     let verdict = serde_json::to_value(decision.verdict).ok();
-    let verdict = verdict.as_ref().and_then(serde_json::Value::as_str).unwrap_or("?");
+    let verdict = verdict
+        .as_ref()
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("?");
     let place = match (&decision.repository, decision.pull_request, decision.comment) {
         (Some(r), Some(pr), Some(comment)) => format!(" {}/{} #{pr}, comment {comment}", r.project, r.slug),
         (Some(r), Some(pr), None) => format!(" {}/{} #{pr}", r.project, r.slug),
         (Some(r), None, _) => format!(" {}/{}", r.project, r.slug),
         _ => String::new(),
     };
-    let run = decision.run.as_ref().map(|run| format!(" (run {run})")).unwrap_or_default();
-    format!("{at}  {:<15}  {verdict:<9}  {}{run}\n    delivery {},{place}", decision.role, decision.reason, decision.delivery)
+    let run = decision
+        .run
+        .as_ref()
+        .map(|run| format!(" (run {run})"))
+        .unwrap_or_default();
+    format!(
+        "{at}  {:<15}  {verdict:<9}  {}{run}\n    delivery {},{place}",
+        decision.role, decision.reason, decision.delivery
+    )
 }
