@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run all roles in one process, with a nats-server child unless [nats] url is set.
+    /// Run all roles in one process, with a nats-server child unless `[nats] url` is set.
     Up(ConfigFile),
     #[command(flatten)]
     Role(RoleCommand),
