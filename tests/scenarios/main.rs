@@ -16,4 +16,5 @@ mod refusals;
 mod resolve_happy;
 mod resolve_order;
 mod secrets;
+mod soak;
 mod starting_and_stopping;
