@@ -54,19 +54,22 @@ async fn every_problem_of_a_configuration_is_named_at_once_with_exit_code_2() {
 }
 
 #[tokio::test]
-async fn a_missing_secret_is_told_before_anything_starts() {
+async fn missing_secrets_are_told_at_once_before_anything_starts() {
     scenario(async |world| {
         std::fs::write(
             world.path("copy.toml"),
             std::fs::read_to_string(config(world))
                 .unwrap()
-                .replace("bot-token", "no-such-token"),
+                .replace("bot-token", "no-such-token")
+                .replace("hook-secret", "no-such-hook"),
         )
         .unwrap();
         let copy = world.path("copy.toml");
         let (code, _, stderr) = executable(&["up", "--config", copy.to_str().unwrap()]).await;
         assert_eq!(code, 2, "{stderr}");
-        assert!(stderr.contains("no-such-token"), "{stderr}");
+        for missing in ["no-such-token", "no-such-hook"] {
+            assert_eq!(stderr.matches(missing).count(), 1, "{stderr}");
+        }
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use config::{Config, ConnectionSource, FileConnections, Role};
+use config::{Config, ConnectionSource, FileConnections, Problems, Role};
 use lifecycle::{Health, Shutdown};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -88,19 +88,32 @@ async fn run_apart(role: Role, config: Config) -> Result<()> {
     run(&[role], Arc::new(config), nats_settings, listeners, shutdown).await
 }
 
-/// Checks what the roles need; prints the warnings.
+/// Checks what the roles need; prints all that any of them lacks, or the warnings.
 pub(crate) fn checked(config: &Config, roles: &[Role]) -> Result<(), ExitCode> {
     let mut warned = Vec::new();
+    let mut wrong: Option<Problems> = None;
     for role in roles {
-        let warnings = config
-            .check_role(*role)
-            .map_err(|problems| say::wrong_configuration(&problems))?;
-        for warning in warnings {
-            if !warned.contains(&warning) {
-                say::warning(&warning);
-                warned.push(warning);
+        match config.check_role(*role) {
+            Ok(warnings) => {
+                for warning in warnings {
+                    if !warned.contains(&warning) {
+                        warned.push(warning);
+                    }
+                }
+            }
+            Err(problems) => {
+                wrong = Some(match wrong {
+                    Some(earlier) => earlier.and(problems),
+                    None => problems,
+                });
             }
         }
+    }
+    if let Some(problems) = wrong {
+        return Err(say::wrong_configuration(&problems));
+    }
+    for warning in &warned {
+        say::warning(warning);
     }
     Ok(())
 }

@@ -39,6 +39,6 @@ pub(crate) fn failure(text: &str) -> ExitCode {
 
 /// Every problem at once, and exit code 2.
 pub(crate) fn wrong_configuration(problems: &Problems) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: the configuration is wrong\n{problems}");
+    let _ = writeln!(std::io::stderr(), "error: {problems}");
     ExitCode::from(EXIT_CONFIGURATION)
 }

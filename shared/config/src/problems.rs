@@ -20,6 +20,17 @@ impl Problems {
     pub fn all(&self) -> &[Problem] {
         &self.0
     }
+
+    /// Both as one; what both name is listed once.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        for problem in more.0 {
+            if !self.0.contains(&problem) {
+                self.0.push(problem);
+            }
+        }
+        self
+    }
 }
 
 impl fmt::Display for Problems {

@@ -284,7 +284,12 @@ pub(crate) fn plain_url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     if text.matches("://").count() > 1 {
         return Err(format!("{shown} has two schemes"));
     }
-    let url = Url::parse(text).map_err(|cause| format!("{shown} is malformed: {cause}"))?;
+    let url = Url::parse(text).map_err(|cause| match cause {
+        url::ParseError::RelativeUrlWithoutBase => {
+            format!("{shown} must begin with {}://", schemes.join(":// or "))
+        }
+        cause => format!("{shown} is malformed: {cause}"),
+    })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not contain a user name or password".to_owned());
     }

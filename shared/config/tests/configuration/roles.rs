@@ -99,6 +99,28 @@ fn a_connection_without_webhook_secret_takes_no_deliveries() {
 }
 
 #[test]
+fn what_several_roles_lack_is_listed_once() {
+    let place = Place::new();
+    let config = complete(&place, "http://127.0.0.1:7990", "");
+    for name in ["token", "hook"] {
+        std::fs::remove_file(place.file(name)).unwrap();
+    }
+    let all = Role::ALL
+        .into_iter()
+        .filter_map(|role| config.check_role(role).err())
+        .reduce(config::Problems::and)
+        .unwrap();
+    let places: Vec<&str> = all.all().iter().map(|problem| problem.place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "connection[0].webhook_secret_files[0]",
+            "connection[0].bot_token_file"
+        ]
+    );
+}
+
+#[test]
 fn role_names_are_read_as_they_are_written() {
     for role in Role::ALL {
         assert_eq!(role.as_str().parse(), Ok(role));
