@@ -55,11 +55,13 @@ audit:
 fmt:
     cargo fmt --all
 
-# One build of all programs, so that no dependency is built twice with other features.
+# One build of all programs, so that no dependency is built twice with other features. The first takes minutes: a
+# terminal sees cargo's progress, a log one line.
 [private]
 [no-exit-message]
 _binaries profile:
-    @cargo build --quiet --workspace --bins --locked --profile {{ profile }}
+    @quiet=; [ -t 2 ] || { quiet=--quiet; echo "building the programs: minutes the first time" >&2; }; \
+        cargo build $quiet --workspace --bins --locked --profile {{ profile }}
 
 # Where cargo puts what it builds.
 [private]
