@@ -12,6 +12,8 @@ use pipeline::subject;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use worker::Nats;
 
+use crate::bounds::bounded;
+
 /// How often a worker looks whether its run was stopped; half the two seconds people are promised.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -116,6 +118,7 @@ impl Attempt {
     /// Ends the run, unless it has ended or was overtaken meanwhile.
     pub(crate) async fn end(&self, state: RunState, mut outcome: Outcome) -> Result<(), Failure> {
         outcome.left_out.extend(self.left_out().await?);
+        let outcome = bounded(outcome);
         let now = Timestamp::now();
         let number = self.number;
         let key = subject::run_key(&self.run.id);

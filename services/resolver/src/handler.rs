@@ -92,7 +92,7 @@ impl Resolver {
     /// Raises the attempt; `None` when the run has ended or was taken too often.
     async fn take(&self, job: &Job, delivery: &Delivery) -> Result<Option<Attempt>, Failure> {
         let now = Timestamp::now();
-        let deadline = now + self.settings.run_time;
+        let deadline = now + crate::job_time(self.settings.run_time);
         let key = subject::run_key(&job.run);
         let taken = self
             .nats

@@ -4,6 +4,7 @@
 //! is the fencing token, and the branch is searched for the run's trailer before anything is repeated.
 
 mod attempt;
+mod bounds;
 mod deliver;
 mod git_door;
 mod handler;
@@ -32,6 +33,10 @@ const JOBS_AT_ONCE: usize = 4;
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 /// What fetch, commit, push and their retries may take beyond the agent's own time.
 const MARGIN: Duration = Duration::from_secs(600);
+const _: () = assert!(
+    MARGIN.as_secs() > push::PATIENCE.as_secs(),
+    "waiting for Bitbucket must fit into a job's time"
+);
 
 /// Runs the role until shutdown.
 pub async fn run(
@@ -51,9 +56,15 @@ pub async fn run(
         max_ack_pending: 1000,
         concurrency: JOBS_AT_ONCE,
         attempts_max: ATTEMPTS_MAX,
-        deadline: Duration::from_secs(settings.limits.run_seconds) + MARGIN,
+        deadline: job_time(Duration::from_secs(settings.limits.run_seconds)),
         deliver: Deliver::All,
     };
     health.ready("resolver");
     worker::consume(nats, spec, resolver, shutdown).await
+}
+
+/// How long one attempt at a job may take whose agent may work for `run_time`. Both the consumer and the watchdog go
+/// by it: an agent that uses all of its time must still be able to push.
+fn job_time(run_time: Duration) -> Duration {
+    run_time + MARGIN
 }

@@ -20,7 +20,7 @@ const PUSHES_MAX: u32 = 5;
 const PUSH_PAUSE: Duration = Duration::from_millis(200);
 /// How long work that is done waits for a Bitbucket that is away before the job goes back to the queue, from where the
 /// agent would have to start again. Well below the margin a job has beyond its agent's time.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Longest pause while waiting for it.
 const PATIENCE_PAUSE_MAX: Duration = Duration::from_secs(10);
 
