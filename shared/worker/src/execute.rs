@@ -17,6 +17,7 @@ use crate::read::timestamp;
 use crate::records::is_marker;
 use crate::settle::{Held, Settlement, hand_back, skip};
 use crate::verdict::{Attempt, Ended};
+use crate::waits::Why;
 use crate::{ConsumerSpec, Delivery, FailedRun, Handler, Nats, waits};
 
 /// Signs of life per `ack_wait`: two may be lost before the message is given to another worker.
@@ -106,7 +107,8 @@ impl<H: Handler> Execution<H> {
         };
         let Some(claim) = self.executing.claim(key, delivery.sequence, reply) else {
             tracing::info!("already at it; the newer delivery is adopted");
-            if let Err(error) = waits::add(&self.nats, &self.spec, delivery.sequence).await {
+            if let Err(error) = waits::add(&self.nats, &self.spec, delivery.sequence, Why::Interrupted).await
+            {
                 tracing::warn!(%error, "the adopted delivery counts as an attempt");
             }
             telemetry::metrics::messages(self.spec.durable, "adopted").inc();

@@ -17,6 +17,7 @@ use pipeline::subject;
 use serde_json::json;
 
 use crate::verdict::{Attempt, Ended, Verdict, verdict};
+use crate::waits::Why;
 use crate::{ConsumerSpec, Created, Delivery, Error, FailedRun, Nats, dead, waits};
 
 /// How long the server may take to confirm an acknowledgement; without it the message comes again.
@@ -139,7 +140,11 @@ impl Settlement<'_> {
             Verdict::Nak { after, counts } => {
                 self.still_ours().await?;
                 if *counts == Counts::NotAsAttempt {
-                    waits::add(self.nats, self.spec, self.delivery.sequence).await?;
+                    let why = match ended {
+                        Ended::ShutDown => Why::Interrupted,
+                        _ => Why::Away,
+                    };
+                    waits::add(self.nats, self.spec, self.delivery.sequence, why).await?;
                 }
                 Ok(nak(*after))
             }
@@ -229,7 +234,7 @@ impl FailedRun {
 
 /// Hands back a message that nobody has begun to work on.
 pub(crate) async fn hand_back(nats: &Nats, spec: &ConsumerSpec, sequence: u64, reply: Subject) {
-    if let Err(error) = waits::add(nats, spec, sequence).await {
+    if let Err(error) = waits::add(nats, spec, sequence, Why::Interrupted).await {
         tracing::warn!(%error, "handing a message back counts as an attempt");
     }
     Held::new(sequence, reply).answer(nats, nak(Duration::ZERO)).await;

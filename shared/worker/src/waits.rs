@@ -37,6 +37,24 @@ impl Message for Waits {
     const NAME: &'static str = "waits";
 }
 
+/// Why a delivery was no attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Something that is needed is away. How long that has lasted is limited.
+    Away,
+    /// The worker shut down, or had the message already. Nothing is missing: the day a message may wait does not begin.
+    Interrupted,
+}
+
+impl Waits {
+    fn note(&mut self, why: Why, now: Timestamp) {
+        self.count = self.count.saturating_add(1);
+        if why == Why::Away {
+            self.since.get_or_insert(now);
+        }
+    }
+}
+
 /// Which attempt a delivery is. Only a redelivered message can have waited, so the first one costs no read.
 pub(crate) async fn attempt(
     nats: &Nats,
@@ -65,12 +83,11 @@ pub(crate) async fn attempt(
 }
 
 /// Notes that a delivery was no attempt.
-pub(crate) async fn add(nats: &Nats, spec: &ConsumerSpec, sequence: u64) -> Result<(), Error> {
+pub(crate) async fn add(nats: &Nats, spec: &ConsumerSpec, sequence: u64, why: Why) -> Result<(), Error> {
     let records = nats.records::<Waits>(WAITS);
     let key = key(spec, sequence);
     let noted = records.update_or_default(&key, |waits| {
-        waits.count = waits.count.saturating_add(1);
-        waits.since.get_or_insert_with(Timestamp::now);
+        waits.note(why, Timestamp::now());
         Ok::<(), std::convert::Infallible>(())
     });
     match noted.await? {
@@ -81,4 +98,21 @@ pub(crate) async fn add(nats: &Nats, spec: &ConsumerSpec, sequence: u64) -> Resu
 
 fn key(spec: &ConsumerSpec, sequence: u64) -> String {
     format!("{}.{}.{sequence}", spec.durable, spec.stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_away_starts_the_day_a_message_may_wait() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut waits = Waits::default();
+        waits.note(Why::Interrupted, at(1));
+        assert_eq!((waits.count, waits.since), (1, None));
+        waits.note(Why::Away, at(2));
+        waits.note(Why::Away, at(3));
+        waits.note(Why::Interrupted, at(4));
+        assert_eq!((waits.count, waits.since), (4, Some(at(2))));
+    }
 }
