@@ -13,7 +13,7 @@ use bytes::Bytes;
 use pipeline::message::{Message, decode, encode};
 
 use crate::publish::{Written, trace_headers};
-use crate::{Error, Nats};
+use crate::{Error, Nats, StoredMessage};
 
 /// How long a change may take, all tries together: shorter than any `ack_wait`, longer than a leader election.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +24,8 @@ const RACE_PAUSE: Duration = Duration::from_millis(4);
 const RACE_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// Records [`Records::list`] returns at most: thirty days of runs of a large site, and a bound on memory.
 pub const LIST_MAX: usize = 20_000;
+/// Records [`Records::visit`] holds at a time: at a few kilobytes each, a few megabytes.
+const PAGE_MAX: usize = 2_000;
 
 const WRITE_ID: &str = "Resolver-Write";
 
@@ -130,17 +132,28 @@ impl<T: Message> Records<T> {
                 "only the records that have not changed for longest are listed"
             );
         }
-        let readable = messages
-            .iter()
-            .filter(|m| !is_marker(Some(&m.headers)))
-            .filter_map(|message| {
-                decode(&message.payload)
-                    .inspect_err(
-                        |error| tracing::warn!(subject = message.subject, %error, "an unreadable record"),
-                    )
-                    .ok()
-            });
-        Ok(readable.collect())
+        Ok(messages.iter().filter_map(readable).collect())
+    }
+
+    /// Shows every record to `look`, however many there are, in the order of their last change. One that changes
+    /// meanwhile may be shown again, as it is then. Unreadable ones are left out and logged.
+    pub async fn visit(&self, mut look: impl FnMut(T)) -> Result<(), Error> {
+        let stream = format!("KV_{}", self.bucket);
+        let filter = format!("$KV.{}.>", self.bucket);
+        let mut from = DeliverPolicy::All;
+        loop {
+            let page = self.nats.read(&stream, &filter, from, PAGE_MAX).await?;
+            page.iter().filter_map(readable).for_each(&mut look);
+            // A bucket holds one message for each key, so that the rest of the stream is the rest of the records.
+            match page.last() {
+                Some(last) if page.len() == PAGE_MAX => {
+                    from = DeliverPolicy::ByStartSequence {
+                        start_sequence: last.sequence + 1,
+                    };
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 
     async fn change<R, E>(
@@ -258,6 +271,16 @@ impl<T: Message> Records<T> {
     fn subject(&self, key: &str) -> String {
         format!("$KV.{}.{key}", self.bucket)
     }
+}
+
+/// The record in a bucket's message, if it holds one.
+fn readable<T: Message>(message: &StoredMessage) -> Option<T> {
+    if is_marker(Some(&message.headers)) {
+        return None;
+    }
+    decode(&message.payload)
+        .inspect_err(|error| tracing::warn!(subject = message.subject, %error, "an unreadable record"))
+        .ok()
 }
 
 /// Whether a bucket's message says that a record is gone, rather than holding one.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use futures::StreamExt;
 use pipeline::message::Message;
 use pipeline::subject;
 use serde::{Deserialize, Serialize};
@@ -149,6 +150,27 @@ async fn all_records_are_listed_as_they_stand() {
         .map(|count| count.count)
         .collect();
     assert_eq!(counts, [0, 1, 3, 4, 20]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_is_visited_however_many_there_are() {
+    const COUNTS: u32 = 2_500;
+    let world = World::start().await;
+    let records = world.nats.records::<Count>(subject::LANES);
+    let created = futures::stream::iter(0..COUNTS).map(|i| {
+        let records = records.clone();
+        async move {
+            records
+                .create(&i.to_string(), &Count { v: 1, count: i })
+                .await
+                .unwrap()
+        }
+    });
+    created.buffer_unordered(64).collect::<Vec<_>>().await;
+    let mut seen = Vec::new();
+    records.visit(|count| seen.push(count.count)).await.unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..COUNTS).collect::<Vec<u32>>());
 }
 
 #[tokio::test]
