@@ -9,6 +9,7 @@ mod say;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -16,6 +17,10 @@ use crate::arguments::{Arguments, Command, ConfigCommand};
 
 /// The configuration is wrong; nothing was started.
 const EXIT_CONFIGURATION: u8 = 2;
+
+/// At the end, how long threads that block may take to notice that they were told to stop. Whatever they hold is
+/// given back by the kernel, and what they leave half done is cleared by the next start.
+const BLOCKING_WORK_MAX: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     // The one TLS provider. A second install in one process would be refused, and there is none.
@@ -30,7 +35,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return say::failure(&format!("cannot start the runtime: {error}")),
     };
-    runtime.block_on(dispatch(arguments))
+    let code = runtime.block_on(dispatch(arguments));
+    // Dropping the runtime would wait for git work that was told to stop and sits in a read.
+    runtime.shutdown_timeout(BLOCKING_WORK_MAX);
+    code
 }
 
 async fn dispatch(arguments: Arguments) -> ExitCode {

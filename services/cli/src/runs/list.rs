@@ -1,5 +1,7 @@
 //! `runs list`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use jiff::Timestamp;
 use pipeline::run::Run;
@@ -18,9 +20,7 @@ pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()>
         .records::<ConnectionActivity>(ConnectionActivity::BUCKET)
         .list()
         .await?;
-    let mut runs = nats.runs().list().await?;
-    runs.sort_by_key(|run| std::cmp::Reverse(run.queued_at));
-    runs.truncate(limit);
+    let runs = latest(nats, limit).await?;
     if as_json {
         say::json(&json!({"connections": connections, "runs": runs}));
         return Ok(());
@@ -44,6 +44,19 @@ pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()>
         say::line(&run_line(run));
     }
     Ok(())
+}
+
+/// The runs that were asked for last, the last one first.
+async fn latest(nats: &Nats, limit: usize) -> Result<Vec<Run>> {
+    let mut runs = BTreeMap::new();
+    let keep_if_late = |run: Run| {
+        runs.insert((run.queued_at, run.id.clone()), run);
+        if runs.len() > limit {
+            runs.pop_first();
+        }
+    };
+    nats.runs().visit(keep_if_late).await?;
+    Ok(runs.into_values().rev().collect())
 }
 
 fn connection_line(activity: &ConnectionActivity) -> String {
