@@ -31,8 +31,9 @@ use crate::follow::Follower;
 const STREAM: &str = "KV_runs";
 /// Every record in it.
 const RECORDS: &str = "$KV.runs.>";
-/// Records in the hands of all processes; each is small, and most need no call at all.
-const ACK_PENDING_MAX: i64 = 1_000;
+/// Records in the hands of all processes. Those that wait for a Bitbucket that is away count, and must not keep those
+/// of another one from coming.
+const ACK_PENDING_MAX: i64 = 10_000;
 /// Records in the hands of this process: more than the calls Bitbucket's rate limit lets through at once.
 const CONCURRENCY: usize = 32;
 /// Failures that are not an absence: an answer that cannot be used does not get better by asking more often.
