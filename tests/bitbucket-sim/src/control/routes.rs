@@ -100,6 +100,7 @@ async fn route(
         }
         ("GET", ["clock"]) => ok(app.clock().json()),
         ("GET", ["pull-request-view"]) => page::view::serve(app, query, wait(query)).await,
+        ("GET", ["commit-view"]) => page::view::commit(app, query, wait(query)).await,
         ("GET", ["pull-requests"]) => ok(page::view::list(app, query, wait(query)).await),
         _ => unknown(),
     })

@@ -1,4 +1,4 @@
-//! The web page of a pull request, and the redirect that tokens get outside `/rest` and `/scm`.
+//! The web page of a pull request or a commit, and the redirect that tokens get outside `/rest` and `/scm`.
 
 pub(crate) mod markdown;
 pub(crate) mod view;
@@ -34,11 +34,11 @@ pub(crate) fn serve(app: &App, path: &str, request: &Request<Body>) -> Response 
     }
 }
 
-/// `/`, or a pull request of a project or a user.
+/// `/`, or a pull request or commit of a project or a user.
 fn is_page(path: &str) -> bool {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     match segments.as_slice() {
-        ["" | "dashboard"] => true,
+        ["" | "dashboard"] | ["projects" | "users", _, "repos", _, "commits", _] => true,
         ["projects" | "users", _, "repos", _, "pull-requests", id, ..] => id.parse::<u64>().is_ok(),
         _ => false,
     }

@@ -1,5 +1,5 @@
 "use strict";
-// One page for all pull requests: it reads the simulator's view, and writes through Bitbucket's REST API
+// One page for all pull requests and commits: it reads the simulator's view, and writes through Bitbucket's REST API
 // with the token of whoever the person chose to be.
 const context = document.body.dataset.context;
 const place = locate();
@@ -11,10 +11,11 @@ let known = null; // comment ids and versions seen, to mark what is new
 
 function locate() {
   const path = location.pathname.slice(context.length);
-  const found = path.match(/^\/(projects|users)\/([^/]+)\/repos\/([^/]+)\/pull-requests\/(\d+)/);
+  const found = path.match(/^\/(projects|users)\/([^/]+)\/repos\/([^/]+)(?:\/pull-requests\/(\d+))?(?:\/commits\/([^/]+))?/);
   if (!found) return null;
-  const owner = decodeURIComponent(found[2]);
-  return { project: found[1] === "users" ? "~" + owner : owner, repo: decodeURIComponent(found[3]), id: found[4] };
+  const [, kind, owner, repo, id, commit] = found.map((part) => part && decodeURIComponent(part));
+  const all = { project: kind === "users" ? "~" + owner : owner, repo, id, commit };
+  return Object.fromEntries(Object.entries(all).filter(([, part]) => part));
 }
 
 function el(tag, attributes, ...children) {
@@ -42,11 +43,17 @@ function avatar(user, small) {
 }
 
 function ago(at) {
-  const seconds = Math.round((Date.now() - at) / 1000);
-  const text = seconds < 5 ? "just now" : seconds < 60 ? `${seconds} s ago` : seconds < 3600 ? `${Math.floor(seconds / 60)} min ago`
-    : seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : new Date(at).toLocaleDateString();
-  return el("time", { datetime: new Date(at).toISOString(), title: new Date(at).toLocaleString() }, text);
+  return el("time", { datetime: new Date(at).toISOString(), title: new Date(at).toLocaleString() }, since(at));
 }
+
+function since(at) {
+  const seconds = Math.round((Date.now() - at) / 1000);
+  return seconds < 5 ? "just now" : seconds < 60 ? `${seconds} s ago` : seconds < 3600 ? `${Math.floor(seconds / 60)} min ago`
+    : seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : new Date(at).toLocaleDateString();
+}
+setInterval(() => {
+  for (const time of document.querySelectorAll("time")) time.textContent = since(Date.parse(time.dateTime));
+}, 5000);
 
 function me() {
   return view && view.users.find((user) => user.name === who.value);
@@ -157,7 +164,7 @@ function fileDiff(file, threads) {
         rows.push(el("tr", { class: segment.type },
           el("td", { class: "number code" }, segment.type === "ADDED" ? "" : line.source),
           el("td", { class: "number code" }, from ? "" : line.destination),
-          el("td", { class: "add" }, el("button", { title: "Comment on this line", onclick: () => open("line", null, anchor) }, "+")),
+          el("td", { class: "add" }, view.pullRequest && el("button", { title: "Comment on this line", onclick: () => open("line", null, anchor) }, "+")),
           el("td", { class: "line code", "data-sign": segment.type === "ADDED" ? "+" : from ? "-" : " " }, line.line)));
         const here = threads.filter((item) => sameLine(item.anchor, file.path, line));
         const writing = editor && editor.kind === "line" && sameLine(editor.anchor, file.path, line);
@@ -198,7 +205,7 @@ function pullRequest() {
     pr.open && el("button", { class: "primary", onclick: act("merge") }, "Merge"),
     pr.open && el("button", { onclick: act("decline") }, "Decline"),
     pr.state === "DECLINED" && el("button", { onclick: act("reopen") }, "Reopen"));
-  const commits = view.commits.map((c) => el("div", { class: "commit" }, el("code", {}, c.displayId),
+  const commits = view.commits.map((c) => el("div", { class: "commit" }, el("a", { href: `${repositoryPath()}/pull-requests/${pr.id}/commits/${c.id}` }, el("code", {}, c.displayId)),
     el("div", {}, c.message.split("\n")[0], el("div", { class: "quiet" }, c.author.name, " · ", ago(c.authorTimestamp)))));
   const builds = view.builds.map((b) => el("div", { class: "commit" }, el("span", { class: `state ${b.state}` }, b.state), el("div", {}, el("a", { href: b.url, rel: "nofollow" }, b.name || b.key))));
   const people = [pr.author, ...pr.reviewers, ...pr.participants].map((p) => el("div", { class: "commit" }, avatar(p.user, true),
@@ -215,12 +222,37 @@ function pullRequest() {
         el("h2", {}, `Activity (${outside.length})`),
         form("Comment", draft, (text) => rest("POST", "/comments", { text }), false),
         outside.slice().reverse().map(thread),
-        el("h2", {}, `Diff (${view.files.length} ${view.files.length === 1 ? "file" : "files"})`), files),
+        diffHeading(), files),
       el("aside", { style: "margin-top:16px" },
         el("section", {}, el("h2", {}, `Commits (${view.commits.length})`), commits),
         view.builds.length > 0 && el("section", {}, el("h2", {}, "Builds"), builds),
         el("section", {}, el("h2", {}, "People"), people))),
   ];
+}
+
+function commitPage() {
+  const c = view.commit;
+  const [subject, ...rest_] = c.message.trim().split("\n");
+  const body = rest_.join("\n").trim();
+  return [
+    el("div", { class: "crumbs" }, el("a", { href: `${context}/` }, "Pull requests"), " / ", view.repository,
+      place.id && [" / ", el("a", { href: `${repositoryPath()}/pull-requests/${place.id}` }, `#${place.id}`)], ` / ${c.displayId}`),
+    el("h1", {}, subject),
+    el("div", { class: "meta" }, avatar({ displayName: c.author.name }, true), el("span", {}, c.author.name), el("span", { class: "quiet" }, ago(c.authorTimestamp)),
+      el("span", { class: "branch code" }, c.id),
+      c.parents.map((parent) => el("span", { class: "quiet" }, "parent ", el("a", { href: `${repositoryPath()}/commits/${parent.id}` }, el("code", {}, parent.displayId))))),
+    body && el("pre", { class: "description" }, body),
+    diffHeading(), view.files.map((file) => fileDiff(file, []).node),
+  ];
+}
+
+function diffHeading() {
+  return el("h2", { id: "diff" }, `Diff (${view.files.length} ${view.files.length === 1 ? "file" : "files"})`);
+}
+
+// The repository's path, as the address bar has it.
+function repositoryPath() {
+  return location.pathname.match(/^.*?\/repos\/[^/]+/)[0];
 }
 
 function listing() {
@@ -250,34 +282,45 @@ function render() {
   // What is being typed keeps its focus and selection over an update.
   const focused = document.activeElement && document.activeElement.tagName === "TEXTAREA" && main.contains(document.activeElement)
     ? { open: !!document.activeElement.closest(".open"), start: document.activeElement.selectionStart, end: document.activeElement.selectionEnd } : null;
-  main.replaceChildren(...(place ? pullRequest() : listing()).filter(Boolean));
+  main.replaceChildren(...(!place ? listing() : place.commit ? commitPage() : pullRequest()).flat().filter(Boolean));
   if (focused) {
     const area = main.querySelector(focused.open ? "form.editor.open textarea" : "form.editor:not(.open) textarea");
     if (area) { area.focus({ preventScroll: true }); area.setSelectionRange(focused.start, focused.end); }
   }
-  document.title = place ? `#${view.pullRequest.id} ${view.pullRequest.title}` : "Pull requests";
+  document.title = !place ? "Pull requests" : place.commit ? `${view.commit.displayId} ${view.commit.message.split("\n")[0]}` : `#${view.pullRequest.id} ${view.pullRequest.title}`;
 }
 
 who.addEventListener("change", () => { localStorage.setItem("who", who.value); render(); });
+
+// What the address names, as Bitbucket writes it: /diff or ?commentId=7.
+function showLinked() {
+  const comment = new URLSearchParams(location.search).get("commentId");
+  const linked = comment ? document.getElementById(`comment-${comment}`) : location.pathname.endsWith("/diff") && document.getElementById("diff");
+  if (linked) linked.scrollIntoView({ block: comment ? "center" : "start" });
+}
 
 async function follow() {
   const live = document.getElementById("live");
   for (;;) {
     try {
-      const query = place ? new URLSearchParams({ project: place.project, repo: place.repo, id: place.id }) : new URLSearchParams();
+      const query = new URLSearchParams(place || {});
       if (view) { query.set("after", view.version); query.set("wait_ms", "25000"); }
-      const answer = await fetch(`${context}/sim/v1/${place ? "pull-request-view" : "pull-requests"}?${query}`);
+      const answer = await fetch(`${context}/sim/v1/${!place ? "pull-requests" : place.commit ? "commit-view" : "pull-request-view"}?${query}`);
       const next = await answer.json();
       if (!answer.ok) throw new Error((next.errors || next.problems || [{ message: answer.status }]).map((e) => e.message || e).join("; "));
       live.classList.remove("off");
+      live.textContent = "live";
       const changed = !view || next.version !== view.version;
       if (changed) {
-        if (view) remember();
+        const first = !view;
+        if (!first) remember();
         view = next;
         render();
+        if (first) showLinked();
       }
     } catch (error) {
       live.classList.add("off");
+      live.textContent = "trying again";
       if (!view) main.replaceChildren(el("p", { class: "quiet" }, String(error.message || error)));
       await new Promise((resolve) => setTimeout(resolve, 1500));
     }

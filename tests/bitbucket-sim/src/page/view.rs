@@ -10,13 +10,13 @@ use crate::app::App;
 use crate::entity;
 use crate::entity::Render;
 use crate::git::commits;
-use crate::git::diff::Line;
-use crate::git::store::DiffOptions;
+use crate::git::diff::{FileDiff, Line};
+use crate::git::store::{Diff, DiffOptions, NO_COMMIT};
 use crate::http::answer::{RestError, json_response};
 use crate::http::query::Query;
 use crate::json::{Json, object};
 use crate::state::comment::Comment;
-use crate::state::ids::{PullRequestId, PullRequestKey};
+use crate::state::ids::{PullRequestId, PullRequestKey, RepositoryId};
 use crate::state::pull_request::PullRequest;
 use crate::state::world::World;
 
@@ -50,6 +50,42 @@ pub(crate) async fn serve(app: &App, query: &Query, wait: Duration) -> Response 
     }
 }
 
+/// `GET /sim/v1/commit-view?project=&repo=&commit=&after=&wait_ms=`: a commit and what it changed.
+pub(crate) async fn commit(app: &App, query: &Query, wait: Duration) -> Response {
+    let version = newer(app, query, wait).await;
+    match commit_view(app, query, version).await {
+        Ok(view) => json_response(StatusCode::OK, &view),
+        Err(error) => axum::response::IntoResponse::into_response(error),
+    }
+}
+
+async fn commit_view(app: &App, query: &Query, version: u64) -> Result<Json, RestError> {
+    let name = query.get("commit").unwrap_or_default();
+    let (repository, full_name) = {
+        let world = app.world();
+        let repository = find_repository(&world, query)?;
+        (repository, world.full_name(repository))
+    };
+    let store = app.store();
+    let no_such_commit = || RestError::no_such_commit(name, query.get("repo").unwrap_or_default());
+    let id = store
+        .resolve(repository, name)
+        .await?
+        .ok_or_else(no_such_commit)?;
+    let commit = store.commit(repository, &id).await?;
+    let since = commit.parents.first().map_or(NO_COMMIT, String::as_str);
+    let diff = store
+        .plain_diff(repository, since, &id, &DiffOptions::default())
+        .await?;
+    Ok(object! {
+        "version": version,
+        "repository": full_name,
+        "commit": entity::commit(&commit),
+        "files": files(&diff),
+        "users": users(&app.world()),
+    })
+}
+
 /// The number of the newest change; waits for one if `after` says that the page has it.
 async fn newer(app: &App, query: &Query, wait: Duration) -> u64 {
     let mut changes = app.changes();
@@ -63,17 +99,20 @@ async fn newer(app: &App, query: &Query, wait: Duration) -> u64 {
     *changes.borrow_and_update()
 }
 
-fn find(world: &World, query: &Query) -> Result<PullRequestKey, RestError> {
+fn find_repository(world: &World, query: &Query) -> Result<RepositoryId, RestError> {
     let (project, slug) = (
         query.get("project").unwrap_or_default(),
         query.get("repo").unwrap_or_default(),
     );
     let repository = world.repository_by_slug(project, slug);
-    let repository = repository
+    Ok(repository
         .ok_or_else(|| RestError::no_such_repository(project, slug))?
-        .id;
+        .id)
+}
+
+fn find(world: &World, query: &Query) -> Result<PullRequestKey, RestError> {
     let key = PullRequestKey {
-        repository,
+        repository: find_repository(world, query)?,
         id: PullRequestId(query.number("id").unwrap_or_default()),
     };
     world.pull_request(key)?;
@@ -102,11 +141,6 @@ async fn view(app: &App, query: &Query, version: u64) -> Result<Json, RestError>
     let world = app.world();
     let render = app.render(&world);
     let pr = world.pull_request(key)?;
-    let files: Vec<Json> = diff
-        .files
-        .iter()
-        .map(|file| entity::diff(file, &|_: &Line| Vec::new()).with("path", file.path()))
-        .collect();
     let threads = pr.comments.values().filter(|comment| comment.parent.is_none());
     let threads: Vec<Json> = threads.map(|comment| thread(render, key, pr, comment)).collect();
     let repository = world.repository(key.repository)?;
@@ -119,11 +153,16 @@ async fn view(app: &App, query: &Query, version: u64) -> Result<Json, RestError>
         "pullRequest": render.pull_request(key),
         "descriptionHtml": pr.description.as_deref().map(markdown::html),
         "users": users(&world),
-        "files": files,
+        "files": files(&diff),
         "threads": threads,
         "commits": commits.iter().map(entity::commit).collect::<Vec<_>>(),
         "builds": builds.collect::<Vec<_>>(),
     })
+}
+
+fn files(diff: &Diff) -> Vec<Json> {
+    let one = |file: &FileDiff| entity::diff(file, &|_: &Line| Vec::new()).with("path", file.path());
+    diff.files.iter().map(one).collect()
 }
 
 fn thread(render: Render<'_>, key: PullRequestKey, pr: &PullRequest, comment: &Comment) -> Json {

@@ -11,6 +11,7 @@ async fn the_page_is_one_document_without_foreign_resources() {
         "/",
         "/projects/PROJ/repos/demo/pull-requests/7",
         "/users/jcitizen/repos/demo/pull-requests/1/overview",
+        "/projects/PROJ/repos/demo/commits/0123456789ab",
     ] {
         let page = scene.send(By::Nobody, "GET", path, None).await.is(200).text;
         let foreign = page.matches("http").count();
@@ -79,4 +80,25 @@ async fn the_view_shows_what_people_wrote_as_bitbucket_renders_it() {
         .control("GET", "pull-request-view?project=proj&repo=demo&id=99", None)
         .await
         .is(404);
+}
+
+#[tokio::test]
+async fn the_view_of_a_commit_shows_what_it_changed() {
+    let scene = Scene::start().await;
+    let pull_request = "pull-request-view?project=proj&repo=demo&id=7";
+    let newest = scene.control("GET", pull_request, None).await.is(200).json()["commits"][0].clone();
+    let id = newest["id"].as_str().unwrap();
+    let path = format!("commit-view?project=proj&repo=demo&commit={id}");
+    let view = scene.control("GET", &path, None).await.is(200).json();
+    assert_eq!(view["commit"], newest);
+    assert_eq!(view["files"][0]["path"], "src/upload.rs");
+    let parent = newest["parents"][0]["id"].as_str().unwrap();
+    let path = format!("commit-view?project=proj&repo=demo&commit={parent}");
+    let first = scene.control("GET", &path, None).await.is(200).json();
+    assert_eq!(first["commit"]["parents"].as_array().unwrap().len(), 0);
+    assert_ne!(first["files"], json!([]), "a first commit adds all its files");
+    for nowhere in ["repo=demo&commit=0000", "repo=none&commit=main"] {
+        let path = format!("commit-view?project=proj&{nowhere}");
+        scene.control("GET", &path, None).await.is(404);
+    }
 }
