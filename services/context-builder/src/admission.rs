@@ -144,7 +144,8 @@ impl Case<'_> {
     /// Asks whether the person may, then gives the run a place and a record.
     async fn admit(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
         let origin = &self.mention.origin;
-        if known.queue.len() >= QUEUE_MAX {
+        // A run that has its place gets its record: without one it would hold up those behind it.
+        if known.queue.len() >= QUEUE_MAX && !known.holds(&run) {
             return Err(not_yet(
                 QUEUE_FULL_RETRY,
                 "too many runs wait on this pull request",
@@ -172,7 +173,8 @@ impl Case<'_> {
             .builder
             .change_or_begin_lane(&self.lane, |lane| lane.enter(self.mention, now))
             .await?;
-        if !matches!(&course, Course::Start(_) | Course::Resume(_) | Course::Amend(_)) {
+        // A record without a place would wait for ever.
+        if !matches!(&course, Course::Start(_) | Course::Resume(_) | Course::Amend(_)) || !lane.holds(&run) {
             return Ok(plain(
                 Verdict::Ignored,
                 None,
@@ -214,12 +216,22 @@ impl Case<'_> {
         };
         if record.state.is_terminal() {
             self.builder.finish(&self.lane, &run).await?;
+        } else if self.lost_its_place(&run).await? {
+            // Whoever took the place found no record to end.
+            let outcome = records::because(FailureCode::RequestWithdrawn);
+            self.builder.end(&run, RunState::Cancelled, outcome).await?;
         }
         Ok(Decided {
             verdict,
             run: Some(run),
             reason: reason.to_owned(),
         })
+    }
+
+    /// Whether the run was taken out of the lane while its record was written: it was withdrawn meanwhile.
+    async fn lost_its_place(&self, run: &RunId) -> Result<bool, Failure> {
+        let lane = self.builder.lanes.get(&self.lane).await?;
+        Ok(!lane.is_some_and(|lane| lane.holds(run)))
     }
 
     /// A refusal is a run that has ended; the person reads it once an hour.

@@ -198,6 +198,14 @@ impl Lane {
         self.running.is_none() && self.queue.is_empty()
     }
 
+    /// Whether `run` waits or has its turn.
+    pub(crate) fn holds(&self, run: &RunId) -> bool {
+        self.queue
+            .iter()
+            .chain(self.running.as_ref().map(|running| &running.entry))
+            .any(|entry| entry.run == *run)
+    }
+
     /// Every waiting run with the number of runs before it.
     pub(crate) fn ahead(&self) -> Vec<(RunId, u32)> {
         let before = u32::from(self.running.is_some());

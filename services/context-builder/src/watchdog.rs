@@ -46,17 +46,17 @@ pub(crate) enum Health {
 
 impl Builder {
     async fn sweep(&self, shutdown: &Shutdown) {
-        let lanes = match self.lanes.list().await {
-            Ok(lanes) => lanes,
-            Err(error) => {
-                tracing::warn!(%error, "the lanes could not be looked at");
-                return;
+        // All of them: most lanes only remember, and those with work changed last.
+        let mut lanes = Vec::new();
+        let look = |lane: Lane| {
+            if !lane.is_at_rest() {
+                lanes.push(lane);
             }
         };
-        for lane in lanes
-            .iter()
-            .filter(|lane| lane.running.is_some() || !lane.queue.is_empty())
-        {
+        if let Err(error) = self.lanes.visit(look).await {
+            tracing::warn!(%error, "the lanes could not be looked at");
+        }
+        for lane in &lanes {
             if shutdown.is_soft() {
                 return;
             }

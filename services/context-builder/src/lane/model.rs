@@ -98,6 +98,7 @@ impl World {
             );
         }
         if let Course::Start(run) = &course {
+            assert!(lane.holds(run), "{run} started without a place");
             assert!(
                 !self.ended.contains(run) && !self.begun.contains(run),
                 "{run} started twice"

@@ -79,6 +79,16 @@ fn a_new_mention_starts_a_run_and_its_redelivery_resumes_it() {
 }
 
 #[test]
+fn a_run_is_held_from_its_entry_to_its_end_and_a_late_delivery_brings_it_back_to_no_place() {
+    let mut lane = busy();
+    assert!(lane.holds(&run(1, 0)) && lane.holds(&run(2, 0)));
+    assert_eq!(lane.hear(&mention(2, 1, 30, None)), Course::Withdraw(run(2, 0)));
+    lane.finished(&run(2, 0));
+    lane.enter(&mention(2, 0, 20, Some("b")), at(2));
+    assert!(lane.holds(&run(1, 0)) && !lane.holds(&run(2, 0)));
+}
+
+#[test]
 fn the_queue_is_in_the_order_of_the_events_not_of_their_arrival() {
     let mut lane = Lane::default();
     for (comment, sequence) in [(3, 30), (1, 10), (2, 20)] {
