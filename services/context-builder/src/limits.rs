@@ -7,8 +7,9 @@ use std::time::Duration;
 /// five requests a second anyway.
 pub(crate) const CONCURRENCY: usize = 8;
 
-/// Messages of one consumer in work in all processes together.
-pub(crate) const IN_WORK_MAX: i64 = 256;
+/// Messages of one consumer in work in all processes together. Those that wait count, for a Bitbucket that is away or
+/// for room in a full queue: one such instance or pull request must not keep everybody else's messages from coming.
+pub(crate) const IN_WORK_MAX: i64 = 10_000;
 
 /// How often a message may fail where the dependency did answer.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
