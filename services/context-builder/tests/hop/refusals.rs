@@ -18,7 +18,10 @@ async fn a_reader_is_refused_once_an_hour() {
     let report = refused.outcome.unwrap().failure.unwrap();
     assert_eq!(
         (report.code, report.detail.as_deref()),
-        (FailureCode::PermissionDenied, Some("bob"))
+        (
+            FailureCode::PermissionDenied,
+            Some("REPO_WRITE on PROJ/demo is needed")
+        )
     );
     let second = world.comment("bob", "@openhands two", None).await;
     let second = world.mention("bob", second, 0, Some("two")).await;
