@@ -139,9 +139,7 @@ impl Resolver {
         };
         attempt.working_on(&base).await?;
         let patched = patching::run_agent(self, job, attempt, &tree).await?;
-        let ending = deliver::deliver(&door, attempt, &tree, &base, patched).await?;
-        tree.remove();
-        Ok(ending)
+        deliver::deliver(&door, attempt, &tree, &base, patched).await
     }
 }
 

@@ -68,11 +68,6 @@ impl WorkTree {
         &self.home
     }
 
-    /// Removes everything now rather than when dropped.
-    pub(crate) fn remove(self) {
-        drop(self);
-    }
-
     fn make(&self) -> io::Result<()> {
         remove_whatever_its_modes(&self.root)?;
         std::fs::create_dir_all(&self.tree)?;
@@ -81,8 +76,13 @@ impl WorkTree {
 }
 
 impl Drop for WorkTree {
+    /// On a thread that may block: a large tree takes longer to remove than a job may be without a sign of life.
     fn drop(&mut self) {
-        remove_directory(&self.root);
+        let root = std::mem::take(&mut self.root);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove_directory(&root))),
+            Err(_) => remove_directory(&root),
+        }
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
         std::fs::set_permissions(&cache, Permissions::from_mode(0o555)).unwrap();
         std::fs::set_permissions(tree.path().join("closed"), Permissions::from_mode(0o000)).unwrap();
         let root = tree.root.clone();
-        tree.remove();
+        drop(tree);
         assert!(!root.exists());
         let mode = std::fs::metadata(&outside).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o500, "a link was followed");
