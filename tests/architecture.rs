@@ -122,7 +122,16 @@ fn only_worker_speaks_nats() {
 
 #[test]
 fn only_settle_acks() {
-    let needles = ["double_ack(", ".ack(", "ack_with(", "AckKind::"];
+    let needles = [
+        "double_ack(",
+        ".ack(",
+        "ack_with(",
+        "AckKind::",
+        "+ACK",
+        "-NAK",
+        "+TERM",
+        "+WPI",
+    ];
     check_absent(
         &needles,
         &["shared/worker/src/settle.rs", "shared/worker/src/settle/"],

@@ -118,10 +118,12 @@ fn a_body_with_one_part_wrong_is_an_event_or_ignored() {
 #[test]
 fn what_a_comment_event_cannot_do_without() {
     let original = fixture("webhook_9x_pr_comment_added");
-    let needed: Vec<String> = pointers(&original)
+    let mut needed: Vec<String> = pointers(&original)
         .into_iter()
         .filter(|pointer| matches!(parse_value(&without(&original, pointer)), Parsed::Ignored { .. }))
         .collect();
+    // Objects keep their order or not, depending on which other crates are built along.
+    needed.sort();
     insta::assert_debug_snapshot!("needed_by_a_comment_event", needed);
 }
 
