@@ -39,6 +39,8 @@ enum Slot {
     Ours,
     /// The job of a run that has ended and whose worker has not let go yet.
     Taken,
+    /// A job of another build, which may be any run's.
+    Unreadable,
 }
 
 impl Builder {
@@ -199,7 +201,7 @@ impl Builder {
     async fn free_slot(&self, run: &Run) -> Result<Slot, Failure> {
         for _ in 0..SLOT_LOOKS {
             let slot = self.slot(run).await?;
-            if slot != Slot::Taken {
+            if matches!(slot, Slot::Free | Slot::Ours) {
                 return Ok(slot);
             }
             tokio::time::sleep(SLOT_PAUSE).await;
@@ -213,16 +215,16 @@ impl Builder {
         let Some(message) = self.nats.last_on_subject(subject::JOBS, &subject).await? else {
             return Ok(Slot::Free);
         };
-        // A job that this build cannot read is another build's and holds the slot all the same.
         Ok(match decode::<Job>(&message.payload) {
             Ok(job) if job.run == run.id => Slot::Ours,
-            _ => Slot::Taken,
+            Ok(_) => Slot::Taken,
+            Err(_) => Slot::Unreadable,
         })
     }
 
-    /// Whether `JOBS` holds the job of `run`.
+    /// Whether `JOBS` holds the job of `run`. One that cannot be read counts: in a rolling upgrade its run goes on.
     pub(crate) async fn has_job(&self, run: &Run) -> Result<bool, Failure> {
-        Ok(matches!(self.slot(run).await?, Slot::Ours))
+        Ok(matches!(self.slot(run).await?, Slot::Ours | Slot::Unreadable))
     }
 
     /// Ends a run by what the watchdog found, and lets the next one begin.

@@ -8,11 +8,12 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::run::{Run, RunState};
 use pipeline::subject;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::builder::Builder;
 use crate::lane::{Lane, Running};
-use crate::limits::{DEADLINE_GRACE, RECORD_MISSING_MAX, SWEEP_INTERVAL};
+use crate::limits::{CONCURRENCY, DEADLINE_GRACE, RECORD_MISSING_MAX, SWEEP_INTERVAL};
 use crate::records;
 
 /// Sweeps at once, then each minute, until a soft shutdown.
@@ -45,7 +46,7 @@ pub(crate) enum Health {
 }
 
 impl Builder {
-    async fn sweep(&self, shutdown: &Shutdown) {
+    async fn sweep(self: &Arc<Self>, shutdown: &Shutdown) {
         // All of them: most lanes only remember, and those with work changed last.
         let mut lanes = Vec::new();
         let look = |lane: Lane| {
@@ -56,16 +57,26 @@ impl Builder {
         if let Err(error) = self.lanes.visit(look).await {
             tracing::warn!(%error, "the lanes could not be looked at");
         }
+        // What runs comes first and asks NATS alone: a Bitbucket that does not answer must not keep it waiting.
         for lane in &lanes {
             if shutdown.is_soft() {
                 return;
             }
-            match self.look_after(lane).await {
-                Ok(()) => {}
-                // Somebody is at it, or something is away: the next sweep looks again.
-                Err(Failure::Retry { cause, .. }) => tracing::debug!(lane = lane.key, "not yet: {cause:#}"),
-                Err(failure) => tracing::warn!(lane = lane.key, ?failure, "a lane could not be looked after"),
+            note(&lane.key, self.look_after(lane).await);
+        }
+        let mut dispatching = JoinSet::new();
+        for lane in lanes {
+            if shutdown.is_soft() {
+                break;
             }
+            if dispatching.len() >= CONCURRENCY {
+                log_if_broken(dispatching.join_next().await);
+            }
+            let builder = Arc::clone(self);
+            dispatching.spawn(async move { note(&lane.key, builder.dispatch(&lane.key, None).await) });
+        }
+        while let Some(ended) = dispatching.join_next().await {
+            log_if_broken(Some(ended));
         }
     }
 
@@ -73,8 +84,7 @@ impl Builder {
         if let Some(running) = &lane.running {
             self.look_after_run(&lane.key, running).await?;
         }
-        self.tell_places(lane).await?;
-        self.dispatch(&lane.key, None).await
+        Ok(self.tell_places(lane).await?)
     }
 
     async fn look_after_run(&self, lane: &str, running: &Running) -> Result<(), Failure> {
@@ -111,6 +121,21 @@ impl Builder {
             }
         }
         Ok(())
+    }
+}
+
+fn note(lane: &str, looked: Result<(), Failure>) {
+    match looked {
+        Ok(()) => {}
+        // Somebody is at it, or something is away: the next sweep looks again.
+        Err(Failure::Retry { cause, .. }) => tracing::debug!(lane, "not yet: {cause:#}"),
+        Err(failure) => tracing::warn!(lane, ?failure, "a lane could not be looked after"),
+    }
+}
+
+fn log_if_broken(ended: Option<Result<(), JoinError>>) {
+    if let Some(Err(error)) = ended {
+        tracing::error!(%error, "looking after a lane broke off");
     }
 }
 
