@@ -144,9 +144,17 @@ async fn closed_meanwhile(door: &GitDoor, attempt: &Attempt, work: &Work) -> Res
     if pull_request.open {
         return Ok(None);
     }
+    let mut outcome = work.outcome.clone();
+    // A push whose answer was lost may have landed, and been merged, before this try.
+    if let Some(head) = door.fetch().await? {
+        outcome.pushed = recover::find(door, attempt, head).await?;
+    }
+    if outcome.pushed.is_some() {
+        return Ok(Some(Ending::new(RunState::Done, outcome)));
+    }
     let detail = Some(format!("it is {} now", pull_request.state.to_lowercase()));
     Ok(Some(kept(
-        work.outcome.clone(),
+        outcome,
         RunState::Cancelled,
         FailureCode::PullRequestClosed,
         detail,
