@@ -14,6 +14,7 @@ mod telling;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tests::child::program;
 use tests::setup::{ExternalModel, Setup};
 use tests::world::World;
 
@@ -51,7 +52,8 @@ async fn demo(once: bool) -> Result<bool> {
     match &model {
         Some(model) => println!("The model is {} at {}.", model.model, model.base_url),
         None => println!(
-            "The model is scripted: it knows one fix, and for anything else it leaves a note. Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY to use a real one."
+            "The model is scripted: it knows one fix, and for anything else it leaves a note. With LLM_BASE_URL, LLM_MODEL \
+             and LLM_API_KEY, all three, it is a real one."
         ),
     }
     let setup = Setup {
@@ -70,18 +72,35 @@ async fn demo(once: bool) -> Result<bool> {
     println!("The pull request: {url}\n");
 
     let comment = world.alice().comments(1, story::REQUEST).await?;
+    println!("comment #{comment} by alice:\n  {}\n", story::REQUEST);
     let mut teller = Teller::new(&world).await?;
-    let succeeded = teller.tell_until_answered(comment).await?;
-    if !once {
-        println!("\nOpen {url} and comment as alice; ctrl-c ends the demo.");
-        tokio::select! {
-            told = teller.tell_on() => told?,
-            stopped = tokio::signal::ctrl_c() => stopped?,
-        }
+    let mut succeeded = false;
+    tokio::select! {
+        told = async {
+            succeeded = teller.tell_until_answered(comment).await?;
+            if !once {
+                println!("{}", invitation(&world, &url)?);
+                teller.tell_on().await?;
+            }
+            anyhow::Ok(())
+        } => told?,
+        stopped = tokio::signal::ctrl_c() => stopped?,
     }
     drop(teller);
     world.stop().await?;
     Ok(succeeded)
+}
+
+/// What to do next.
+fn invitation(world: &World, url: &str) -> Result<String> {
+    let ask = format!("{} runs", program("openhands-resolver")?.display());
+    let config = world.path("resolver.toml");
+    let config = config.display();
+    Ok(format!(
+        "Now you: open {url} and write a comment that begins with @openhands. You are alice there; choose bob, who may \
+         only read, and you are refused.\nAsk the resolver from another terminal:\n  {ask} list --config {config}\n  \
+         {ask} why 1 --config {config}\nCtrl-C ends the demo.\n"
+    ))
 }
 
 fn external_model() -> Option<ExternalModel> {

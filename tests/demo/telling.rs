@@ -98,8 +98,9 @@ impl<'a> Teller<'a> {
         let signature: String = header("X-Hub-Signature").chars().take(23).collect();
         let answer = delivery["answer"].get("status").unwrap_or(&delivery["answer"]);
         println!(
-            "delivery {number}: {}  {signature}…  answered {answer}",
-            header("X-Event-Key")
+            "delivery {number}: {}{}  {signature}…  answered {answer}",
+            header("X-Event-Key"),
+            about(&delivery["body"])
         );
     }
 
@@ -107,7 +108,13 @@ impl<'a> Teller<'a> {
     fn tell_run(&mut self, run: &Run) -> bool {
         let told = self.told.entry(run.id.clone()).or_default();
         if told.state != Some(run.state) {
-            println!("run {}: {} for {}", run.id, run.state, requester(run));
+            println!(
+                "run {}: {} for {}, comment #{}",
+                run.id,
+                run.state,
+                requester(run),
+                run.comment
+            );
             told.state = Some(run.state);
         }
         for step in &run.steps {
@@ -154,6 +161,13 @@ impl<'a> Teller<'a> {
         );
         git_cli::last_diff(&url, branch).await
     }
+}
+
+/// Whose event it is and about which comment, as the delivery's body says it.
+fn about(body: &Value) -> String {
+    let by = body["actor"]["name"].as_str().map(|name| format!(" by {name}"));
+    let comment = body["comment"]["id"].as_u64().map(|id| format!(", #{id}"));
+    [by, comment].into_iter().flatten().collect()
 }
 
 fn requester(run: &Run) -> &str {
