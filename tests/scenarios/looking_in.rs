@@ -131,6 +131,12 @@ async fn runs_list_show_and_why_answer_an_operator() {
             code == 0 && why.contains("queued") && why.contains(&run),
             "{why}{stderr}"
         );
+        let last = why.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with(&format!("run {run}: done, "))
+                && last.contains("refs/heads/feature/1, reply is comment "),
+            "{why}"
+        );
         let why_ignored = tests::waiting::until(tests::waiting::WAIT_MAX, || async {
             let (code, stdout, _) =
                 executable(&["runs", "why", &ignored.to_string(), "--config", &config]).await;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use config::Problems;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::EXIT_CONFIGURATION;
@@ -24,6 +25,11 @@ pub(crate) fn json(value: &impl Serialize) {
         Ok(text) => line(&text),
         Err(error) => tracing::error!(%error, "cannot print"),
     }
+}
+
+/// A time as answers show it, in UTC.
+pub(crate) fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// A warning at start.

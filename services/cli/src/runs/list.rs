@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use jiff::Timestamp;
 use pipeline::run::Run;
 use serde_json::json;
 use webhook_ingest::ConnectionActivity;
@@ -37,7 +36,7 @@ pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()>
         return Ok(());
     }
     say::line(&format!(
-        "{:<14}  {:<19}  {:<11}  {:<24}  {}",
+        "{:<14}  {:<20}  {:<11}  {:<24}  {}",
         "RUN", "QUEUED", "STATE", "PULL REQUEST", "REQUEST"
     ));
     for run in &runs {
@@ -61,8 +60,8 @@ async fn latest(nats: &Nats, limit: usize) -> Result<Vec<Run>> {
 
 fn connection_line(activity: &ConnectionActivity) -> String {
     let last = match (&activity.last_delivery_at, &activity.last_event_key) {
-        (Some(at), Some(key)) => format!("last delivery {} ({key})", seconds(*at)),
-        (Some(at), None) => format!("last delivery {}", seconds(*at)),
+        (Some(at), Some(key)) => format!("last delivery {} ({key})", say::seconds(*at)),
+        (Some(at), None) => format!("last delivery {}", say::seconds(*at)),
         _ => "no delivery yet".to_owned(),
     };
     let refused = match activity.last_refused_at {
@@ -70,7 +69,7 @@ fn connection_line(activity: &ConnectionActivity) -> String {
             format!(
                 "; {} refused as 401, last {}: is the webhook's secret right?",
                 activity.refused_401,
-                seconds(at)
+                say::seconds(at)
             )
         }
         _ => String::new(),
@@ -98,19 +97,20 @@ fn run_line(run: &Run) -> String {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
+    let request = if request.is_empty() {
+        "(the mention alone)".to_owned()
+    } else {
+        request
+    };
     let request: String = request
         .chars()
         .filter(|c| !c.is_control())
         .take(REQUEST_CHARS_MAX)
         .collect();
     format!(
-        "{:<14}  {:<19}  {:<11}  {place:<24}  {code}{request}",
-        run.id,
-        seconds(run.queued_at),
-        run.state
+        "{:<14}  {:<20}  {:<11}  {place:<24}  {code}{request}",
+        run.id.as_str(),
+        say::seconds(run.queued_at),
+        run.state.as_str()
     )
-}
-
-fn seconds(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -1,6 +1,6 @@
 //! `runs show`.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pipeline::ids::RunId;
 use pipeline::run::Run;
 use pipeline::subject;
@@ -10,7 +10,9 @@ use crate::say;
 
 /// Prints a run's record, patch or brief.
 pub(crate) async fn show(nats: &Nats, id: &str, patch: bool, brief: bool) -> Result<()> {
-    let id = RunId::new(id).context("a run's id looks like r-0123456789ab")?;
+    let Ok(id) = RunId::new(id) else {
+        bail!("{id:?} is no run's id; they look like r-0123456789ab, and `runs list` shows them");
+    };
     let run = nats
         .runs()
         .get(&subject::run_key(&id))

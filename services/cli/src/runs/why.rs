@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 use pipeline::decision::Decision;
+use pipeline::ids::RunId;
 use pipeline::message::decode;
+use pipeline::run::Run;
 use pipeline::subject;
 use worker::{Nats, ReadFrom};
 
@@ -11,7 +13,7 @@ use crate::say;
 /// Decisions looked through at most: thirty days of a busy site.
 const DECISIONS_MAX: usize = 200_000;
 
-/// Prints what each role decided, in the order it was decided.
+/// Prints what each role decided, in the order it was decided, and what became of the runs.
 pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
     let stored = nats
         .read_stream(
@@ -36,13 +38,43 @@ pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
              signature was refused: compare the webhook's secret; if it does not show it, Bitbucket never sent it"
         );
     }
+    let mut runs: Vec<&RunId> = Vec::new();
     for decision in decisions
         .iter()
         .filter(|decision| deliveries.contains(&&decision.delivery))
     {
         say::line(&line(decision));
+        if let Some(run) = decision.run.as_ref().filter(|run| !runs.contains(run)) {
+            runs.push(run);
+        }
+    }
+    for id in runs {
+        match nats.runs().get(&subject::run_key(id)).await? {
+            Some(run) => say::line(&became(&run)),
+            None => say::line(&format!("run {id}: its record is no longer kept")),
+        }
     }
     Ok(())
+}
+
+/// Where the run stands, in one line.
+fn became(run: &Run) -> String {
+    let mut parts = vec![format!("run {}: {}", run.id, run.state)];
+    if let Some(ended) = run.ended_at {
+        parts.push(say::seconds(ended));
+    }
+    let outcome = run.outcome.as_ref();
+    if let Some(pushed) = outcome.and_then(|outcome| outcome.pushed.as_ref()) {
+        parts.push(format!("pushed {} to {}", pushed.commit, pushed.branch));
+    }
+    if let Some(failure) = outcome.and_then(|outcome| outcome.failure.as_ref()) {
+        parts.push(format!("[{}] {}", failure.code, failure.code.sentence()));
+    }
+    parts.push(match run.reply.comment {
+        Some(reply) => format!("reply is comment {reply}"),
+        None => "no reply yet".to_owned(),
+    });
+    parts.join(", ")
 }
 
 fn is_about(decision: &Decision, id: &str) -> bool {
@@ -52,7 +84,7 @@ fn is_about(decision: &Decision, id: &str) -> bool {
 }
 
 fn line(decision: &Decision) -> String {
-    let at = decision.at.strftime("%Y-%m-%d %H:%M:%S");
+    let at = say::seconds(decision.at);
     let verdict = serde_json::to_value(decision.verdict).ok();
     let verdict = verdict
         .as_ref()
