@@ -29,7 +29,7 @@ const IN_USE: &str = "in-use";
 /// In a mirror in which something was found damaged.
 const DAMAGED: &str = "damaged";
 
-/// How much is kept.
+/// How much is kept, and what a server may ask of us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheLimits {
     /// Bytes of all mirrors together; a new one makes room for itself.
@@ -38,6 +38,8 @@ pub struct CacheLimits {
     pub age: Duration,
     /// Bytes a server may send for one fetch.
     pub fetch_bytes: u64,
+    /// How long a server may say nothing: before its answer, and between any two pieces of it.
+    pub silence: Duration,
 }
 
 impl Default for CacheLimits {
@@ -47,6 +49,9 @@ impl Default for CacheLimits {
             bytes: 20 * GIB,
             age: Duration::from_hours(30 * 24),
             fetch_bytes: 8 * GIB,
+            // git servers give a sign of life every 5 s while they pack or run hooks, but Bitbucket's throttling holds
+            // a request back for longer than that.
+            silence: Duration::from_mins(2),
         }
     }
 }
@@ -64,8 +69,8 @@ impl Cache {
     pub fn new(data_dir: &Path, limits: CacheLimits) -> Self {
         Self {
             directory: data_dir.join("mirrors"),
+            clients: Arc::new(Clients::new(limits.silence)),
             limits,
-            clients: Arc::default(),
         }
     }
 

@@ -25,6 +25,8 @@ const HAVES_MAX: usize = 32;
 const DEPTH_WITHOUT_DATE: u32 = 64;
 /// Packs are indexed with this many threads at most; the rest of the machine belongs to agents.
 const INDEX_THREADS_MAX: usize = 4;
+/// For what is too short to be stopped, or must not be: the server's silence is bounded all the same.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 /// How we introduce ourselves in git's protocol.
 const AGENT: &str = concat!("openhands-resolver/", env!("CARGO_PKG_VERSION"));
 
@@ -42,6 +44,7 @@ pub(crate) fn fetch(
         branch,
         Protocol::V2,
         mirror.fetch_bytes_max,
+        stop,
     )?;
     let mut handshake = shake_hands(&mut connection)?;
     let head = head_of(&mut connection, &mut handshake, branch)?.ok_or_else(|| Error::BranchGone {
@@ -61,6 +64,7 @@ pub(crate) fn fetch(
                     branch,
                     Protocol::V2,
                     mirror.fetch_bytes_max,
+                    stop,
                 )?;
                 let mut handshake = shake_hands(&mut again)?;
                 let commits = match depth {
@@ -96,6 +100,7 @@ pub(crate) fn remote_head(
         branch,
         Protocol::V2,
         mirror.fetch_bytes_max,
+        &NEVER,
     )?;
     let mut handshake = shake_hands(&mut connection)?;
     Ok(head_of(&mut connection, &mut handshake, branch)?.map(|head| commit_id(&head)))
@@ -115,7 +120,7 @@ fn shake_hands(connection: &mut Connection) -> Result<Handshake, Error> {
 
 /// The one ref, by version 2's filtered listing; older protocols have sent all refs with the handshake.
 fn head_of(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     handshake: &mut Handshake,
     branch: &str,
 ) -> Result<Option<gix::ObjectId>, Error> {
@@ -191,7 +196,7 @@ fn is_complete(repo: &gix::Repository, id: gix::ObjectId) -> bool {
 
 fn receive(
     mirror: &GixMirror,
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     handshake: &mut Handshake,
     (want, shallow): (gix::ObjectId, &Shallow),
     stop: &AtomicBool,

@@ -10,7 +10,7 @@ use gix_transport::{Protocol, Service};
 use pipeline::ids::CommitId;
 
 use crate::error::{Error, PushError};
-use crate::fetch::{note_pushed, remote_head};
+use crate::fetch::{NEVER, note_pushed, remote_head};
 use crate::mirror::{GixMirror, commit_id, object_id};
 use crate::remote::{Connection, Remote};
 
@@ -34,8 +34,16 @@ pub(crate) fn push(
 ) -> Result<(), PushError> {
     let ids = pack::new_objects(&mirror.repo, old, new)?;
     let pack = pack::write(&mirror.repo, &ids)?;
-    let mut connection = Connection::new(&mirror.clients, remote, branch, Protocol::V1, ANSWER_BYTES_MAX)
-        .map_err(PushError::Git)?;
+    let mut connection = Connection::new(
+        &mirror.clients,
+        remote,
+        branch,
+        Protocol::V1,
+        ANSWER_BYTES_MAX,
+        // Half a push is nothing anybody could wish for.
+        &NEVER,
+    )
+    .map_err(PushError::Git)?;
     let advertised = advertised(&mut connection, branch).map_err(forbidden)?;
     if advertised.head.as_ref() == Some(new) {
         // An earlier try, whose answer was lost, has done it.
@@ -93,7 +101,7 @@ impl Advertised {
     }
 }
 
-fn advertised(connection: &mut Connection, branch: &str) -> Result<Advertised, Error> {
+fn advertised(connection: &mut Connection<'_>, branch: &str) -> Result<Advertised, Error> {
     let shaken = match connection.transport.handshake(Service::ReceivePack, &[]) {
         Ok(shaken) => shaken,
         Err(error) => {
@@ -144,7 +152,7 @@ fn find_ref(mut refs: Box<dyn ReadlineBufRead + '_>, branch: &str) -> Result<Opt
 }
 
 /// Sends command and pack, reads the report. Errors are the transport's; whether the server acted is then unknown.
-fn send(connection: &mut Connection, command: &str, pack: &[u8]) -> anyhow::Result<Report> {
+fn send(connection: &mut Connection<'_>, command: &str, pack: &[u8]) -> anyhow::Result<Report> {
     let mut messages = Vec::new();
     let mut request = connection
         .transport

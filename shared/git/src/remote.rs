@@ -1,27 +1,28 @@
 //! Where a repository is and how to get there: TLS, proxy, token and time-outs, and the errors of the way.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix_transport::client::blocking_io::http::Transport;
-use reqwest::blocking::Client;
+use reqwest::Client;
 use secrecy::SecretString;
 
 use crate::error::{Error, chain};
 use crate::mirror::check_branch;
 
 mod advertised;
+mod exchange;
+mod network;
 mod wire;
 
 use advertised::Advertised;
+use network::{Network, Waiting};
 pub(crate) use wire::Wire;
 
 /// Time for name, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest silence. git servers send a sign of life every 5 s while they pack or run hooks, but Bitbucket's own
-/// throttling may hold a request back for longer than the 30 s at which reqwest would give up by itself.
-const STALL_TIMEOUT: Duration = Duration::from_mins(2);
 /// An idle connection is kept this long for the next request; proxies close theirs after 60 s or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// Different combinations of CA and proxy that keep a client; there are as many as connections, so one of each.
@@ -41,10 +42,18 @@ pub struct Remote {
 }
 
 /// HTTP clients, kept so that the requests of a run share connections, and the system's CA store is read once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clients {
-    clients: Mutex<HashMap<ClientKey, Client>>,
+    opened: Mutex<Opened>,
     advertised: Arc<Advertised>,
+    silence: Duration,
+}
+
+/// What the first request needs and all others use again.
+#[derive(Debug, Default)]
+struct Opened {
+    network: Option<Arc<Network>>,
+    clients: HashMap<ClientKey, Client>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,29 +63,36 @@ struct ClientKey {
 }
 
 /// A git transport to one repository, with the first error that HTTP had: gix wraps errors by text, we branch on them.
-pub(crate) struct Connection {
-    pub(crate) transport: Transport<Wire>,
+pub(crate) struct Connection<'stop> {
+    pub(crate) transport: Transport<Wire<'stop>>,
     pub(crate) failures: wire::Failures,
     url: String,
     advertised: Arc<Advertised>,
 }
 
-impl Connection {
+impl<'stop> Connection<'stop> {
     /// Prepares; nothing is sent yet. Version 2 is asked for where refs are listed, so that the server filters them.
+    /// Every wait for the server ends when `stop` is raised.
     pub(crate) fn new(
         clients: &Clients,
         remote: &Remote,
         branch: &str,
         protocol: gix_transport::Protocol,
         answer_bytes_max: u64,
+        stop: &'stop AtomicBool,
     ) -> Result<Self, Error> {
         check_branch(branch)?;
         let url = checked_url(&remote.url)?;
-        let client = clients.get(remote)?;
+        let (client, network) = clients.get(remote)?;
+        let waiting = Waiting {
+            network,
+            silence: clients.silence,
+            stop,
+        };
         let failures = wire::Failures::default();
         let advertised = clients.advertised.clone();
         let wire = Wire::new(
-            client,
+            (client, waiting),
             &remote.token,
             answer_bytes_max,
             (failures.clone(), advertised.clone()),
@@ -97,30 +113,44 @@ impl Connection {
 }
 
 impl Clients {
-    fn get(&self, remote: &Remote) -> Result<Client, Error> {
+    /// `silence`: how long a server may say nothing.
+    pub(crate) fn new(silence: Duration) -> Self {
+        Self {
+            opened: Mutex::default(),
+            advertised: Arc::default(),
+            silence,
+        }
+    }
+
+    fn get(&self, remote: &Remote) -> Result<(Client, Arc<Network>), Error> {
         let key = ClientKey {
             ca_pem: remote.ca_pem.clone(),
             proxy: remote.proxy.clone(),
         };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = if let Some(network) = &opened.network {
+            network.clone()
+        } else {
+            let network = Network::start().map_err(Error::io("starting the network thread"))?;
+            opened.network.insert(Arc::new(network)).clone()
+        };
+        if let Some(client) = opened.clients.get(&key) {
+            return Ok((client.clone(), network));
         }
         let client = build(&key)?;
-        if clients.len() >= CLIENTS_MAX {
-            clients.clear();
+        if opened.clients.len() >= CLIENTS_MAX {
+            opened.clients.clear();
         }
-        clients.insert(key, client.clone());
-        Ok(client)
+        opened.clients.insert(key, client.clone());
+        Ok((client, network))
     }
 }
 
+/// No bound on the whole of an answer: a large repository takes as long as it takes, each wait has its own.
 fn build(key: &ClientKey) -> Result<Client, Error> {
     let settings = |error: reqwest::Error| Error::Settings { cause: chain(&error) };
     let mut builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        // In the blocking client this bounds each wait, for the answer's head and for each piece of its body.
-        .timeout(STALL_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)

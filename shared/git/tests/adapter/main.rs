@@ -12,5 +12,8 @@ mod fetching;
 mod hostile;
 mod merging;
 mod patches;
+mod proxies;
 mod pushing;
+mod silence;
+mod tls;
 mod work_tree;

@@ -1,6 +1,7 @@
 //! git smart HTTP on loopback: `git http-backend` as a CGI program, with Bitbucket's way of refusing.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
 
 pub(crate) const TOKEN: &str = "t0ken-of-the-bot";
 
@@ -25,6 +27,8 @@ pub(crate) struct Behaviour {
     pub(crate) instead_of_post: Option<(&'static str, StatusCode)>,
     /// Do what a push asks, and lose the answer.
     pub(crate) lose_push_answer: bool,
+    /// Never answer POSTs to this service.
+    pub(crate) silent_to: Option<&'static str>,
     /// Pretend to know protocol version 0 only, as behind a proxy that drops `Git-Protocol`.
     pub(crate) version_0_only: bool,
     /// `METHOD path?query authorization`
@@ -41,10 +45,30 @@ pub(crate) struct Server {
 impl Server {
     /// Serves the bare repositories below `root` until the process ends.
     pub(crate) fn start(root: &Path) -> Self {
+        Self::serve(root, "http", |listener, app| async move {
+            let _ended = axum::serve(listener, app).await;
+        })
+    }
+
+    /// As [`Server::start`], by TLS: `wrap` makes the listener.
+    pub(crate) fn start_tls<L>(root: &Path, wrap: impl FnOnce(TcpListener) -> L + Send + 'static) -> Self
+    where
+        L: axum::serve::Listener<Addr = SocketAddr>,
+    {
+        Self::serve(root, "https", |listener, app| async move {
+            let _ended = axum::serve(wrap(listener), app).await;
+        })
+    }
+
+    fn serve<F: Future>(
+        root: &Path,
+        scheme: &str,
+        serve: impl FnOnce(TcpListener, Router) -> F + Send + 'static,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let server = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
+            url: format!("{scheme}://{}", listener.local_addr().unwrap()),
             behaviour: Arc::default(),
             root: root.to_owned(),
         };
@@ -55,10 +79,7 @@ impl Server {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, app).await.unwrap();
-            });
+            runtime.block_on(async { serve(TcpListener::from_std(listener).unwrap(), app).await });
         });
         server
     }
@@ -81,27 +102,25 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         .and_then(|value| value.to_str().ok())
         .unwrap_or("-")
         .to_owned();
-    let is_push = head.method == "POST" && head.uri.path().ends_with("/git-receive-pack");
-    let (lose, version_0) = {
+    let posted_to = |service: &str| head.method == "POST" && head.uri.path().ends_with(service);
+    let (instead, silent, lose, version_0) = {
         let mut behaviour = server.behaviour.lock().unwrap();
         behaviour
             .seen
             .push(format!("{} {} {authorization}", head.method, head.uri));
-        if let Some((status, headers)) = &behaviour.instead {
-            let mut response = status.into_response();
-            for (name, value) in headers {
-                response.headers_mut().insert(*name, value.parse().unwrap());
-            }
-            return response;
-        }
-        if let Some((service, status)) = behaviour.instead_of_post
-            && head.method == "POST"
-            && head.uri.path().ends_with(service)
-        {
-            return status.into_response();
-        }
-        (behaviour.lose_push_answer && is_push, behaviour.version_0_only)
+        (
+            instead(&behaviour, posted_to),
+            behaviour.silent_to.is_some_and(posted_to),
+            behaviour.lose_push_answer && posted_to("/git-receive-pack"),
+            behaviour.version_0_only,
+        )
     };
+    if silent {
+        std::future::pending::<()>().await;
+    }
+    if let Some(response) = instead {
+        return response;
+    }
     if authorization != format!("Bearer {TOKEN}") {
         return (
             StatusCode::UNAUTHORIZED,
@@ -122,6 +141,19 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
     } else {
         from_cgi(output)
     }
+}
+
+/// The answer that git is not asked for.
+fn instead(behaviour: &Behaviour, posted_to: impl Fn(&str) -> bool) -> Option<Response> {
+    if let Some((status, headers)) = &behaviour.instead {
+        let mut response = status.into_response();
+        for (name, value) in headers {
+            response.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        return Some(response);
+    }
+    let (service, status) = behaviour.instead_of_post?;
+    posted_to(service).then(|| status.into_response())
 }
 
 #[expect(

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use git::{Cache, CacheLimits, Change, CommitRequest, Depth, Error, Identity, Mirror, Remote, TreeLimits};
+use git::{
+    Cache, CacheLimits, Change, CommitRequest, Depth, Error, Identity, Mirror, PushError, Remote, TreeLimits,
+};
 use pipeline::ids::{CommitId, InstanceId, RepositoryId};
 use tempfile::TempDir;
 
@@ -22,6 +24,11 @@ pub(crate) struct World {
 impl World {
     /// One repository with `a.txt`, `run.sh` (executable), `link` and `src/b.txt` on `main` and on `feature/x`.
     pub(crate) fn new() -> Self {
+        Self::served_by(Server::start)
+    }
+
+    /// As [`World::new`], by another server than the usual.
+    pub(crate) fn served_by(start: impl FnOnce(&Path) -> Server) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("server");
         fs::create_dir_all(&root).unwrap();
@@ -46,7 +53,7 @@ impl World {
         );
         let cache = Cache::new(&directory.path().join("data"), CacheLimits::default());
         let world = Self {
-            server: Server::start(&root),
+            server: start(&root),
             cache,
             directory,
         };
@@ -115,19 +122,35 @@ impl World {
         self.cache.mirror(&instance, RepositoryId(84)).unwrap()
     }
 
+    /// Makes a commit of one change in a checkout of the branch, and pushes it.
+    pub(crate) fn change_and_push(
+        &self,
+        mirror: &dyn Mirror,
+        remote: &Remote,
+    ) -> Result<CommitId, PushError> {
+        let (head, tree) = self.check_out_from(mirror, remote).unwrap();
+        fs::write(tree.join("a.txt"), "changed\n").unwrap();
+        let new = commit(mirror, &head, &tree);
+        mirror.push(remote, BRANCH, &head, &new)?;
+        Ok(new)
+    }
+
     pub(crate) fn fetch(&self, mirror: &dyn Mirror) -> Result<CommitId, Error> {
         mirror.fetch(&self.remote(), BRANCH, Depth::Shallow(1), &AtomicBool::new(false))
     }
 
     /// Fetches the branch and checks it out into a new directory.
     pub(crate) fn check_out(&self, mirror: &dyn Mirror) -> (CommitId, PathBuf) {
-        let head = self.fetch(mirror).unwrap();
+        self.check_out_from(mirror, &self.remote()).unwrap()
+    }
+
+    fn check_out_from(&self, mirror: &dyn Mirror, remote: &Remote) -> Result<(CommitId, PathBuf), Error> {
+        let go = AtomicBool::new(false);
+        let head = mirror.fetch(remote, BRANCH, Depth::Shallow(1), &go)?;
         let directory = self.directory.path().join(format!("tree-{}", head.short()));
         fs::create_dir(&directory).unwrap();
-        mirror
-            .check_out(&head, &directory, &TreeLimits::default(), &AtomicBool::new(false))
-            .unwrap();
-        (head, directory)
+        mirror.check_out(&head, &directory, &TreeLimits::default(), &go)?;
+        Ok((head, directory))
     }
 }
 
