@@ -1,8 +1,8 @@
 //! The directory an agent works in, and its home beside it. Gone when the attempt is over.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,28 +10,91 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
 
-/// The directory of all work trees, held by one process: another one's sweep would take the ground from its agents.
+/// Tries to make a directory of one's own; each fails only when a sweep comes by in the same instant.
+const TAKES_MAX: usize = 10;
+
+/// In each process's directory, locked for as long as the process lives. The kernel frees it with the process.
+const LOCK: &str = "lock";
+
+/// The directory of one process's work trees, beside those of the others that share a `data_dir`.
 pub(crate) struct WorkDirectory {
     path: PathBuf,
     _lock: File,
 }
 
 impl WorkDirectory {
-    /// Takes the directory and removes what earlier processes left behind.
-    pub(crate) fn take(path: PathBuf) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let lock = path.with_extension("lock");
-        let file = File::create(&lock).with_context(|| format!("cannot open {}", lock.display()))?;
-        if file.try_lock().is_err() {
-            anyhow::bail!(
-                "another resolver works in {}: give each one a data_dir of its own",
-                path.display()
-            );
+    /// Takes a new directory below `all`, and removes those of processes that are gone.
+    pub(crate) fn take(all: impl AsRef<Path>) -> anyhow::Result<Self> {
+        let all = all.as_ref();
+        std::fs::create_dir_all(all).with_context(|| format!("cannot make {}", all.display()))?;
+        let taken =
+            Self::new_below(all).with_context(|| format!("cannot make a directory in {}", all.display()))?;
+        let swept = taken.sweep(all);
+        swept.with_context(|| format!("cannot read {}", all.display()))?;
+        Ok(taken)
+    }
+
+    fn new_below(all: &Path) -> io::Result<Self> {
+        let mut swept_away = io::Error::from(io::ErrorKind::NotFound);
+        for _ in 0..TAKES_MAX {
+            let path = tempfile::Builder::new()
+                .prefix("process-")
+                .tempdir_in(all)?
+                .keep();
+            match lock_in(&path) {
+                Ok(lock) => return Ok(Self { path, _lock: lock }),
+                // A sweep found it before it was locked.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {
+                    swept_away = error;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        for entry in std::fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))? {
-            remove_directory(&entry?.path());
+        Err(swept_away)
+    }
+
+    /// Removes every other directory whose lock is free or missing.
+    fn sweep(&self, all: &Path) -> io::Result<()> {
+        for entry in std::fs::read_dir(all)? {
+            let path = entry?.path();
+            if path == self.path || !path.is_dir() {
+                continue;
+            }
+            match OpenOptions::new().write(true).open(path.join(LOCK)) {
+                // Held while the directory goes, so that two sweeps do not fight over it.
+                Ok(lock) if lock.try_lock().is_ok() => remove_directory(&path),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => remove_directory(&path),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot tell whose work this is")
+                }
+            }
         }
-        Ok(Self { path, _lock: file })
+        Ok(())
+    }
+}
+
+impl Drop for WorkDirectory {
+    /// Leaves nothing behind where nothing is left; work trees that are still being removed are the next sweep's.
+    fn drop(&mut self) {
+        let emptied =
+            std::fs::remove_file(self.path.join(LOCK)).and_then(|()| std::fs::remove_dir(&self.path));
+        if let Err(error) = emptied {
+            tracing::debug!(path = %self.path.display(), %error, "left for the next sweep");
+        }
+    }
+}
+
+/// Makes and locks the lock of a directory. `NotFound` or `WouldBlock` when a sweep was quicker.
+fn lock_in(path: &Path) -> io::Result<File> {
+    let name = path.join(LOCK);
+    let lock = File::create_new(&name)?;
+    lock.try_lock().map_err(io::Error::from)?;
+    // A sweep may have locked and removed the file before us; then ours is a lock that nobody sees.
+    if std::fs::metadata(&name)?.ino() == lock.metadata()?.ino() {
+        Ok(lock)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -129,7 +192,7 @@ mod tests {
     #[test]
     fn a_tree_with_read_only_and_closed_directories_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let work = WorkDirectory::take(directory.path().join("work")).unwrap();
+        let work = WorkDirectory::take(&directory.path().join("work")).unwrap();
         let tree = WorkTree::create(&work, &RunId::new("r-0123456789ab").unwrap(), 1).unwrap();
         let outside = directory.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
@@ -147,5 +210,43 @@ mod tests {
         assert!(!root.exists());
         let mode = std::fs::metadata(&outside).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o500, "a link was followed");
+    }
+
+    #[test]
+    fn processes_of_one_data_dir_leave_each_others_trees_and_sweep_those_of_the_dead() {
+        let directory = tempfile::tempdir().unwrap();
+        let all = directory.path().join("work");
+        let run = RunId::new("r-0123456789ab").unwrap();
+        // What processes leave behind that were killed: with a lock that nobody holds, and without one.
+        for (dead, lock) in [("process-dead", true), ("r-00112233aabb-1", false)] {
+            std::fs::create_dir_all(all.join(dead).join("tree")).unwrap();
+            if lock {
+                std::fs::write(all.join(dead).join(LOCK), "").unwrap();
+            }
+        }
+        let first = WorkDirectory::take(&all).unwrap();
+        let theirs = WorkTree::create(&first, &run, 1).unwrap();
+        std::fs::write(theirs.path().join("file"), "x").unwrap();
+        let second = WorkDirectory::take(&all).unwrap();
+        let ours = WorkTree::create(&second, &run, 1).unwrap();
+        assert_eq!(std::fs::read(theirs.path().join("file")).unwrap(), b"x");
+        assert_ne!(theirs.path(), ours.path());
+        assert_eq!(
+            std::fs::read_dir(&all).unwrap().count(),
+            2,
+            "the dead were not swept"
+        );
+        drop((ours, second));
+        assert!(theirs.path().join("file").exists());
+        assert_eq!(std::fs::read_dir(&all).unwrap().count(), 1);
+        drop((theirs, first));
+        assert_eq!(std::fs::read_dir(&all).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_a_sweep_removed_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let gone = lock_in(&directory.path().join("gone")).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     }
 }
