@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use config::Connection;
+use config::{Connection, ConnectionSource};
 use git::{Cache, Depth, Mirror, Remote, TreeLimits};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommitId, InstanceId, RepositoryId};
 use pipeline::job::Job;
-use secrecy::SecretString;
 
 /// Commits fetched on the first attempt: nothing of ours can be on the branch yet.
 const DEPTH_FIRST: u32 = 1;
@@ -21,43 +20,61 @@ pub(crate) const DEPTH_SEARCHED: u32 = 64;
 /// The source repository and branch of a job, with the credential to reach it.
 pub(crate) struct GitDoor {
     cache: Arc<Cache>,
-    /// The REST client of the same connection.
-    pub(crate) client: bitbucket::Client,
-    remote: Remote,
+    connections: Arc<dyn ConnectionSource>,
+    clients: Arc<bitbucket::Clients>,
+    connection: Arc<Connection>,
+    url: String,
+    proxy: config::Proxy,
     instance: InstanceId,
     repository: RepositoryId,
     branch: String,
-    commit_name: Option<String>,
-    commit_email: Option<String>,
 }
 
 impl GitDoor {
     pub(crate) fn new(
         cache: Arc<Cache>,
-        client: bitbucket::Client,
-        connection: &Connection,
-        token: SecretString,
+        connections: Arc<dyn ConnectionSource>,
+        clients: Arc<bitbucket::Clients>,
         job: &Job,
         proxy: &config::Proxy,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
+        let id = &job.credential.connection;
+        let connection = connections.get(id).ok_or_else(|| {
+            let cause = anyhow::anyhow!("connection {id} is no longer configured");
+            Failure::abandon(FailureCode::Internal, None, cause)
+        })?;
         let source = &job.from_ref.repository;
-        let url = client.clone_url(source);
-        let remote = Remote {
-            proxy: connection.proxy_url(proxy),
-            url,
-            token,
-            ca_pem: connection.ca_pem.clone(),
-        };
-        Self {
+        Ok(Self {
+            url: clients.of(id)?.clone_url(source),
+            proxy: proxy.clone(),
             cache,
-            client,
-            remote,
+            connections,
+            clients,
+            connection,
             instance: job.instance.clone(),
             repository: source.id,
             branch: job.from_ref.id.clone(),
-            commit_name: connection.commit_name.clone(),
-            commit_email: connection.commit_email.clone(),
-        }
+        })
+    }
+
+    /// The REST client of the same connection, with the bot's token as it is now.
+    pub(crate) fn client(&self) -> Result<bitbucket::Client, Failure> {
+        self.clients.of(&self.connection.id)
+    }
+
+    /// Where and as whom, with the bot's token as it is now: an agent may work for longer than a token lives.
+    fn remote(&self) -> Result<Remote, Failure> {
+        // A missing or empty file may be a rotation in progress.
+        let token = self
+            .connections
+            .bot_token(&self.connection.id)
+            .map_err(|cause| Failure::unavailable(FailureCode::BitbucketUnauthorized, None, cause.into()))?;
+        Ok(Remote {
+            proxy: self.connection.proxy_url(&self.proxy),
+            url: self.url.clone(),
+            token,
+            ca_pem: self.connection.ca_pem.clone(),
+        })
     }
 
     /// The branch's full ref name.
@@ -101,7 +118,7 @@ impl GitDoor {
         work: impl FnOnce(&dyn Mirror, &Remote, &str, &AtomicBool) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (cache, instance, repository) = (self.cache.clone(), self.instance.clone(), self.repository);
-        let (remote, branch) = (self.remote.clone(), self.branch.clone());
+        let (remote, branch) = (self.remote()?, self.branch.clone());
         let stop = Arc::new(AtomicBool::new(false));
         let _stop_when_dropped = StopWhenDropped(stop.clone());
         let working = tokio::task::spawn_blocking(move || {
@@ -118,10 +135,11 @@ impl GitDoor {
 
     /// Who commits: as configured, else the bot as Bitbucket knows it, so that Verify Committer passes.
     pub(crate) async fn identity(&self) -> Result<git::Identity, Failure> {
-        let bot = self.client.bot().await?;
-        let name = self.commit_name.clone().unwrap_or(bot.display_name);
+        let bot = self.client()?.bot().await?;
+        let name = self.connection.commit_name.clone().unwrap_or(bot.display_name);
         // A project's token has no address (bitbucket-dc.md 4.1); git needs one, and `.invalid` can reach nobody.
         let email = self
+            .connection
             .commit_email
             .clone()
             .or(bot.email)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::CodingAgent;
-use config::{Config, Connection, ConnectionSource};
+use config::{Config, ConnectionSource};
 use jiff::Timestamp;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
@@ -22,7 +22,7 @@ use crate::{deliver, patching, recover};
 pub(crate) struct Resolver {
     pub(crate) nats: Nats,
     connections: Arc<dyn ConnectionSource>,
-    clients: bitbucket::Clients,
+    clients: Arc<bitbucket::Clients>,
     pub(crate) agent: Arc<dyn CodingAgent>,
     pub(crate) settings: Settings,
     cache: Arc<git::Cache>,
@@ -46,7 +46,7 @@ impl Resolver {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             nats,
-            clients: bitbucket::Clients::new(connections.clone(), config.proxy.clone()),
+            clients: Arc::new(bitbucket::Clients::new(connections.clone(), config.proxy.clone())),
             connections,
             agent,
             settings: Settings {
@@ -60,33 +60,10 @@ impl Resolver {
         })
     }
 
-    /// The connection whose credential the job names.
-    fn connection(&self, job: &Job) -> Result<Arc<Connection>, Failure> {
-        self.connections.get(&job.credential.connection).ok_or_else(|| {
-            let cause = anyhow::anyhow!("connection {} is no longer configured", job.credential.connection);
-            Failure::abandon(FailureCode::Internal, None, cause)
-        })
-    }
-
-    /// The doors to Bitbucket for this job: git with the token resolved now, and the REST client.
-    fn doors(&self, job: &Job) -> Result<GitDoor, Failure> {
-        let connection = self.connection(job)?;
-        let token = self.connections.bot_token(&connection.id).map_err(|error| {
-            Failure::unavailable(
-                FailureCode::BitbucketUnauthorized,
-                None,
-                anyhow::Error::new(error),
-            )
-        })?;
-        let client = self.clients.of(&connection.id)?;
-        Ok(GitDoor::new(
-            self.cache.clone(),
-            client,
-            &connection,
-            token,
-            job,
-            &self.proxy,
-        ))
+    /// The door to Bitbucket for this job.
+    fn door(&self, job: &Job) -> Result<GitDoor, Failure> {
+        let (connections, clients) = (self.connections.clone(), self.clients.clone());
+        GitDoor::new(self.cache.clone(), connections, clients, job, &self.proxy)
     }
 
     /// Raises the attempt; `None` when the run has ended or was taken too often.
@@ -126,7 +103,7 @@ impl Resolver {
 
     /// From a taken job to the way it ends.
     async fn work(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
-        let door = self.doors(job)?;
+        let door = self.door(job)?;
         attempt.on_branch(&job.from_ref.display_id).await?;
         if attempt.number > 1
             && let Some(ending) = recover::landed(&door, attempt).await?

@@ -138,7 +138,7 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
 async fn closed_meanwhile(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Option<Ending>, Failure> {
     let run = &attempt.run;
     let pull_request = door
-        .client
+        .client()?
         .pull_request(&run.repository, run.pull_request)
         .await?;
     if pull_request.open {
