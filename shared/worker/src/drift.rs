@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, UpdateStreamErrorKind};
-use async_nats::jetstream::stream::{Config, PersistenceMode};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode};
 use async_nats::jetstream::{self, ErrorCode};
 use futures::future::join_all;
 
@@ -33,7 +33,7 @@ impl Drift {
 
 impl Nats {
     /// Creates what is missing and widens what is too narrow; never narrows anything. What cannot be widened
-    /// (retention, storage) is told.
+    /// (retention, storage) is told. Streams that need nothing are not touched.
     pub async fn ensure(&self) -> Result<(), Drift> {
         self.is_recent_enough().map_err(|old| Drift(vec![old]))?;
         let ensured = join_all(
@@ -163,9 +163,14 @@ fn widened(live: &Config, wanted: &Config) -> Config {
         wider.max_bytes = wanted.max_bytes;
     }
     wider.num_replicas = live.num_replicas.max(wanted.num_replicas);
-    wider.max_messages_per_subject = wanted.max_messages_per_subject;
-    wider.discard = wanted.discard;
-    wider.discard_new_per_subject = wanted.discard_new_per_subject;
+    if keeps_other_count(live, wanted) {
+        wider.max_messages_per_subject = wanted.max_messages_per_subject;
+        wider.discard_new_per_subject = wanted.discard_new_per_subject;
+    }
+    if forgets(live, wanted) {
+        wider.discard = wanted.discard;
+        wider.discard_new_per_subject |= wanted.discard_new_per_subject;
+    }
     wider.duplicate_window = live.duplicate_window.max(wanted.duplicate_window);
     wider.allow_rollup |= wanted.allow_rollup;
     wider.allow_direct |= wanted.allow_direct;
@@ -208,14 +213,14 @@ fn differences(wanted: &Config, live: &Config) -> Vec<String> {
     if live.num_replicas < wanted.num_replicas {
         differs("num_replicas", &live.num_replicas, &wanted.num_replicas);
     }
-    if unlimited(live.max_messages_per_subject) != unlimited(wanted.max_messages_per_subject) {
+    if keeps_other_count(live, wanted) {
         differs(
             "max_msgs_per_subject",
             &live.max_messages_per_subject,
             &wanted.max_messages_per_subject,
         );
     }
-    if live.discard != wanted.discard || live.discard_new_per_subject != wanted.discard_new_per_subject {
+    if forgets(live, wanted) {
         let policy = |config: &Config| (config.discard, config.discard_new_per_subject);
         differs("discard, discard_new_per_subject", &policy(live), &policy(wanted));
     }
@@ -250,6 +255,16 @@ fn is_less(live: i64, wanted: i64) -> bool {
     live > 0 && (wanted <= 0 || live < wanted)
 }
 
-fn unlimited(limit: i64) -> i64 {
-    limit.max(0)
+/// Whether a subject keeps fewer messages than wanted, or, where a second one must be refused, another number.
+/// A later build may keep more of them; this one leaves that as it is.
+fn keeps_other_count(live: &Config, wanted: &Config) -> bool {
+    let (kept, needed) = (live.max_messages_per_subject, wanted.max_messages_per_subject);
+    is_less(kept, needed) || (wanted.discard_new_per_subject && kept != needed)
+}
+
+/// Whether a full stream or subject drops its oldest message where the new one must be refused. Refusing where
+/// dropping would do loses nothing.
+fn forgets(live: &Config, wanted: &Config) -> bool {
+    (wanted.discard == DiscardPolicy::New && live.discard != DiscardPolicy::New)
+        || (wanted.discard_new_per_subject && !live.discard_new_per_subject)
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
+use futures::StreamExt;
 use pipeline::subject;
 
 use crate::world::*;
@@ -27,8 +28,88 @@ async fn streams_are_created_once_and_then_left_alone() {
     let other = world.another_connection().await;
     let (one, two) = tokio::join!(world.nats.ensure(), other.ensure());
     assert_eq!((one, two), (Ok(()), Ok(())));
+    assert_eq!(world.nats.check().await, Ok(()));
+}
+
+#[tokio::test]
+async fn streams_that_need_nothing_are_not_touched() {
+    let world = World::start().await;
+    let raw = world.raw().await;
+    // What a later build may have made of them.
+    let live = async |name: &str| raw.get_stream(name).await.unwrap().cached_info().config.clone();
+    raw.update_stream(Config {
+        max_messages_per_subject: 5,
+        ..live("KV_runs").await
+    })
+    .await
+    .unwrap();
+    raw.update_stream(Config {
+        discard: DiscardPolicy::New,
+        ..live(subject::MENTIONS).await
+    })
+    .await
+    .unwrap();
+    let mut updated = raw
+        .client()
+        .subscribe("$JS.EVENT.ADVISORY.STREAM.UPDATED.>")
+        .await
+        .unwrap();
+    raw.client().flush().await.unwrap();
     assert_eq!(world.nats.ensure().await, Ok(()));
     assert_eq!(world.nats.check().await, Ok(()));
+    // The first update the server tells of is this one.
+    raw.update_stream(Config {
+        description: Some("touched".into()),
+        ..live(subject::DEAD).await
+    })
+    .await
+    .unwrap();
+    let first = tokio::time::timeout(PATIENCE, updated.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.subject.as_str(), "$JS.EVENT.ADVISORY.STREAM.UPDATED.DEAD");
+    assert_eq!(live("KV_runs").await.max_messages_per_subject, 5);
+}
+
+#[tokio::test]
+async fn jobs_keep_one_message_each_and_refuse_a_second() {
+    let world = World::start().await;
+    let raw = world.raw().await;
+    let live = async || {
+        raw.get_stream(subject::JOBS)
+            .await
+            .unwrap()
+            .cached_info()
+            .config
+            .clone()
+    };
+    raw.update_stream(Config {
+        max_messages_per_subject: 2,
+        discard_new_per_subject: false,
+        discard: DiscardPolicy::Old,
+        ..live().await
+    })
+    .await
+    .unwrap();
+    assert!(
+        world
+            .nats
+            .check()
+            .await
+            .unwrap_err()
+            .contains("max_msgs_per_subject is 2")
+    );
+    assert_eq!(world.nats.ensure().await, Ok(()));
+    let jobs = live().await;
+    assert_eq!(
+        (
+            jobs.max_messages_per_subject,
+            jobs.discard,
+            jobs.discard_new_per_subject
+        ),
+        (1, DiscardPolicy::New, true)
+    );
 }
 
 #[tokio::test]
