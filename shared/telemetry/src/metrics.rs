@@ -81,11 +81,25 @@ pub fn in_flight(consumer: &str) -> IntGauge {
     FAMILY.with(&[consumer])
 }
 
-/// Messages waiting, by stream or consumer.
-pub fn queue_depth(stream: &str) -> IntGauge {
+/// Messages not settled, by durable consumer: those that wait, and those in work in any process. Measured every few
+/// seconds by each process of the role, which all see the same: take the maximum, not the sum.
+pub fn queue_depth(consumer: &str) -> IntGauge {
+    static FAMILY: LazyLock<Family<IntGaugeVec>> = LazyLock::new(|| {
+        gauges(
+            "resolver_queue_depth",
+            "Messages waiting or in work.",
+            &["consumer"],
+        )
+    });
+    FAMILY.with(&[consumer])
+}
+
+/// Runs that have not ended, by state (`queued`, `running`). Counted each minute by each context-builder, which all
+/// see the same: take the maximum, not the sum.
+pub fn runs(state: &str) -> IntGauge {
     static FAMILY: LazyLock<Family<IntGaugeVec>> =
-        LazyLock::new(|| gauges("resolver_queue_depth", "Messages waiting.", &["stream"]));
-    FAMILY.with(&[stream])
+        LazyLock::new(|| gauges("resolver_runs", "Runs that have not ended.", &["state"]));
+    FAMILY.with(&[state])
 }
 
 /// Dead letters written, by service.

@@ -9,6 +9,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::ConsumerErrorKind;
 use lifecycle::Shutdown;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::execute::{Executing, Execution};
 use crate::pull::{Pull, Pulled};
@@ -16,6 +17,8 @@ use crate::{ConsumerSpec, Deliver, Handler, Nats};
 
 /// Pull requests that may wait at the server, of all processes of a role together.
 const WAITING_MAX: i64 = 2_048;
+/// How old the measured depth of the queue may be.
+const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
 /// Before the next try to create the consumer while the server is away.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -43,10 +46,16 @@ pub async fn consume<H: Handler>(
     for _ in 0..hands {
         running.spawn(take_messages(Arc::clone(&execution)));
     }
-    while let Some(ended) = running.join_next().await {
-        ended.context("a hand of the consumer broke")??;
+    let hands_end = async {
+        while let Some(ended) = running.join_next().await {
+            ended.context("a hand of the consumer broke")??;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = hands_end => ended,
+        never = execution.measure_queue() => never,
     }
-    Ok(())
 }
 
 async fn take_messages<H: Handler>(execution: Arc<Execution<H>>) -> anyhow::Result<()> {
@@ -67,6 +76,21 @@ async fn take_messages<H: Handler>(execution: Arc<Execution<H>>) -> anyhow::Resu
 }
 
 impl<H: Handler> Execution<H> {
+    /// Keeps the depth of the queue true, also while all hands are busy and take nothing. Does not end.
+    async fn measure_queue(&self) -> anyhow::Result<()> {
+        let depth = telemetry::metrics::queue_depth(self.spec.durable);
+        let mut ticks = tokio::time::interval(DEPTH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.nats.unsettled(self.spec.stream, self.spec.durable).await {
+                Ok(unsettled) => depth.set(i64::try_from(unsettled).unwrap_or(i64::MAX)),
+                // The consumer may be about to be made again; whether NATS is there is told by `/readyz`.
+                Err(error) => tracing::debug!(%error, consumer = self.spec.durable, "depth unknown"),
+            }
+        }
+    }
+
     /// Creates the durable consumer, or brings it to what is needed; waits while the server is away.
     async fn ensure_consumer(&self) -> anyhow::Result<()> {
         while !self.shutdown.soft.is_cancelled() {

@@ -62,8 +62,6 @@ impl<H: Handler> Execution<H> {
             return;
         };
         let sequence = place.stream_sequence;
-        telemetry::metrics::queue_depth(self.spec.durable)
-            .set(i64::try_from(place.pending).unwrap_or(i64::MAX));
         if is_marker(message.headers.as_ref()) {
             return skip(&self.nats, &self.spec, sequence, reply).await;
         }

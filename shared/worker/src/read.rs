@@ -1,5 +1,6 @@
 //! Reading streams without consuming them: the last message of a subject, and bounded scans for `runs why`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -8,11 +9,14 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use futures::StreamExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::{Error, Nats};
 
 /// A scan ends after this, whatever it has found.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Messages held at a time while the newest are visited.
+const PAGE_MAX: u64 = 5_000;
 /// Messages asked for at a time.
 const SCAN_BATCH: usize = 500;
 /// The server forgets a scan's consumer this long after the scan was given up.
@@ -82,6 +86,55 @@ impl Nats {
         Ok(found.cached_info().state.messages)
     }
 
+    /// How many messages a consumer has yet to settle: those that wait, and those in work.
+    pub(crate) async fn unsettled(&self, stream: &str, durable: &str) -> Result<u64, Error> {
+        let away = |error: &dyn std::fmt::Display| Error::unavailable(durable, error);
+        let handle = self.jetstream().get_stream_no_info(stream).await;
+        let found = handle.map_err(|error| away(&error))?.consumer_info(durable).await;
+        let found = found.map_err(|error| away(&error))?;
+        let in_work = u64::try_from(found.num_ack_pending).unwrap_or(u64::MAX);
+        Ok(found.num_pending.saturating_add(in_work))
+    }
+
+    /// Shows the newest `messages_max` messages of `stream` to `look`, with their places: page by page from the newest
+    /// page to the oldest, within a page oldest first. No further page is begun after 30 s. Returns whether older
+    /// messages are there that were not shown.
+    pub async fn visit_newest(
+        &self,
+        stream: &str,
+        messages_max: u64,
+        mut look: impl FnMut(StoredMessage),
+    ) -> Result<bool, Error> {
+        let found = self.jetstream().get_stream(stream).await;
+        let state = found
+            .map_err(|e| Error::unavailable(stream, e))?
+            .cached_info()
+            .state
+            .clone();
+        if state.messages == 0 {
+            return Ok(false);
+        }
+        let until = Instant::now() + SCAN_TIMEOUT;
+        let mut oldest_shown = state.last_sequence + 1;
+        for page in newest_pages(state.first_sequence, state.last_sequence, messages_max) {
+            if Instant::now() >= until {
+                break;
+            }
+            let count_max = usize::try_from(page.end - page.start).unwrap_or(usize::MAX);
+            let start = DeliverPolicy::ByStartSequence {
+                start_sequence: page.start,
+            };
+            // Where messages are missing, as many are read of the page that was shown before.
+            let messages = self.read(stream, ">", start, count_max).await?;
+            messages
+                .into_iter()
+                .filter(|message| page.contains(&message.sequence))
+                .for_each(&mut look);
+            oldest_shown = page.start;
+        }
+        Ok(oldest_shown > state.first_sequence)
+    }
+
     /// At most `messages_max` messages of `stream` on subjects that match `filter`, oldest first.
     pub async fn read_stream(
         &self,
@@ -143,6 +196,14 @@ impl Nats {
         }
         found
     }
+}
+
+/// The newest `messages_max` places of a stream that holds `first` to `last`, newest page first.
+fn newest_pages(first: u64, last: u64, messages_max: u64) -> impl Iterator<Item = Range<u64>> {
+    let end = last + 1;
+    let oldest = first.max(end.saturating_sub(messages_max));
+    let page_before = move |end: u64| (end > oldest).then(|| end.saturating_sub(PAGE_MAX).max(oldest)..end);
+    std::iter::successors(page_before(end), move |page| page_before(page.start))
 }
 
 async fn scan_with(

@@ -8,8 +8,9 @@ fn every_metric_appears_in_a_scrape_with_its_labels() {
     metrics::publish_seconds().observe(0.003);
     metrics::messages("resolver", "ack").inc();
     metrics::handler_seconds("resolver").observe(7.0);
-    metrics::queue_depth("EVENTS").set(2);
-    metrics::queue_depth("JOBS").set(5);
+    metrics::queue_depth("mention-parser").set(2);
+    metrics::queue_depth("resolver").set(5);
+    metrics::runs("queued").set(4);
     metrics::dead_letters("reply").inc();
     metrics::decisions("mention-parser", "ignored").inc();
     metrics::decisions_lost().inc();
@@ -25,8 +26,9 @@ fn every_metric_appears_in_a_scrape_with_its_labels() {
         "resolver_publish_seconds_bucket{le=\"0.002\"} 0",
         "resolver_messages_total{consumer=\"resolver\",verdict=\"ack\"} 1",
         "resolver_handler_seconds_sum{consumer=\"resolver\"} 7",
-        "resolver_queue_depth{stream=\"EVENTS\"} 2",
-        "resolver_queue_depth{stream=\"JOBS\"} 5",
+        "resolver_queue_depth{consumer=\"mention-parser\"} 2",
+        "resolver_queue_depth{consumer=\"resolver\"} 5",
+        "resolver_runs{state=\"queued\"} 4",
         "resolver_dead_letters_total{service=\"reply\"} 1",
         "resolver_decisions_total{role=\"mention-parser\",verdict=\"ignored\"} 1",
         "resolver_decisions_lost_total 1",

@@ -8,6 +8,7 @@
 mod drift;
 mod managed;
 mod publishing;
+mod reading;
 mod records;
 mod server_dies;
 mod settlement;
