@@ -4,6 +4,7 @@
 mod words;
 
 use pipeline::event::Person;
+use pipeline::failure_code::FailureCode;
 use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
 
 use crate::limit;
@@ -165,9 +166,13 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
     };
     let branch = match &outcome.pushed {
         Some(pushed) => on_branch(pushed, scene),
-        // Without a start there was no work that could have been pushed.
-        None if run.started_at.is_some() && outcome.failure.is_some() => " Nothing was pushed.".to_owned(),
-        None => String::new(),
+        None => match &outcome.failure {
+            // Without a start there was no work that could have been pushed; what a lost worker did nobody knows.
+            Some(failure) if run.started_at.is_some() && failure.code != FailureCode::WorkerLost => {
+                " Nothing was pushed.".to_owned()
+            }
+            _ => String::new(),
+        },
     };
     format!("{verdict}{sentence}{branch}")
 }

@@ -390,3 +390,10 @@ fn a_patch_that_would_not_apply_as_shown_is_not_shown() {
     assert!(showable(vec![0xff], policy).is_none());
     assert!(showable(vec![b'x'; 9000], policy).is_none());
 }
+
+#[test]
+fn nobody_knows_what_a_lost_worker_pushed() {
+    let said = |code| status_reply(&failed(RunState::Failed, code, None), &scene());
+    assert!(said(FailureCode::PushRejected).contains("Nothing was pushed."));
+    assert!(!said(FailureCode::WorkerLost).contains("pushed"));
+}
