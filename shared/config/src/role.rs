@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::problems::{Found, Problems};
 use crate::secret::{self, SecretError};
-use crate::sections::{AgentKind, Config, Ingest, Llm, SandboxMode};
+use crate::sections::{AgentKind, Config, Ingest, Llm, Model, Provider, SandboxMode};
 
 /// What a process is started as, in pipeline order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -260,8 +260,22 @@ impl Check {
         if config.llm.base_url.is_none() {
             self.found.add("llm.base_url", "is required");
         }
+        if config.llm.provider != Provider::OpenAi {
+            self.found
+                .add("llm.provider", "this version speaks to \"openai\" endpoints only");
+        }
         if config.models.is_empty() {
             self.found.add("model", "at least one [[model]] is needed");
+        }
+        if config.models.len() > 1 {
+            self.warnings
+                .push("this version uses the first [[model]] only".to_owned());
+        }
+        let has_price = |model: &Model| model.price_in > 0.0 || model.price_out > 0.0;
+        if config.models.iter().any(has_price) {
+            // A budget that nobody watches must not look like one.
+            let text = "this version does not count money: prices and limits.run_usd have no effect, limits.run_tokens has";
+            self.warnings.push(text.to_owned());
         }
         if let Some(path) = &config.llm.api_key_file {
             self.secret_line("llm.api_key_file", path);

@@ -121,6 +121,36 @@ fn what_several_roles_lack_is_listed_once() {
 }
 
 #[test]
+fn what_this_version_does_not_do_is_refused_or_warned_of() {
+    let place = Place::new();
+    let config = complete(
+        &place,
+        "http://127.0.0.1:7990",
+        "price_out = 1.5\n[[model]]\nalias = \"second\"\nmodel = \"n\"",
+    );
+    let warnings = config.check_role(Role::Resolver).unwrap();
+    for part in ["first [[model]] only", "does not count money"] {
+        assert!(
+            warnings.iter().any(|text| text.contains(part)),
+            "{part}: {warnings:?}"
+        );
+    }
+    let text = "data_dir = \"/d\"\n[[connection]]\nid = \"main\"\nbase_url = \"http://localhost:1\"\n\
+                bot_token_file = \"/t\"\nrepositories = [\"P/*\"]\n[llm]\nprovider = \"anthropic\"\n";
+    let config = place.load(text, &[]).unwrap();
+    let problems = config.check_role(Role::Resolver).unwrap_err().to_string();
+    assert!(
+        problems.contains("llm.provider: this version speaks to \"openai\" endpoints only"),
+        "{problems}"
+    );
+    assert!(
+        config
+            .check_role(Role::Reply)
+            .is_err_and(|problems| !problems.to_string().contains("llm"))
+    );
+}
+
+#[test]
 fn role_names_are_read_as_they_are_written() {
     for role in Role::ALL {
         assert_eq!(role.as_str().parse(), Ok(role));
