@@ -100,7 +100,7 @@ impl<'a> Teller<'a> {
         println!(
             "delivery {number}: {}{}  {signature}…  answered {answer}",
             header("X-Event-Key"),
-            about(&delivery["body"])
+            about(delivery["body"].as_str().unwrap_or_default())
         );
     }
 
@@ -164,7 +164,8 @@ impl<'a> Teller<'a> {
 }
 
 /// Whose event it is and about which comment, as the delivery's body says it.
-fn about(body: &Value) -> String {
+fn about(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
     let by = body["actor"]["name"].as_str().map(|name| format!(" by {name}"));
     let comment = body["comment"]["id"].as_u64().map(|id| format!(", #{id}"));
     [by, comment].into_iter().flatten().collect()
