@@ -68,7 +68,8 @@ fn became(run: &Run) -> String {
         parts.push(format!("pushed {} to {}", pushed.commit, pushed.branch));
     }
     if let Some(failure) = outcome.and_then(|outcome| outcome.failure.as_ref()) {
-        parts.push(format!("[{}] {}", failure.code, failure.code.sentence()));
+        let sentence = failure.code.sentence().trim_end_matches('.');
+        parts.push(format!("[{}] {sentence}", failure.code));
     }
     parts.push(match run.reply.comment {
         Some(reply) => format!("reply is comment {reply}"),
