@@ -22,13 +22,15 @@ const HEALTH_CONNECTIONS_MAX: usize = 64;
 
 /// What the parts of a process say about themselves. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<Parts>>);
+pub struct Health(Arc<Mutex<Said>>);
 
 #[derive(Debug, Default)]
-struct Parts {
+struct Said {
     /// Why each part is not ready; `None` when it is.
     parts: BTreeMap<String, Option<String>>,
     warnings: BTreeSet<String>,
+    /// Warnings that may be taken back, by what they are about.
+    passing: BTreeMap<String, String>,
 }
 
 /// The body of `/readyz`.
@@ -64,6 +66,18 @@ impl Health {
         }
     }
 
+    /// What is wrong now with `key` although every part is ready; `None` takes it back.
+    pub fn set_warning(&self, key: &str, text: Option<String>) {
+        let mut state = self.lock();
+        match text {
+            Some(text) if state.passing.len() < WARNINGS_MAX || state.passing.contains_key(key) => {
+                state.passing.insert(key.to_owned(), text);
+            }
+            Some(_) => {}
+            None => drop(state.passing.remove(key)),
+        }
+    }
+
     /// Whether every part is ready, and there is one.
     pub fn is_ready(&self) -> bool {
         let state = self.lock();
@@ -80,11 +94,16 @@ impl Health {
         Report {
             ready,
             parts: parts.collect(),
-            warnings: state.warnings.iter().cloned().collect(),
+            warnings: state
+                .warnings
+                .iter()
+                .chain(state.passing.values())
+                .cloned()
+                .collect(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Parts> {
+    fn lock(&self) -> MutexGuard<'_, Said> {
         // Every change is one insertion, so a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -402,3 +402,38 @@ async fn readiness_names_every_reason_and_warning() {
     shutdown.soft.cancel();
     timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_warning_about_something_is_replaced_and_taken_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+    let (health, shutdown) = (Health::new(), Shutdown::new());
+    let server = tokio::spawn(serve_health(listener, health.clone(), shutdown.clone()));
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .unwrap();
+    let warnings = async || {
+        let answer = client.get(&url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "a warning does not stop the work");
+        answer.json::<serde_json::Value>().await.unwrap()["warnings"].clone()
+    };
+
+    health.ready("reply");
+    health.warn("unsandboxed");
+    health.set_warning("other", Some("connection other: away".into()));
+    health.set_warning("main", Some("connection main: refused".into()));
+    health.set_warning("main", Some("connection main: away".into()));
+    let all = ["unsandboxed", "connection main: away", "connection other: away"];
+    assert_eq!(warnings().await, serde_json::json!(all));
+    health.set_warning("main", None);
+    health.set_warning("never warned of", None);
+    assert_eq!(
+        warnings().await,
+        serde_json::json!(["unsandboxed", "connection other: away"])
+    );
+
+    shutdown.soft.cancel();
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+}
