@@ -56,7 +56,13 @@ impl Client {
         self.inner.bot.get_or_learn(|_| true, self.learn_bot()).await
     }
 
-    async fn learn_bot(&self) -> Result<Bot, Error> {
+    /// Asks Bitbucket now whether the connection can be used: whether it is reached and trusted, and takes the token.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.whose_token().await.map(drop)
+    }
+
+    /// Name and id of the user whom Bitbucket takes us for.
+    async fn whose_token(&self) -> Result<(String, Option<u64>), Error> {
         let (headers, _) = self
             .get_with_headers(route::APPLICATION_PROPERTIES, &[], &[])
             .await?;
@@ -73,6 +79,11 @@ impl Client {
         };
         let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
         let id = header("x-auserid").and_then(|id| id.trim().parse().ok());
+        Ok((name, id))
+    }
+
+    async fn learn_bot(&self) -> Result<Bot, Error> {
+        let (name, id) = self.whose_token().await?;
         if let Some(expected) = self
             .inner
             .bot_user

@@ -50,6 +50,15 @@ impl Clients {
         made.insert(id.clone(), (token, client.clone()));
         Ok(client)
     }
+
+    /// Asks Bitbucket now whether the connection can be used. The sentence says why not, without the token.
+    pub async fn check(&self, id: &ConnectionId) -> Result<(), String> {
+        let client = self.of(id).map_err(|failure| match failure {
+            Failure::Retry { cause, .. } | Failure::Abandon { cause, .. } => format!("{cause:#}"),
+            Failure::Refuse { report } => report.code.sentence().to_owned(),
+        })?;
+        client.check().await.map_err(|error| error.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -230,3 +230,28 @@ async fn an_answer_to_nobody_is_a_refused_token() {
     let error = server.client().bot().await.unwrap_err();
     assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_check_asks_each_time_and_says_what_is_wrong_without_the_token() {
+    let server = Server::start(|before, _| match before {
+        0 => answer(
+            200,
+            &[("content-type", "application/json"), ("x-ausername", "bot")],
+            "{}",
+        ),
+        1 => json(
+            401,
+            format!(r#"{{"errors": [{{"message": "no user has the token {TOKEN}"}}]}}"#),
+        ),
+        _ => answer(200, &[("content-type", "text/html")], "<html>Log in</html>"),
+    })
+    .await;
+    let client = server.client();
+    client.check().await.unwrap();
+    let refused = client.check().await.unwrap_err();
+    assert!(matches!(refused, Error::Unauthorized { .. }), "{refused:?}");
+    assert!(!refused.to_string().contains(TOKEN), "{refused}");
+    let page = client.check().await.unwrap_err();
+    assert_eq!(page.to_string(), "Bitbucket answered text/html in place of JSON");
+    assert_eq!(server.asked().len(), 3);
+}
