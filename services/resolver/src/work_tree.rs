@@ -66,7 +66,7 @@ impl WorkDirectory {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => remove_directory(&path),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot tell whose work this is")
+                    tracing::warn!(path = %path.display(), %error, "cannot tell whose work this is");
                 }
             }
         }
