@@ -53,7 +53,8 @@ impl Role {
         }
     }
 
-    fn uses_bot_token(self) -> bool {
+    /// Whether it asks Bitbucket for anything.
+    pub fn uses_bot_token(self) -> bool {
         matches!(self, Self::ContextBuilder | Self::Resolver | Self::Reply)
     }
 }
@@ -79,11 +80,24 @@ impl Config {
     /// Opens the secret files that `role` uses, and no others, and checks what else the role needs. Returns warnings:
     /// things that work and that an operator should know.
     pub fn check_role(&self, role: Role) -> Result<Vec<String>, Problems> {
+        self.check(role, false)
+    }
+
+    /// The same for a role in a process of its own, which has no managed server beside it.
+    pub fn check_role_alone(&self, role: Role) -> Result<Vec<String>, Problems> {
+        self.check(role, true)
+    }
+
+    fn check(&self, role: Role, alone: bool) -> Result<Vec<String>, Problems> {
         let mut check = Check {
             found: Found::default(),
             warnings: Vec::new(),
         };
         check.nats(self);
+        if alone && self.nats.url.is_none() {
+            let text = "is required for a role of its own; only `up` starts a server where none is named";
+            check.found.add("nats.url", text);
+        }
         check.connections(self, role);
         if role == Role::WebhookIngest {
             check.tls(&self.ingest);

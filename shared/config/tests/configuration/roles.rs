@@ -99,6 +99,26 @@ fn a_connection_without_webhook_secret_takes_no_deliveries() {
 }
 
 #[test]
+fn a_role_of_its_own_needs_a_nats_url_and_is_told_so_with_all_else_it_lacks() {
+    let place = Place::new();
+    let config = complete(&place, "http://127.0.0.1:7990", "");
+    std::fs::remove_file(place.file("token")).unwrap();
+    let problems = config.check_role_alone(Role::Reply).unwrap_err();
+    let places: Vec<&str> = problems
+        .all()
+        .iter()
+        .map(|problem| problem.place.as_str())
+        .collect();
+    assert_eq!(places, ["nats.url", "connection[0].bot_token_file"]);
+    let with_url = complete(
+        &place,
+        "http://127.0.0.1:7990",
+        "[nats]\nurl = \"nats://127.0.0.1:4222\"",
+    );
+    assert!(with_url.check_role_alone(Role::Reply).is_ok());
+}
+
+#[test]
 fn what_several_roles_lack_is_listed_once() {
     let place = Place::new();
     let config = complete(&place, "http://127.0.0.1:7990", "");
