@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use config::{Config, Role};
+use config::Config;
 
 use crate::{roles, say};
 
 /// What to tick in Bitbucket's webhook form, by the names the form shows (bitbucket-dc.md 2.3).
-const EVENTS: [(&str, &str); 5] = [
+const EVENTS: [(&str, &str); 6] = [
     (
         "Pull request: Comment added, edited, deleted",
         "pr:comment:added, pr:comment:edited, pr:comment:deleted",
@@ -18,12 +18,16 @@ const EVENTS: [(&str, &str); 5] = [
         "Pull request: Merged, Declined, Deleted",
         "pr:merged, pr:declined, pr:deleted",
     ),
+    (
+        "Pull request: Reviewers updated, Approved, Unapproved, Needs work",
+        "pr:reviewer:updated, pr:reviewer:approved, pr:reviewer:unapproved, pr:reviewer:needs_work",
+    ),
     ("Repository: Push", "repo:refs_changed"),
 ];
 
 /// Checks for all roles and prints each connection's webhook.
 pub(crate) fn check(config: &Config) -> ExitCode {
-    if let Err(code) = roles::checked(config, &Role::ALL) {
+    if let Err(code) = roles::checked_together(config) {
         return code;
     }
     say::line("The configuration is valid.");

@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod coding_agent;
+mod reach;
 mod roles;
 mod runs;
 mod say;

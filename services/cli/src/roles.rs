@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use worker::Nats;
 
-use crate::{coding_agent, say};
+use crate::{coding_agent, reach, say};
 
 /// How often a role looks whether NATS is still there and as it should be.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -65,10 +65,7 @@ impl Listeners {
 
 /// One role in a process of its own.
 pub(crate) async fn role(role: Role, config: Config) -> ExitCode {
-    if config.nats.url.is_none() {
-        return say::failure("a role of its own needs [nats] url; without one, use `up`");
-    }
-    if let Err(code) = checked(&config, &[role]) {
+    if let Err(code) = checked([config.check_role_alone(role)]) {
         return code;
     }
     let telemetry = match init_telemetry(&config, role.as_str()) {
@@ -88,12 +85,16 @@ async fn run_apart(role: Role, config: Config) -> Result<()> {
     run(&[role], Arc::new(config), nats_settings, listeners, shutdown).await
 }
 
-/// Checks what the roles need; prints all that any of them lacks, or the warnings.
-pub(crate) fn checked(config: &Config, roles: &[Role]) -> Result<(), ExitCode> {
+/// Checks what all roles need in one process; prints all that any of them lacks, or the warnings.
+pub(crate) fn checked_together(config: &Config) -> Result<(), ExitCode> {
+    checked(Role::ALL.map(|role| config.check_role(role)))
+}
+
+fn checked(of_roles: impl IntoIterator<Item = Result<Vec<String>, Problems>>) -> Result<(), ExitCode> {
     let mut warned = Vec::new();
     let mut wrong: Option<Problems> = None;
-    for role in roles {
-        match config.check_role(*role) {
+    for checked in of_roles {
+        match checked {
             Ok(warnings) => {
                 for warning in warnings {
                     if !warned.contains(&warning) {
@@ -150,6 +151,14 @@ pub(crate) async fn run(
     };
     tasks.spawn(watch_nats(nats.clone(), health.clone(), shutdown.clone()));
     let connections: Arc<dyn ConnectionSource> = Arc::new(FileConnections::new(&config));
+    if roles.iter().any(|role| role.uses_bot_token()) {
+        tasks.spawn(reach::watch(
+            connections.clone(),
+            config.proxy.clone(),
+            health.clone(),
+            shutdown.clone(),
+        ));
+    }
     let mut ingest = listeners.ingest;
     for role in roles {
         start(

@@ -14,7 +14,7 @@ use crate::say;
 
 /// Runs everything until shutdown.
 pub(crate) async fn up(config: Config) -> ExitCode {
-    if let Err(code) = roles::checked(&config, &Role::ALL) {
+    if let Err(code) = roles::checked_together(&config) {
         return code;
     }
     let telemetry = match roles::init_telemetry(&config, "up") {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use config::Config;
+use pipeline::ids::ConnectionId;
 use pipeline::run::Run;
 use serde_json::json;
 use webhook_ingest::ConnectionActivity;
@@ -14,21 +16,26 @@ use crate::say;
 const REQUEST_CHARS_MAX: usize = 48;
 
 /// Prints the connections and the latest runs.
-pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()> {
-    let connections = nats
+pub(crate) async fn list(nats: &Nats, config: &Config, limit: usize, as_json: bool) -> Result<()> {
+    let heard = nats
         .records::<ConnectionActivity>(ConnectionActivity::BUCKET)
         .list()
         .await?;
+    let configured = config.connections.iter().map(|connection| &connection.id);
+    let connections = every_connection(configured, heard);
     let runs = latest(nats, limit).await?;
     if as_json {
         say::json(&json!({"connections": connections, "runs": runs}));
         return Ok(());
     }
-    if connections.is_empty() {
-        say::line("No delivery has arrived yet. `config check` prints the webhook's URL.");
-    }
     for connection in &connections {
         say::line(&connection_line(connection));
+    }
+    if connections
+        .iter()
+        .all(|connection| connection.last_delivery_at.is_none())
+    {
+        say::line("No delivery has arrived yet. `config check` prints the webhook's URL.");
     }
     say::line("");
     if runs.is_empty() {
@@ -43,6 +50,24 @@ pub(crate) async fn list(nats: &Nats, limit: usize, as_json: bool) -> Result<()>
         say::line(&run_line(run));
     }
     Ok(())
+}
+
+/// What was heard on every configured connection, also where it was nothing, and after them on those that are not
+/// configured any more.
+fn every_connection<'a>(
+    configured: impl Iterator<Item = &'a ConnectionId>,
+    mut heard: Vec<ConnectionActivity>,
+) -> Vec<ConnectionActivity> {
+    let mut all: Vec<ConnectionActivity> = configured
+        .map(
+            |id| match heard.iter().position(|activity| activity.connection == *id) {
+                Some(at) => heard.remove(at),
+                None => ConnectionActivity::none(id.clone()),
+            },
+        )
+        .collect();
+    all.append(&mut heard);
+    all
 }
 
 /// The runs that were asked for last, the last one first.
@@ -113,4 +138,29 @@ fn run_line(run: &Run) -> String {
         say::seconds(run.queued_at),
         run.state.as_str()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_configured_connection_is_listed_also_one_that_never_heard_anything() {
+        let id = |text: &str| ConnectionId::new(text).unwrap();
+        let heard = |text: &str, accepted| ConnectionActivity {
+            accepted,
+            ..ConnectionActivity::none(id(text))
+        };
+        let configured = [id("silent"), id("busy")];
+        let listed = every_connection(configured.iter(), vec![heard("gone", 1), heard("busy", 2)]);
+        let lines: Vec<String> = listed.iter().map(connection_line).collect();
+        assert_eq!(
+            lines,
+            [
+                "connection silent: no delivery yet, 0 accepted",
+                "connection busy: no delivery yet, 2 accepted",
+                "connection gone: no delivery yet, 1 accepted",
+            ]
+        );
+    }
 }

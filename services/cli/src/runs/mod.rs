@@ -14,7 +14,7 @@ use crate::arguments::RunsCommand;
 pub(crate) async fn run(command: RunsCommand, config: &Config) -> Result<()> {
     let nats = connect(config).await?;
     match command {
-        RunsCommand::List { limit, json, .. } => list::list(&nats, limit, json).await,
+        RunsCommand::List { limit, json, .. } => list::list(&nats, config, limit, json).await,
         RunsCommand::Show {
             run, patch, brief, ..
         } => show::show(&nats, &run, patch, brief).await,

@@ -1,47 +1,46 @@
 //! `runs why`: the recorded decisions for a delivery, a comment or a run, the ignored ones included.
 
+use std::collections::{BTreeMap, HashSet};
+
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 use pipeline::decision::Decision;
 use pipeline::ids::RunId;
 use pipeline::message::decode;
 use pipeline::run::Run;
 use pipeline::subject;
-use worker::{Nats, ReadFrom};
+use worker::Nats;
 
 use crate::say;
 
-/// Decisions looked through at most: thirty days of a busy site.
-const DECISIONS_MAX: usize = 200_000;
+/// Decisions looked through at most, the newest: about two weeks of a busy site.
+const DECISIONS_MAX: u64 = 200_000;
+
+/// The decisions that were looked through.
+struct Looked {
+    /// By their place in the stream.
+    decisions: BTreeMap<u64, Decision>,
+    /// When the oldest of them was made, if there are older ones that were not looked at.
+    only_since: Option<Timestamp>,
+}
 
 /// Prints what each role decided, in the order it was decided, and what became of the runs.
 pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
-    let stored = nats
-        .read_stream(
-            subject::DECISIONS,
-            subject::DECISIONS_ALL,
-            ReadFrom::Start,
-            DECISIONS_MAX,
-        )
-        .await?;
-    let decisions: Vec<Decision> = stored
-        .iter()
-        .filter_map(|message| decode(&message.payload).ok())
-        .collect();
-    let deliveries: Vec<_> = decisions
-        .iter()
+    let looked = look(nats).await?;
+    let deliveries: HashSet<&str> = looked
+        .decisions
+        .values()
         .filter(|decision| is_about(decision, id))
-        .map(|d| &d.delivery)
+        .map(|decision| decision.delivery.as_str())
         .collect();
     if deliveries.is_empty() {
-        bail!(
-            "nothing is recorded for {id}. If Bitbucket's webhook page shows the delivery as answered 401, its \
-             signature was refused: compare the webhook's secret; if it does not show it, Bitbucket never sent it"
-        );
+        bail!(nothing_recorded(id, looked.only_since));
     }
     let mut runs: Vec<&RunId> = Vec::new();
-    for decision in decisions
-        .iter()
-        .filter(|decision| deliveries.contains(&&decision.delivery))
+    for decision in looked
+        .decisions
+        .values()
+        .filter(|decision| deliveries.contains(decision.delivery.as_str()))
     {
         say::line(&line(decision));
         if let Some(run) = decision.run.as_ref().filter(|run| !runs.contains(run)) {
@@ -55,6 +54,34 @@ pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+async fn look(nats: &Nats) -> Result<Looked> {
+    let mut decisions = BTreeMap::new();
+    let keep = |message: worker::StoredMessage| {
+        if let Ok(decision) = decode::<Decision>(&message.payload) {
+            decisions.insert(message.sequence, decision);
+        }
+    };
+    let more = nats.visit_newest(subject::DECISIONS, DECISIONS_MAX, keep).await?;
+    let oldest = decisions.first_key_value().map(|(_, decision)| decision.at);
+    Ok(Looked {
+        decisions,
+        only_since: oldest.filter(|_| more),
+    })
+}
+
+fn nothing_recorded(id: &str, only_since: Option<Timestamp>) -> String {
+    if let Some(since) = only_since {
+        return format!(
+            "nothing is recorded for {id} since {}. There are older decisions, which were not looked at",
+            say::seconds(since)
+        );
+    }
+    format!(
+        "nothing is recorded for {id}. If Bitbucket's webhook page shows the delivery as answered 401, its signature \
+         was refused: compare the webhook's secret; if it does not show it, Bitbucket never sent it"
+    )
 }
 
 /// Where the run stands, in one line.
