@@ -77,10 +77,39 @@ async fn health_and_metrics_tell_what_happened() {
             "{ready}"
         );
         let metrics = page(world, "/metrics").await;
-        for part in ["deliveries", "bitbucket", "runs", "publish"] {
+        let queues = [
+            "resolver_queue_depth{consumer=\"resolver\"}",
+            "resolver_runs{state=\"queued\"}",
+        ];
+        for part in ["deliveries", "bitbucket", "publish"].into_iter().chain(queues) {
             assert!(metrics.contains(part), "{part} is missing:\n{metrics}");
         }
         assert!(metrics.contains("done"), "the run's end is counted:\n{metrics}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_token_is_told_while_it_lasts_and_the_roles_stay_ready() {
+    scenario(async |world| {
+        let (token, right) = (world.path("bot-token"), "bot-t");
+        assert_eq!(world.end("up").await.unwrap(), 0);
+        std::fs::write(&token, "revoked-t").unwrap();
+        world.start_resolver().await.unwrap();
+        let world = &*world;
+        let told = |is_told: bool| {
+            tests::waiting::until(tests::waiting::WAIT_MAX, move || async move {
+                let ready = page(world, "/readyz").await;
+                let is = ready.contains("connection main: Bitbucket refused the access token");
+                (is == is_told && ready.contains("\"ready\":true")).then_some(ready)
+            })
+        };
+        let ready = told(true).await.expect("the refused token is told");
+        assert!(!ready.contains("revoked-t"), "{ready}");
+        std::fs::write(&token, right).unwrap();
+        told(false).await.expect("the warning is taken back");
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        world.pull_request(1).final_reply_to(comment).await;
     })
     .await;
 }

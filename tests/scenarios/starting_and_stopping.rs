@@ -70,6 +70,12 @@ async fn missing_secrets_are_told_at_once_before_anything_starts() {
         for missing in ["no-such-token", "no-such-hook"] {
             assert_eq!(stderr.matches(missing).count(), 1, "{stderr}");
         }
+        // No server comes with a role of its own: that it needs one is told together with the rest.
+        let (code, _, stderr) = executable(&["reply", "--config", copy.to_str().unwrap()]).await;
+        assert_eq!(code, 2, "{stderr}");
+        for missing in ["nats.url", "no-such-token"] {
+            assert_eq!(stderr.matches(missing).count(), 1, "{stderr}");
+        }
     })
     .await;
 }
