@@ -17,6 +17,7 @@ use anyhow::Result;
 use tests::child::program;
 use tests::setup::{ExternalModel, Setup};
 use tests::world::World;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::telling::Teller;
 
@@ -46,8 +47,9 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether the first run ended in a pushed commit and a final reply.
+/// Whether the first run ended in a pushed commit and a final reply. However it ends, nothing is left running.
 async fn demo(once: bool) -> Result<bool> {
+    let mut asked = AskedToEnd::listen()?;
     let model = external_model();
     match &model {
         Some(model) => println!("The model is {} at {}.", model.model, model.base_url),
@@ -63,7 +65,19 @@ async fn demo(once: bool) -> Result<bool> {
         ack_wait_seconds: 30,
         ..Setup::default()
     };
-    let world = World::start(setup).await?;
+    let world = tokio::select! {
+        world = World::start(setup) => world?,
+        () = asked.comes() => return Ok(false),
+    };
+    let told = tell(&world, once, &mut asked).await;
+    let stopped = world.stop().await;
+    let succeeded = told?;
+    stopped?;
+    Ok(succeeded)
+}
+
+/// Has alice ask, and tells what happens until the demo is over. Whether her request was answered with a commit.
+async fn tell(world: &World, once: bool, asked: &mut AskedToEnd) -> Result<bool> {
     world.script(story::script());
     let url = format!(
         "{}/projects/PROJ/repos/demo/pull-requests/1",
@@ -73,22 +87,44 @@ async fn demo(once: bool) -> Result<bool> {
 
     let comment = world.alice().comments(1, story::REQUEST).await?;
     println!("comment #{comment} by alice:\n  {}\n", story::REQUEST);
-    let mut teller = Teller::new(&world).await?;
+    let mut teller = Teller::new(world).await?;
     let mut succeeded = false;
     tokio::select! {
         told = async {
             succeeded = teller.tell_until_answered(comment).await?;
             if !once {
-                println!("{}", invitation(&world, &url)?);
+                println!("{}", invitation(world, &url)?);
                 teller.tell_on().await?;
             }
             anyhow::Ok(())
         } => told?,
-        stopped = tokio::signal::ctrl_c() => stopped?,
+        () = asked.comes() => {}
     }
-    drop(teller);
-    world.stop().await?;
     Ok(succeeded)
+}
+
+/// The ways to be asked to end: ctrl-c, `kill`, a terminal that was closed.
+struct AskedToEnd([Signal; 3]);
+
+impl AskedToEnd {
+    fn listen() -> Result<Self> {
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn comes(&mut self) {
+        let Self([interrupt, terminate, hangup]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 /// What to do next.

@@ -2,19 +2,27 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child as Process, Command};
+
+use crate::waiting::LOOK_INTERVAL;
 
 /// How long a program may take to say where it listens.
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long a program may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(20);
+/// How long a program may take to end when the scenario has failed. What it waits for may be simulated by the thread
+/// that now waits for the program.
+const DROP_MAX: Duration = Duration::from_secs(5);
 
-/// A running program that has said where it listens.
+/// A running program that has said where it listens. Dropped, it is ended: asked first, because a program that is
+/// killed leaves its own children behind, and made to soon after.
 pub struct Child {
     process: Process,
     log: PathBuf,
@@ -64,14 +72,22 @@ impl Child {
 
     /// SIGTERM, and the exit code.
     pub async fn end(mut self) -> Result<i32> {
-        if let Some(pid) = self.process.id() {
-            signal(pid, "TERM").await?;
-        }
+        self.ask_to_end();
         let status = tokio::time::timeout(END_MAX, self.process.wait()).await;
         let status = status.with_context(|| format!("did not end on SIGTERM:\n{}", tail(&self.log)))??;
         status
             .code()
             .with_context(|| format!("ended by a signal: {status}"))
+    }
+
+    /// SIGTERM, if it still runs.
+    pub fn ask_to_end(&self) {
+        if let Some(pid) = self.process.id() {
+            // A process that has ended and was not waited for still has its pid: there is no other one to hit.
+            if let Err(error) = signal(pid, Signal::TERM) {
+                eprintln!("{error:#}");
+            }
+        }
     }
 
     /// The end of its log.
@@ -80,17 +96,23 @@ impl Child {
     }
 }
 
-/// Sends a signal by name to a process this harness started.
-pub async fn signal(pid: u32, name: &str) -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "the harness signals what it started")]
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
-        .status()
-        .await?;
-    if !status.success() {
-        bail!("kill -{name} {pid}: {status}");
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.ask_to_end();
+        let until = Instant::now() + DROP_MAX;
+        // One that has been waited for says so at once; after the limit `kill_on_drop` sends signal 9.
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < until {
+            #[expect(clippy::disallowed_methods, reason = "between two looks of a bounded wait")]
+            std::thread::sleep(LOOK_INTERVAL);
+        }
     }
-    Ok(())
+}
+
+/// Sends a signal to a process this harness started.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.context("not a process id")?;
+    kill_process(pid, signal).with_context(|| format!("{signal:?} to {pid:?}"))
 }
 
 /// A program of this workspace, built beside the running one.

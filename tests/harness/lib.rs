@@ -4,8 +4,11 @@
 //! on anything unexplained. Every wait has a limit and prints the thread when it expires.
 
 pub mod child;
+pub mod children;
+pub mod fault;
 pub mod git_cli;
 pub mod inside;
+pub mod nats_proxy;
 pub mod nats_server;
 pub mod person;
 pub mod pull_request;

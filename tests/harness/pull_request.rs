@@ -65,11 +65,15 @@ impl<'a> PullRequest<'a> {
 
     /// Waits for the bot's reply to a comment to say how the run ended.
     pub async fn final_reply_to(&self, comment: u64) -> Comment {
+        self.wait_for("a final reply", |comments| thread::final_reply(comments, comment))
+            .await
+    }
+
+    /// The same, letting the model go on at every look: a job that was delivered again asks it again, and is held.
+    pub async fn final_reply_releasing_the_model(&self, comment: u64) -> Comment {
         self.wait_for("a final reply", |comments| {
-            comments
-                .iter()
-                .find(|c| c.is_bots() && c.parent == Some(comment) && c.is_final())
-                .cloned()
+            self.world.model.release();
+            thread::final_reply(comments, comment)
         })
         .await
     }

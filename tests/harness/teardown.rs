@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use pipeline::run::RunState;
 use pipeline::subject;
 
+use crate::children::processes_of;
 use crate::inside;
 use crate::thread;
 use crate::waiting::{WAIT_MAX, until};
@@ -70,7 +71,7 @@ impl World {
             "{commits} commits by the bot for {done} runs that are done\n{printed}"
         );
 
-        let (bitbucket, children) = (self.bitbucket, std::mem::take(&mut self.children));
+        let (bitbucket, children) = (self.bitbucket, self.children.take_all());
         for (role, child) in children {
             let pid = child.pid();
             let log = child.log();
@@ -94,20 +95,14 @@ impl World {
     }
 }
 
-/// Processes whose command line names the scenario's directory, the harness's own nats-server aside.
+/// The scenario's processes, the harness's own nats-server and the simulator's git aside.
 fn left_over_processes(directory: &std::path::Path) -> Result<Vec<String>> {
-    let name = directory.to_str().context("a path of ours is UTF-8")?;
     let own_server = directory.join("nats").join("server.conf");
     let own_server = own_server.to_str().context("a path of ours is UTF-8")?;
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let path = entry?.path().join("cmdline");
-        // A process may end between listing and reading.
-        let Ok(line) = std::fs::read(&path) else { continue };
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(name) && !line.contains(own_server) && !line.contains("http-backend") {
-            found.push(line);
-        }
-    }
-    Ok(found)
+    let is_the_harness_own =
+        |command: &String| command.contains(own_server) || command.contains("http-backend");
+    let left = processes_of(directory)?
+        .into_iter()
+        .map(|process| process.command);
+    Ok(left.filter(|command| !is_the_harness_own(command)).collect())
 }

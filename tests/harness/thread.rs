@@ -56,6 +56,14 @@ pub fn comments(activities: &[Value]) -> Vec<Comment> {
     all
 }
 
+/// The bot's reply to `comment`, once it tells how the run ended.
+pub fn final_reply(comments: &[Comment], comment: u64) -> Option<Comment> {
+    let mut replies = comments
+        .iter()
+        .filter(|c| c.is_bots() && c.parent == Some(comment));
+    replies.find(|reply| reply.is_final()).cloned()
+}
+
 fn collect(comment: &Value, parent: Option<u64>, all: &mut Vec<Comment>) {
     let Some(id) = comment["id"].as_u64() else { return };
     let raw = comment["text"].as_str().unwrap_or_default().to_owned();

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// that succeeds does not take longer for it.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often the world is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Looks again and again until `look` finds something. `None` when the limit is over.
 pub async fn until<T, F>(limit: Duration, mut look: impl FnMut() -> F) -> Option<T>

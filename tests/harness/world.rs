@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::child::{Child, program};
+use crate::children::Children;
 use crate::nats_server::NatsServer;
 use crate::person::Person;
 use crate::pull_request::PullRequest;
@@ -30,25 +31,26 @@ pub const ROLES: [&str; 5] = [
     "reply",
 ];
 
-/// Everything a scenario can touch.
+/// Everything a scenario can touch. The order is that of the end when a scenario fails: what runs ends before what it
+/// talks to, and the files go last.
 pub struct World {
-    /// What it was made from.
-    pub setup: Setup,
-    /// Holds every file of the scenario.
-    pub directory: TempDir,
-    /// The simulated Bitbucket.
-    pub bitbucket: Simulator,
-    /// The scripted model.
-    pub model: ScriptedLlm,
-    /// An HTTP client for people and control routes.
-    pub http: reqwest::Client,
+    /// Running processes of the resolver.
+    pub children: Children,
     /// A nats-server of the harness's own, where roles run apart.
     pub nats: Option<NatsServer>,
-    /// Running processes of the resolver, by role (`up` for all in one).
-    pub children: Vec<(String, Child)>,
+    /// The scripted model.
+    pub model: ScriptedLlm,
+    /// The simulated Bitbucket.
+    pub bitbucket: Simulator,
+    /// An HTTP client for people and control routes.
+    pub http: reqwest::Client,
+    /// What it was made from.
+    pub setup: Setup,
     /// What teardown accepts beyond the ordinary.
     pub expected: Expected,
     ingest: String,
+    /// Holds every file of the scenario.
+    pub directory: TempDir,
 }
 
 /// Runs a scenario in the default world.
@@ -93,15 +95,15 @@ impl World {
             None
         };
         let mut world = Self {
-            setup,
-            directory,
-            bitbucket,
-            model,
-            http,
+            children: Children::new(directory.path()),
             nats,
-            children: Vec::new(),
+            model,
+            bitbucket,
+            http,
+            setup,
             expected: Expected::default(),
             ingest: String::new(),
+            directory,
         };
         world
             .control("POST", "/sim/v1/world", world.setup.document())
@@ -139,7 +141,7 @@ impl World {
 
     /// Waits until every process says that it is ready.
     pub async fn ready(&self) -> Result<()> {
-        for (role, child) in &self.children {
+        for (role, child) in self.children.iter() {
             let health = child.says["health"]
                 .as_str()
                 .context("a process prints its health address")?;
@@ -168,26 +170,23 @@ impl World {
         if let Some(ingest) = child.says["ingest"].as_str() {
             self.remember_ingest(ingest)?;
         }
-        self.children.push((role.to_owned(), child));
+        self.children.push(role, child);
         Ok(())
     }
 
     /// Kills a role with signal 9.
     pub async fn kill(&mut self, role: &str) -> Result<()> {
-        self.take(role)?.kill().await
+        self.children.take(role)?.kill().await
     }
 
     /// Ends a role with SIGTERM; its exit code.
     pub async fn end(&mut self, role: &str) -> Result<i32> {
-        self.take(role)?.end().await
+        self.children.take(role)?.end().await
     }
 
     /// A running role.
     pub fn child(&self, role: &str) -> Result<&Child> {
-        let found = self.children.iter().find(|(name, _)| name == role);
-        found
-            .map(|(_, child)| child)
-            .with_context(|| format!("{role} does not run"))
+        self.children.get(role)
     }
 
     /// Where Bitbucket posts deliveries.
@@ -254,7 +253,7 @@ impl World {
     /// Ends everything without looking at what is left.
     pub async fn stop(mut self) -> Result<()> {
         self.model.release();
-        for (_, child) in std::mem::take(&mut self.children) {
+        for (_, child) in self.children.take_all() {
             child.end().await?;
         }
         self.bitbucket.shutdown().await;
@@ -292,12 +291,6 @@ impl World {
             .iter()
             .map(|(role, child)| format!("--- {role}\n{}\n", child.log()));
         logs.collect()
-    }
-
-    fn take(&mut self, role: &str) -> Result<Child> {
-        let at = self.children.iter().position(|(name, _)| name == role);
-        let at = at.with_context(|| format!("{role} does not run"))?;
-        Ok(self.children.remove(at).1)
     }
 
     /// The first start may choose the port; later ones must keep it, for Bitbucket's webhook points there.
