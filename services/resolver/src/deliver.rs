@@ -49,7 +49,10 @@ pub(crate) async fn deliver(
     };
     let (changes, left_out) = read_changes(door, tree, base).await?;
     match judge(changes, &left_out) {
-        Verdict::Nothing => Ok(nothing_to_commit(outcome, cut_short)),
+        Verdict::Nothing { notes } => {
+            outcome.notes.extend(notes);
+            Ok(nothing_to_commit(outcome, cut_short))
+        }
         Verdict::TooLarge { detail } => {
             outcome.failure = Outcome::of_failure(FailureCode::ChangeTooLarge, Some(detail)).failure;
             Ok(Ending::new(RunState::Failed, outcome))

@@ -10,8 +10,11 @@ const FILES_MAX: usize = 500;
 /// The changes to commit, and what was left out of them.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// Nothing was changed.
-    Nothing,
+    /// Nothing was changed that may be committed.
+    Nothing {
+        /// Facts about what was left out, for the reply.
+        notes: Vec<String>,
+    },
     /// These are to be committed.
     Work {
         /// The changes.
@@ -31,9 +34,6 @@ pub(crate) fn judge(changes: Vec<Change>, left_out: &[String]) -> Verdict {
     let (litter, work): (Vec<_>, Vec<_>) = changes
         .into_iter()
         .partition(|change| is_leftover(&change.path_lossy()));
-    if work.is_empty() {
-        return Verdict::Nothing;
-    }
     if work.len() > FILES_MAX {
         let detail = format!("{} files were changed, at most {FILES_MAX} may be", work.len());
         return Verdict::TooLarge { detail };
@@ -45,6 +45,9 @@ pub(crate) fn judge(changes: Vec<Change>, left_out: &[String]) -> Verdict {
             .map(|change| format!("`{}`", change.path_lossy()))
             .collect::<Vec<_>>();
         notes.push(format!("Left out as the agent's own files: {}", names.join(", ")));
+    }
+    if work.is_empty() {
+        return Verdict::Nothing { notes };
     }
     Verdict::Work { changes: work, notes }
 }
