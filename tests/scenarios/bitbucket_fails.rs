@@ -1,11 +1,7 @@
 //! Bitbucket is slow, limits, breaks or loses answers: what was asked is done once it is back, once.
 
-use serde_json::{Value, json};
-use tests::world::{World, scenario};
-
-async fn faults(world: &World, faults: Value) {
-    world.control("PUT", "/sim/v1/faults", faults).await.unwrap();
-}
+use serde_json::json;
+use tests::world::scenario;
 
 #[tokio::test]
 async fn errors_limits_and_lost_answers_on_the_way_delay_and_double_nothing() {
@@ -24,7 +20,7 @@ async fn errors_limits_and_lost_answers_on_the_way_delay_and_double_nothing() {
         scenario(async |world| {
             let mut only_the_bot = fault.clone();
             only_the_bot["user"] = "openhands".into();
-            faults(world, json!([only_the_bot])).await;
+            world.faults(json!([only_the_bot])).await.unwrap();
             let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
             let reply = world.pull_request(1).final_reply_to(comment).await;
             assert!(reply.text.starts_with("**Done"), "{fault}: {}", reply.text);
@@ -38,11 +34,10 @@ async fn errors_limits_and_lost_answers_on_the_way_delay_and_double_nothing() {
 #[tokio::test]
 async fn a_status_reply_edited_by_someone_else_meanwhile_is_written_all_the_same() {
     scenario(async |world| {
-        faults(
-            world,
+        world.faults(
             json!([{"method": "PUT", "path": "*/comments/*", "user": "openhands", "count": 2, "when": "before", "status": 409}]),
         )
-        .await;
+        .await.unwrap();
         let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);

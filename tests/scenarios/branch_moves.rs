@@ -10,6 +10,9 @@ fn slow_agent(world: &World, command: &str) {
     world.script(json!([{"reply": {"hold": true, "then": works(command, "Did it.")}}]));
 }
 
+/// As many as a run tries before it says that the branch is too busy.
+const PUSHES: usize = 5;
+
 async fn while_it_works(world: &World, request: &str) -> u64 {
     let comment = world.alice().comments(1, request).await.unwrap();
     world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
@@ -39,6 +42,79 @@ async fn a_commit_pushed_meanwhile_survives_and_the_change_lands_on_top() {
             theirs.as_str(),
             "a fast-forward on top of theirs"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_branch_that_moves_again_between_merge_and_push_gets_the_change_on_top_of_both() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        pr.someone_pushes("first.txt", "by a person\n").await;
+        let push = world
+            .holds_next("POST", "*/git-receive-pack", "before")
+            .await
+            .unwrap();
+        world.model.release();
+        world.held(push).await.unwrap();
+        let theirs = pr.someone_pushes("second.txt", "by a person\n").await;
+        world.lets_go(push).await.unwrap();
+
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Done") && reply.text.contains(&theirs[..11]),
+            "{}",
+            reply.text
+        );
+        for file in ["first.txt", "second.txt"] {
+            assert_eq!(pr.file(file).await, "by a person\n");
+        }
+        assert!(pr.file(FILE).await.contains("a + b"));
+        let ours = pr.bots_commits().await;
+        assert_eq!(ours.len(), 1);
+        assert_eq!(
+            ours[0]["parents"][0]["id"],
+            theirs.as_str(),
+            "a fast-forward on top of both"
+        );
+        assert_eq!(world.model.requests().len(), 1, "the agent ran once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_branch_that_never_stops_moving_is_left_alone_and_the_patch_is_kept() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        let mut theirs = String::new();
+        for push in 1..=PUSHES {
+            // Holding the next push lets the last one go: there is no gap for one to slip through.
+            let hold = world
+                .holds_next("POST", "*/git-receive-pack", "before")
+                .await
+                .unwrap();
+            world.model.release();
+            world.held(hold).await.unwrap();
+            theirs = pr.someone_pushes(&format!("{push}.txt"), "by a person\n").await;
+        }
+        world.faults(json!([])).await.unwrap();
+
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Failed") && reply.text.contains("BRANCH_BUSY"),
+            "{}",
+            reply.text
+        );
+        assert!(
+            reply.text.contains("+    a + b"),
+            "the patch is in the reply: {}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, theirs);
     })
     .await;
 }

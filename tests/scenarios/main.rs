@@ -6,10 +6,13 @@
 mod architecture;
 
 mod bitbucket_fails;
+mod bitbucket_refuses;
 mod branch_moves;
 mod deliveries;
+mod limits;
 mod looking_in;
 mod model_fails;
+mod nats_away;
 mod plug_pulled;
 mod poison_message;
 mod refusals;
@@ -18,3 +21,4 @@ mod resolve_order;
 mod secrets;
 mod soak;
 mod starting_and_stopping;
+mod traces;

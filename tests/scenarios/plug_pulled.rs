@@ -2,43 +2,20 @@
 //!
 //! The moments are reached from outside: the model or Bitbucket holds an answer back, and the process is killed there.
 
-use serde_json::{Value, json};
+use pipeline::run::RunState;
+use pipeline::subject;
+use serde_json::json;
+use tests::inside;
+use tests::nats_proxy::NatsProxy;
 use tests::setup::Setup;
-use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario_in, works};
+use tests::waiting::{WAIT_MAX, until};
+use tests::world::{scenario_in, works};
 
 fn apart() -> Setup {
     Setup {
         separate_roles: true,
         ..Setup::default()
     }
-}
-
-/// Makes Bitbucket hold the bot's next request of this kind; the fault's id.
-async fn hold(world: &World, method: &str, path: &str, when: &str) -> u64 {
-    let fault = json!([{"method": method, "path": path, "user": "openhands", "count": 1, "when": when, "hold": true}]);
-    world.control("PUT", "/sim/v1/faults", fault).await.unwrap();
-    let faults = world.control("GET", "/sim/v1/faults", Value::Null).await.unwrap();
-    faults[0]["id"].as_u64().unwrap()
-}
-
-/// Waits until a request hangs in the fault.
-async fn held(world: &World, fault: u64) {
-    let path = format!("/sim/v1/faults?held={fault}&wait_ms={}", WAIT_MAX.as_millis());
-    let faults = world.control("GET", &path, Value::Null).await.unwrap();
-    assert_eq!(
-        faults[0]["held"],
-        1,
-        "no request reached the fault: {faults}\n{}",
-        world.logs()
-    );
-}
-
-async fn release(world: &World, fault: u64) {
-    world
-        .control("POST", &format!("/sim/v1/faults/{fault}/release"), json!({}))
-        .await
-        .unwrap();
 }
 
 #[tokio::test]
@@ -62,11 +39,14 @@ async fn a_resolver_killed_while_the_agent_works_starts_again() {
 #[tokio::test]
 async fn a_resolver_killed_before_its_push_arrives_pushes_once() {
     scenario_in(apart(), async |world| {
-        let fault = hold(world, "POST", "*/git-receive-pack", "before").await;
+        let hold = world
+            .holds_next("POST", "*/git-receive-pack", "before")
+            .await
+            .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
-        held(world, fault).await;
+        world.held(hold).await.unwrap();
         world.kill("resolver").await.unwrap();
-        release(world, fault).await;
+        world.lets_go(hold).await.unwrap();
         world.start_role("resolver").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
@@ -78,12 +58,15 @@ async fn a_resolver_killed_before_its_push_arrives_pushes_once() {
 #[tokio::test]
 async fn a_resolver_killed_after_its_push_finds_it_and_does_not_work_again() {
     scenario_in(apart(), async |world| {
-        let fault = hold(world, "POST", "*/git-receive-pack", "after").await;
+        let hold = world
+            .holds_next("POST", "*/git-receive-pack", "after")
+            .await
+            .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
-        held(world, fault).await;
+        world.held(hold).await.unwrap();
         let asked = world.model.requests().len();
         world.kill("resolver").await.unwrap();
-        release(world, fault).await;
+        world.lets_go(hold).await.unwrap();
         world.start_role("resolver").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
@@ -100,11 +83,14 @@ async fn a_resolver_killed_after_its_push_finds_it_and_does_not_work_again() {
 #[tokio::test]
 async fn a_reply_killed_before_its_comment_arrives_writes_one() {
     scenario_in(apart(), async |world| {
-        let fault = hold(world, "POST", "*/pull-requests/1/comments", "before").await;
+        let hold = world
+            .holds_next("POST", "*/pull-requests/1/comments", "before")
+            .await
+            .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
-        held(world, fault).await;
+        world.held(hold).await.unwrap();
         world.kill("reply").await.unwrap();
-        release(world, fault).await;
+        world.lets_go(hold).await.unwrap();
         world.start_role("reply").await.unwrap();
         world.pull_request(1).final_reply_to(comment).await;
     })
@@ -114,15 +100,94 @@ async fn a_reply_killed_before_its_comment_arrives_writes_one() {
 #[tokio::test]
 async fn a_reply_killed_after_its_comment_arrived_finds_it_and_edits_it() {
     scenario_in(apart(), async |world| {
-        let fault = hold(world, "POST", "*/pull-requests/1/comments", "after").await;
+        let hold = world
+            .holds_next("POST", "*/pull-requests/1/comments", "after")
+            .await
+            .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
-        held(world, fault).await;
+        world.held(hold).await.unwrap();
         let posted = world.pull_request(1).reply_to(comment).await;
         world.kill("reply").await.unwrap();
-        release(world, fault).await;
+        world.lets_go(hold).await.unwrap();
         world.start_role("reply").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert_eq!(reply.id, posted.id, "the same comment, edited");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reply_killed_after_its_last_edit_leaves_it_as_it_is() {
+    scenario_in(apart(), async |world| {
+        world.script(json!([{"reply": {"hold": true, "then": works("echo done >> work.txt", "Done.")}}]));
+        let pr = world.pull_request(1);
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
+        pr.wait_for("a sign of work", |comments| {
+            comments
+                .iter()
+                .any(|c| c.is_bots() && c.text.starts_with("**Working"))
+                .then_some(())
+        })
+        .await;
+        let hold = world
+            .holds_next("PUT", "*/pull-requests/1/comments/*", "after")
+            .await
+            .unwrap();
+        world.model.release();
+        world.held(hold).await.unwrap();
+        let written = pr.final_reply_to(comment).await;
+        world.kill("reply").await.unwrap();
+        world.lets_go(hold).await.unwrap();
+        world.start_role("reply").await.unwrap();
+        let pr = world.pull_request(1);
+        pr.reaction_to(comment, "white_check_mark").await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert_eq!(
+            (reply.id, reply.version),
+            (written.id, written.version),
+            "found as it was, and not written again"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_resolver_killed_between_the_end_of_its_run_and_the_acknowledgement_changes_nothing() {
+    scenario_in(apart(), async |world| {
+        let server = world.nats.as_ref().unwrap().url();
+        let proxy = NatsProxy::start(server.replace("nats://", ""), b"+ACK")
+            .await
+            .unwrap();
+        world.kill("resolver").await.unwrap();
+        let config = world.path("resolver.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace(&server, &proxy.url())).unwrap();
+        world.start_role("resolver").await.unwrap();
+
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        proxy.was_cut().await.unwrap();
+        world.kill("resolver").await.unwrap();
+        let nats = inside::connect(world).await.unwrap();
+        let before = inside::runs(&nats).await.unwrap();
+        assert_eq!(before[0].state, RunState::Done);
+        let waiting = inside::messages(&nats, subject::JOBS).await.unwrap();
+        assert_eq!(waiting, 1, "the job was not acknowledged");
+        let written = world.pull_request(1).final_reply_to(comment).await;
+        world.start_role("resolver").await.unwrap();
+        let acknowledged = until(WAIT_MAX, || async {
+            (inside::messages(&nats, subject::JOBS).await.ok()? == 0).then_some(())
+        });
+        acknowledged
+            .await
+            .expect("the job is acknowledged by the next resolver");
+        let after = inside::runs(&nats).await.unwrap();
+        assert_eq!((after[0].n, &after[0].outcome), (before[0].n, &before[0].outcome));
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert_eq!(reply.text, written.text);
+        assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);
+        assert_eq!(world.model.requests().len(), 1, "the agent ran once");
     })
     .await;
 }
@@ -162,14 +227,9 @@ async fn a_nats_server_killed_and_restarted_in_the_middle_of_a_run_is_survived()
         let nats = world.nats.as_mut().unwrap();
         nats.kill().await.unwrap();
         nats.restart().await.unwrap();
-        world.model.release();
-        // A server that was away longer than the ack wait has the job delivered again; whoever works then asks again.
-        let model = &world.model;
         let pr = world.pull_request(1);
-        let reply = tokio::select! {
-            reply = pr.final_reply_to(comment) => reply,
-            () = async { loop { tokio::task::yield_now().await; model.release(); tokio::time::timeout(std::time::Duration::from_millis(50), std::future::pending::<()>()).await.ok(); } } => unreachable!(),
-        };
+        // A server that was away longer than the ack wait has the job delivered again; whoever works then asks again.
+        let reply = pr.final_reply_releasing_the_model(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
         assert_eq!(pr.bots_commits().await.len(), 1);
     })

@@ -1,0 +1,232 @@
+//! Bitbucket says no to the bot, or something that is no answer: what can pass is waited for, everything else is told
+//! in our own words, with the code and the run's id.
+
+use serde_json::{Value, json};
+use tests::setup::Setup;
+use tests::thread::Comment;
+use tests::waiting::{WAIT_MAX, until};
+use tests::world::{World, scenario, scenario_in};
+
+/// In every refusal's body; never to be read by a person.
+const RAW_WORDS: &str = "SECRET-WORDS-OF-THE-SERVER";
+
+/// A refusal as Bitbucket words it.
+fn refuses(method: &str, path: &str, status: u16, exception: &str) -> Value {
+    let body = json!({"errors": [{
+        "context": null, "message": RAW_WORDS, "exceptionName": format!("com.atlassian.bitbucket.{exception}"),
+    }]});
+    json!({
+        "method": method, "path": path, "user": "openhands", "status": status,
+        "body": body.to_string(), "content_type": "application/json",
+    })
+}
+
+/// A page in place of an answer, as a proxy in front of Bitbucket sends it.
+fn page(method: &str, path: &str) -> Value {
+    json!({
+        "method": method, "path": path, "user": "openhands", "status": 200,
+        "body": format!("<html><body>{RAW_WORDS}</body></html>"),
+    })
+}
+
+fn times(mut fault: Value, count: u64) -> Value {
+    fault["count"] = count.into();
+    fault
+}
+
+fn lost(mut fault: Value) -> Value {
+    fault["when"] = "after".into();
+    fault
+}
+
+/// The run ends with the code, said in our words and nobody else's.
+async fn ends_with(fault: Value, code: &str, patch_is_kept: bool) {
+    scenario(async |world| {
+        world.expected.dead_letters = u64::from(!patch_is_kept);
+        let pr = world.pull_request(1);
+        let before = pr.head().await;
+        world.faults(json!([fault.clone()])).await.unwrap();
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = pr.final_reply_to(comment).await;
+        says_only_ours(&reply, &fault);
+        assert!(
+            reply.text.starts_with("**Failed") && reply.text.contains(&format!("`{code}`")),
+            "{fault}: {}",
+            reply.text
+        );
+        assert!(reply.text.contains("run `r-"), "{fault}: {}", reply.text);
+        assert_eq!(
+            reply.text.contains("+// looked at by the bot"),
+            patch_is_kept,
+            "{fault}: {}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, before, "{fault}");
+    })
+    .await;
+}
+
+/// The run succeeds all the same, once.
+async fn passes(faults: Value) {
+    scenario(async |world| {
+        world.faults(faults.clone()).await.unwrap();
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        succeeds(world, comment, &faults).await;
+    })
+    .await;
+}
+
+async fn succeeds(world: &World, comment: u64, faults: &Value) {
+    let pr = world.pull_request(1);
+    let reply = pr.final_reply_to(comment).await;
+    says_only_ours(&reply, faults);
+    assert!(reply.text.starts_with("**Done"), "{faults}: {}", reply.text);
+    assert_eq!(pr.bots_commits().await.len(), 1, "{faults}");
+}
+
+fn says_only_ours(reply: &Comment, fault: &Value) {
+    for raw in [
+        RAW_WORDS,
+        "<html",
+        "Exception",
+        "error sending",
+        "status code",
+        "os error",
+    ] {
+        assert!(!reply.text.contains(raw), "{raw} after {fault}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_bitbucket_refuses_for_good_ends_the_run_with_its_code() {
+    for (fault, code) in [
+        (
+            refuses("GET", "*/pull-requests/1", 403, "AuthorisationException"),
+            "BITBUCKET_FORBIDDEN",
+        ),
+        (
+            refuses("GET", "*/pull-requests/1", 401, "AuthorisationException"),
+            "BITBUCKET_FORBIDDEN",
+        ),
+        (
+            refuses("GET", "*/pull-requests/1", 404, "pull.NoSuchPullRequestException"),
+            "BITBUCKET_NOT_FOUND",
+        ),
+        (
+            refuses("GET", "*/users", 403, "AuthorisationException"),
+            "BITBUCKET_FORBIDDEN",
+        ),
+    ] {
+        ends_with(fault, code, false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_fetched_ends_the_run_with_its_code() {
+    for (fault, code) in [
+        (
+            refuses("GET", "*/info/refs", 401, "AuthenticationException"),
+            "BITBUCKET_UNAUTHORIZED",
+        ),
+        (
+            refuses("GET", "*/info/refs", 403, "AuthorisationException"),
+            "BITBUCKET_FORBIDDEN",
+        ),
+        (
+            refuses("GET", "*/info/refs", 404, "NoSuchRepositoryException"),
+            "BITBUCKET_NOT_FOUND",
+        ),
+        (page("GET", "*/info/refs"), "GIT_FAILED"),
+    ] {
+        ends_with(fault, code, false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_is_forbidden_ends_the_run_with_its_code_and_the_patch() {
+    let fault = refuses("POST", "*/git-receive-pack", 403, "AuthorisationException");
+    ends_with(fault, "PUSH_FORBIDDEN", true).await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_everywhere_is_waited_for_until_it_works_again() {
+    /// Refused calls after which nobody can say that they were not noticed.
+    const REFUSED: usize = 3;
+    scenario(async |world| {
+        let faults = json!([{"user": "openhands", "status": 401}]);
+        world.faults(faults.clone()).await.unwrap();
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let refused = until(WAIT_MAX, || async {
+            let log = world
+                .control("GET", "/sim/v1/requests?after=0", Value::Null)
+                .await
+                .ok()?;
+            let requests = log.as_array().or_else(|| log["values"].as_array())?;
+            let of_bot = requests
+                .iter()
+                .filter(|request| request["user"] == "openhands" && request["status"] == 401);
+            (of_bot.count() >= REFUSED).then_some(())
+        });
+        refused.await.expect("the bot keeps trying");
+        assert!(world.model.requests().is_empty());
+        assert!(world.pull_request(1).bots_comments().await.is_empty());
+        world.faults(json!([])).await.unwrap();
+        succeeds(world, comment, &faults).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reads_that_are_refused_or_answered_by_a_page_for_a_while_only_delay_the_run() {
+    for fault in [
+        json!({"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "count": 2, "status": 401}),
+        times(page("GET", "*/pull-requests/1"), 2),
+        times(page("GET", "*/users"), 2),
+        times(page("GET", "*/activities"), 2),
+        times(page("GET", "*/info/refs"), 1),
+        json!({"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "count": 2, "drop": true}),
+        json!({"method": "GET", "path": "*/info/refs", "user": "openhands", "count": 1, "drop": true}),
+    ] {
+        passes(json!([fault])).await;
+    }
+}
+
+#[tokio::test]
+async fn replies_that_are_refused_or_answered_by_a_page_for_a_while_are_written_once() {
+    for fault in [
+        json!({"method": "POST", "path": "*/comments", "user": "openhands", "count": 2, "status": 401}),
+        json!({"method": "PUT", "path": "*/comments/*", "user": "openhands", "count": 2, "status": 401}),
+        times(page("PUT", "*/comments/*"), 1),
+        lost(times(page("POST", "*/comments"), 1)),
+    ] {
+        passes(json!([fault])).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bitbucket_that_does_not_answer_is_asked_again() {
+    // Side by side, since each costs a time-out.
+    let setup = Setup {
+        pull_requests: 2,
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        let faults = json!([
+            {"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "count": 1, "hold": true},
+            {"method": "POST", "path": "*/pull-requests/2/comments", "user": "openhands", "count": 1, "when": "after", "hold": true},
+        ]);
+        world.faults(faults.clone()).await.unwrap();
+        let mut comments = Vec::new();
+        for pull_request in 1..=2 {
+            let comment = world.alice().comments(pull_request, "@openhands fix it").await;
+            comments.push((pull_request as usize, comment.unwrap()));
+        }
+        for (pull_request, comment) in comments {
+            let pr = world.pull_request(pull_request);
+            let reply = pr.final_reply_to(comment).await;
+            says_only_ours(&reply, &faults);
+            assert!(reply.text.starts_with("**Done"), "{pull_request}: {}", reply.text);
+        }
+    })
+    .await;
+}
