@@ -5,8 +5,7 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
 use pipeline::job::{Actor, Credential};
 use pipeline::mention::{Command, Mention};
-use pipeline::message::VERSION;
-use pipeline::run::{FailureReport, Outcome, ReplyRecord, Run, RunState, Usage};
+use pipeline::run::{Asked, FailureReport, Outcome, Run, RunState};
 
 /// What a person is asked whose mention stands alone.
 const WHAT_TO_DO: &str = "What should I do? Write it behind the mention.";
@@ -25,13 +24,10 @@ pub(crate) fn queued(mention: &Mention, id: &RunId, traceparent: Option<String>,
         .command
         .clone()
         .unwrap_or(Command::Request { text: String::new() });
-    Run {
-        v: VERSION,
-        id: id.clone(),
+    let asked = Asked {
         instance: origin.instance.clone(),
         repository: origin.repository.clone(),
         pull_request: origin.pull_request,
-        lane: origin.lane(),
         comment: mention.comment,
         comment_version: mention.comment_version,
         requester: mention.author.clone(),
@@ -39,25 +35,11 @@ pub(crate) fn queued(mention: &Mention, id: &RunId, traceparent: Option<String>,
             connection: origin.connection.clone(),
             actor: Actor::Bot,
         },
-        digest: command.digest(),
         command,
-        state: RunState::Queued,
-        n: 1,
-        attempt: 0,
-        ahead: 0,
-        queued_at: now,
-        started_at: None,
-        ended_at: None,
-        deadline: None,
-        branch: None,
-        base: None,
-        steps: Vec::new(),
-        usage: Usage::default(),
-        outcome: None,
-        brief: None,
-        patch: None,
-        reply: ReplyRecord::default(),
+    };
+    Run {
         traceparent,
+        ..Run::queued(id.clone(), asked, now)
     }
 }
 
@@ -101,10 +83,12 @@ pub(crate) fn amend(run: &mut Run, mention: &Mention) -> bool {
     if run.state != RunState::Queued {
         return false;
     }
-    run.digest = command.digest();
-    run.command = command.clone();
     run.comment_version = mention.comment_version;
-    run.n += 1;
+    if run.digest != command.digest() {
+        run.digest = command.digest();
+        run.command = command.clone();
+        run.n += 1;
+    }
     true
 }
 
@@ -151,6 +135,12 @@ mod tests {
             "an older version"
         );
         assert_eq!(waiting, once);
+        assert!(amend(&mut waiting, &mention(1, 2, 12, Some("fix b"))));
+        assert_eq!(
+            (waiting.comment_version, waiting.n),
+            (2, 2),
+            "what is asked for is the same"
+        );
         let mut begun = run();
         begun.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
         assert!(!amend(&mut begun, &edit));

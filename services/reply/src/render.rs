@@ -4,7 +4,6 @@
 mod words;
 
 use pipeline::event::Person;
-use pipeline::failure_code::FailureCode;
 use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
 
 use crate::limit;
@@ -82,8 +81,8 @@ fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
         (Some(base), None) => format!(" on {}", code(base.short())),
         (None, _) => String::new(),
     };
-    let attempt = if run.attempt > 1 {
-        format!(" · attempt {}", run.attempt)
+    let attempt = if run.begun > 1 {
+        format!(" · attempt {}", run.begun)
     } else {
         String::new()
     };
@@ -167,8 +166,9 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
     let branch = match &outcome.pushed {
         Some(pushed) => on_branch(pushed, scene),
         None => match &outcome.failure {
-            // Without a start there was no work that could have been pushed; what a lost worker did nobody knows.
-            Some(failure) if run.started_at.is_some() && failure.code != FailureCode::WorkerLost => {
+            // Without a commit there was nothing to push; once there is one, only the worker that pushes can tell. A run
+            // that never started needs no word about it.
+            Some(_) if run.started_at.is_some() && (outcome.nothing_pushed || !run.committed) => {
                 " Nothing was pushed.".to_owned()
             }
             _ => String::new(),

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use pipeline::event::{Person, Repository};
 use pipeline::ids::{
-    CommentId, ConnectionId, InstanceId, Lane, ProjectKey, PullRequestId, RepositoryId, RepositorySlug, RunId,
+    CommentId, ConnectionId, InstanceId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug, RunId,
 };
 use pipeline::job::{Actor, Credential};
 use pipeline::mention::Command;
-use pipeline::run::{ReplyRecord, Run, RunState, Usage};
+use pipeline::run::{Asked, Run};
 
 /// Seconds after the epoch.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -27,21 +27,14 @@ pub(crate) fn alice() -> Person {
 
 /// A run that was just admitted, at 0 s.
 pub(crate) fn queued() -> Run {
-    let instance = InstanceId::of_base_url("https://bitbucket.example.com");
-    let command = Command::Request {
-        text: "fix it".into(),
-    };
-    Run {
-        v: 1,
-        id: RunId::derive(&instance, CommentId(310), 0),
-        instance,
+    let asked = Asked {
+        instance: InstanceId::of_base_url("https://bitbucket.example.com"),
         repository: Repository {
             id: RepositoryId(84),
             project: ProjectKey::new("PROJ").unwrap(),
             slug: RepositorySlug::new("demo").unwrap(),
         },
         pull_request: PullRequestId(7),
-        lane: Lane::of_pull_request(PullRequestId(7)),
         comment: CommentId(310),
         comment_version: 0,
         requester: Some(alice()),
@@ -49,26 +42,11 @@ pub(crate) fn queued() -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        digest: command.digest(),
-        command,
-        state: RunState::Queued,
-        n: 1,
-        attempt: 0,
-        ahead: 0,
-        queued_at: at(0),
-        started_at: None,
-        ended_at: None,
-        deadline: None,
-        branch: None,
-        base: None,
-        steps: Vec::new(),
-        usage: Usage::default(),
-        outcome: None,
-        brief: None,
-        patch: None,
-        reply: ReplyRecord::default(),
-        traceparent: None,
-    }
+        command: Command::Request {
+            text: "fix it".into(),
+        },
+    };
+    Run::queued(RunId::derive(&asked.instance, asked.comment, 0), asked, at(0))
 }
 
 /// The same, taken by a worker at 0 s.

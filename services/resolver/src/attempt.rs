@@ -66,11 +66,11 @@ impl Attempt {
 
     /// Notes the commit the work starts from.
     pub(crate) async fn working_on(&self, base: &CommitId) -> Result<(), Failure> {
-        self.change(|run| {
-            run.base = Some(base.clone());
-            run.n += 1;
-        })
-        .await
+        let key = subject::run_key(&self.run.id);
+        let runs = self.nats.runs();
+        let begun = runs.update(&key, |run| run.begin(self.number, base.clone()));
+        log_if_fenced(begun.await?.err());
+        Ok(())
     }
 
     /// Notes a step, in a few words, and what was used so far.
@@ -97,7 +97,11 @@ impl Attempt {
             key,
             bytes: patch.len() as u64,
         };
-        self.change(|run| run.patch = Some(artifact.clone())).await
+        self.change(|run| {
+            run.committed = true;
+            run.patch = Some(artifact.clone());
+        })
+        .await
     }
 
     /// Notes what the model used in the end.

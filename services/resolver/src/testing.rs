@@ -2,20 +2,15 @@
 
 use pipeline::event::{Person, Repository};
 use pipeline::ids::{
-    CommentId, ConnectionId, InstanceId, Lane, ProjectKey, PullRequestId, RepositoryId, RepositorySlug, RunId,
+    CommentId, ConnectionId, InstanceId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug, RunId,
 };
 use pipeline::job::{Actor, Credential};
 use pipeline::mention::Command;
-use pipeline::run::{ReplyRecord, Run, RunState, Usage};
+use pipeline::run::{Asked, Run};
 
 /// A queued run of alice's that asks for `text`.
 pub(crate) fn run_asking(text: &str) -> Run {
-    let command = Command::Request {
-        text: text.to_owned(),
-    };
-    Run {
-        v: 1,
-        id: RunId::new("r-0123456789ab").unwrap(),
+    let asked = Asked {
         instance: InstanceId::of_base_url("http://127.0.0.1"),
         repository: Repository {
             id: RepositoryId(84),
@@ -23,7 +18,6 @@ pub(crate) fn run_asking(text: &str) -> Run {
             slug: RepositorySlug::new("demo").unwrap(),
         },
         pull_request: PullRequestId(7),
-        lane: Lane::of_pull_request(PullRequestId(7)),
         comment: CommentId(310),
         comment_version: 0,
         requester: Some(Person {
@@ -37,24 +31,13 @@ pub(crate) fn run_asking(text: &str) -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        digest: command.digest(),
-        command,
-        state: RunState::Queued,
-        n: 1,
-        attempt: 0,
-        ahead: 0,
-        queued_at: jiff::Timestamp::UNIX_EPOCH,
-        started_at: None,
-        ended_at: None,
-        deadline: None,
-        branch: None,
-        base: None,
-        steps: Vec::new(),
-        usage: Usage::default(),
-        outcome: None,
-        brief: None,
-        patch: None,
-        reply: ReplyRecord::default(),
-        traceparent: None,
-    }
+        command: Command::Request {
+            text: text.to_owned(),
+        },
+    };
+    Run::queued(
+        RunId::new("r-0123456789ab").unwrap(),
+        asked,
+        jiff::Timestamp::UNIX_EPOCH,
+    )
 }

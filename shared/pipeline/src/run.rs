@@ -11,7 +11,7 @@ use crate::failure_code::FailureCode;
 use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
 use crate::job::{Artifact, Credential};
 use crate::mention::{Command, CommandDigest};
-use crate::message::Message;
+use crate::message::{Message, VERSION};
 
 /// One piece of work for one mention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,9 @@ pub struct Run {
     pub n: u64,
     /// Raised by the worker that takes the job; the fencing token of everything it does.
     pub attempt: u32,
+    /// Attempts that got as far as a work tree; the others only found that something was away.
+    #[serde(default)]
+    pub begun: u32,
     /// Runs before this one on its lane while queued, 0 when it is next.
     pub ahead: u32,
     /// When it was admitted.
@@ -57,13 +60,16 @@ pub struct Run {
     /// When it ended.
     #[schemars(with = "Option<String>")]
     pub ended_at: Option<Timestamp>,
-    /// When the watchdog ends it; set while it runs.
+    /// When the watchdog ends it; set while a worker has it.
     #[schemars(with = "Option<String>")]
     pub deadline: Option<Timestamp>,
     /// The source branch's name as people see it.
     pub branch: Option<String>,
     /// The commit the work started from.
     pub base: Option<CommitId>,
+    /// Whether the work is a commit, which may be on the branch from then on.
+    #[serde(default)]
+    pub committed: bool,
     /// What the agent is doing, latest last; bounded by [`STEPS_MAX`].
     pub steps: Vec<String>,
     /// What the model used.
@@ -153,6 +159,8 @@ pub struct Outcome {
     pub failure: Option<FailureReport>,
     /// The commit that was pushed and read back.
     pub pushed: Option<Pushed>,
+    /// Whether the worker ended the run knowing that nothing of it is on the branch.
+    pub nothing_pushed: bool,
     /// The model's account of what it did; data, to be sanitised.
     pub summary: Option<String>,
     /// What the model says is left; data.
@@ -259,7 +267,65 @@ pub enum Fenced {
     },
 }
 
+/// What is asked for, by whom, where.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The Bitbucket instance.
+    pub instance: InstanceId,
+    /// The target repository.
+    pub repository: Repository,
+    /// The pull request, which is also the lane.
+    pub pull_request: PullRequestId,
+    /// The comment that asks.
+    pub comment: CommentId,
+    /// Its version.
+    pub comment_version: u32,
+    /// Who asks.
+    pub requester: Option<Person>,
+    /// Whose rights are used.
+    pub credential: Credential,
+    /// What for.
+    pub command: Command,
+}
+
 impl Run {
+    /// A run that was just admitted.
+    pub fn queued(id: RunId, asked: Asked, now: Timestamp) -> Self {
+        Self {
+            v: VERSION,
+            id,
+            instance: asked.instance,
+            repository: asked.repository,
+            pull_request: asked.pull_request,
+            lane: Lane::of_pull_request(asked.pull_request),
+            comment: asked.comment,
+            comment_version: asked.comment_version,
+            requester: asked.requester,
+            credential: asked.credential,
+            digest: asked.command.digest(),
+            command: asked.command,
+            state: RunState::Queued,
+            n: 1,
+            attempt: 0,
+            begun: 0,
+            ahead: 0,
+            queued_at: now,
+            started_at: None,
+            ended_at: None,
+            deadline: None,
+            branch: None,
+            base: None,
+            committed: false,
+            steps: Vec::new(),
+            usage: Usage::default(),
+            outcome: None,
+            brief: None,
+            patch: None,
+            reply: ReplyRecord::default(),
+            traceparent: None,
+        }
+    }
+
     /// A worker takes the run: raises the attempt and returns it.
     pub fn take(&mut self, now: Timestamp, deadline: Timestamp) -> Result<u32, Fenced> {
         self.not_ended()?;
@@ -270,6 +336,28 @@ impl Run {
         self.ahead = 0;
         self.n += 1;
         Ok(self.attempt)
+    }
+
+    /// The worker that holds `attempt` has checked out the commit it works on.
+    pub fn begin(&mut self, attempt: u32, base: CommitId) -> Result<(), Fenced> {
+        self.held_by(attempt)?;
+        self.base = Some(base);
+        self.begun += 1;
+        self.n += 1;
+        Ok(())
+    }
+
+    /// The job of the worker that holds `attempt` goes back to the queue, where it may wait for longer than work may
+    /// take: the run has no deadline until it is taken again. A run that has ended stays as it is.
+    pub fn hand_back(&mut self, attempt: u32) -> Result<(), Fenced> {
+        match self.held_by(attempt) {
+            Ok(()) => {
+                self.deadline = None;
+                Ok(())
+            }
+            Err(Fenced::Ended(_)) if self.attempt == attempt => Ok(()),
+            Err(fenced) => Err(fenced),
+        }
     }
 
     /// The worker that holds `attempt` notes a step.
@@ -326,94 +414,4 @@ impl Run {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{ConnectionId, ProjectKey, RepositoryId, RepositorySlug};
-    use crate::job::Actor;
-
-    fn queued() -> Run {
-        let instance = InstanceId::of_base_url("http://127.0.0.1");
-        let command = Command::Request {
-            text: "fix it".into(),
-        };
-        Run {
-            v: 1,
-            id: RunId::derive(&instance, CommentId(1), 0),
-            instance,
-            repository: Repository {
-                id: RepositoryId(84),
-                project: ProjectKey::new("PROJ").unwrap(),
-                slug: RepositorySlug::new("demo").unwrap(),
-            },
-            pull_request: PullRequestId(7),
-            lane: Lane::of_pull_request(PullRequestId(7)),
-            comment: CommentId(1),
-            comment_version: 0,
-            requester: None,
-            credential: Credential {
-                connection: ConnectionId::new("main").unwrap(),
-                actor: Actor::Bot,
-            },
-            digest: command.digest(),
-            command,
-            state: RunState::Queued,
-            n: 1,
-            attempt: 0,
-            ahead: 0,
-            queued_at: Timestamp::UNIX_EPOCH,
-            started_at: None,
-            ended_at: None,
-            deadline: None,
-            branch: None,
-            base: None,
-            steps: Vec::new(),
-            usage: Usage::default(),
-            outcome: None,
-            brief: None,
-            patch: None,
-            reply: ReplyRecord::default(),
-            traceparent: None,
-        }
-    }
-
-    #[test]
-    fn a_worker_that_was_overtaken_changes_nothing() {
-        let mut run = queued();
-        let now = Timestamp::UNIX_EPOCH;
-        let first = run.take(now, now).unwrap();
-        let second = run.take(now, now).unwrap();
-        assert_eq!(
-            run.step(first, "late".into()),
-            Err(Fenced::Overtaken { ours: 1, current: 2 })
-        );
-        assert_eq!(run.step(second, "edited a.rs".into()), Ok(()));
-        assert!(
-            run.end(Some(first), RunState::Done, Outcome::default(), now)
-                .is_err()
-        );
-        assert_eq!(run.state, RunState::Running);
-    }
-
-    #[test]
-    fn an_ended_run_absorbs_everything() {
-        let mut run = queued();
-        let now = Timestamp::UNIX_EPOCH;
-        run.end(None, RunState::Cancelled, Outcome::default(), now)
-            .unwrap();
-        let ended = run.clone();
-        assert_eq!(run.take(now, now), Err(Fenced::Ended(RunState::Cancelled)));
-        assert!(run.end(None, RunState::Failed, Outcome::default(), now).is_err());
-        assert_eq!(run, ended);
-    }
-
-    #[test]
-    fn only_the_latest_steps_are_kept() {
-        let mut run = queued();
-        let attempt = run.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
-        for i in 0..20 {
-            run.step(attempt, i.to_string()).unwrap();
-        }
-        assert_eq!(run.steps.len(), STEPS_MAX);
-        assert_eq!(run.steps.last().map(String::as_str), Some("19"));
-    }
-}
+mod tests;

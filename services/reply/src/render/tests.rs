@@ -353,6 +353,7 @@ fn the_longest_possible_reply_fits() {
                 detail: Some(long.clone()),
             }),
             pushed: None,
+            nothing_pushed: true,
             summary: Some(long.clone()),
             not_done: many.clone(),
             questions: many.clone(),
@@ -392,8 +393,31 @@ fn a_patch_that_would_not_apply_as_shown_is_not_shown() {
 }
 
 #[test]
-fn nobody_knows_what_a_lost_worker_pushed() {
-    let said = |code| status_reply(&failed(RunState::Failed, code, None), &scene());
-    assert!(said(FailureCode::PushRejected).contains("Nothing was pushed."));
-    assert!(!said(FailureCode::WorkerLost).contains("pushed"));
+fn that_nothing_was_pushed_is_said_only_where_it_is_known() {
+    let mut stopped = failed(RunState::Cancelled, FailureCode::PullRequestClosed, None);
+    let says_so = |run: &Run| status_reply(run, &scene()).contains("Nothing was pushed.");
+    assert!(says_so(&stopped), "there was no commit yet");
+    stopped.committed = true;
+    assert!(
+        !says_so(&stopped),
+        "it may have been stopped in the middle of its push"
+    );
+    stopped.outcome.as_mut().unwrap().nothing_pushed = true;
+    assert!(says_so(&stopped), "the worker that pushes says so itself");
+}
+
+#[test]
+fn attempts_that_only_waited_are_not_told() {
+    let mut run = sample::running();
+    let base = CommitId::new("9f8e7d6c5b4a39281706f5e4d3c2b1a098765432").unwrap();
+    for attempt in 2..=40 {
+        run.hand_back(attempt - 1).unwrap();
+        run.take(sample::at(0), sample::at(1800)).unwrap();
+    }
+    assert!(!status_reply(&run, &scene()).contains("attempt"));
+    run.begin(40, base.clone()).unwrap();
+    assert!(!status_reply(&run, &scene()).contains("attempt"));
+    run.take(sample::at(0), sample::at(1800)).unwrap();
+    run.begin(41, base).unwrap();
+    assert!(status_reply(&run, &scene()).contains("attempt 2"));
 }

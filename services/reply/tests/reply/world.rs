@@ -12,7 +12,7 @@ use pipeline::event::{Person, Repository};
 use pipeline::ids::*;
 use pipeline::job::{Actor, Credential};
 use pipeline::mention::Command;
-use pipeline::run::{Outcome, ReplyRecord, Run, RunState, Usage};
+use pipeline::run::{Asked, Outcome, Run, RunState};
 use pipeline::subject;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -306,21 +306,14 @@ impl World {
 
 /// A queued run for a comment.
 pub(crate) fn run_of(comment: CommentId) -> Run {
-    let instance = InstanceId::of_base_url("http://127.0.0.1");
-    let command = Command::Request {
-        text: "fix it".into(),
-    };
-    Run {
-        v: 1,
-        id: RunId::derive(&instance, comment, 0),
-        instance,
+    let asked = Asked {
+        instance: InstanceId::of_base_url("http://127.0.0.1"),
         repository: Repository {
             id: RepositoryId(84),
             project: ProjectKey::new("PROJ").unwrap(),
             slug: RepositorySlug::new("demo").unwrap(),
         },
         pull_request: PullRequestId(1),
-        lane: Lane::of_pull_request(PullRequestId(1)),
         comment,
         comment_version: 0,
         requester: Some(Person {
@@ -334,26 +327,15 @@ pub(crate) fn run_of(comment: CommentId) -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        digest: command.digest(),
-        command,
-        state: RunState::Queued,
-        n: 1,
-        attempt: 0,
-        ahead: 0,
-        queued_at: Timestamp::now(),
-        started_at: None,
-        ended_at: None,
-        deadline: None,
-        branch: None,
-        base: None,
-        steps: Vec::new(),
-        usage: Usage::default(),
-        outcome: None,
-        brief: None,
-        patch: None,
-        reply: ReplyRecord::default(),
-        traceparent: None,
-    }
+        command: Command::Request {
+            text: "fix it".into(),
+        },
+    };
+    Run::queued(
+        RunId::derive(&asked.instance, comment, 0),
+        asked,
+        Timestamp::now(),
+    )
 }
 
 /// The hidden last line of a status reply.

@@ -12,7 +12,7 @@ use pipeline::ids::*;
 use pipeline::job::{Actor, Credential};
 use pipeline::mention::Command;
 use pipeline::message::{Message, decode};
-use pipeline::run::{ReplyRecord, Run, RunState, Usage};
+use pipeline::run::{Asked, Run};
 use pipeline::subject;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -352,21 +352,14 @@ impl Consumer {
 
 /// A queued run.
 pub(crate) fn run() -> Run {
-    let instance = InstanceId::of_base_url("http://127.0.0.1");
-    let command = Command::Request {
-        text: "fix it".into(),
-    };
-    Run {
-        v: 1,
-        id: RunId::derive(&instance, CommentId(1), 0),
-        instance,
+    let asked = Asked {
+        instance: InstanceId::of_base_url("http://127.0.0.1"),
         repository: Repository {
             id: RepositoryId(84),
             project: ProjectKey::new("PROJ").unwrap(),
             slug: RepositorySlug::new("demo").unwrap(),
         },
         pull_request: PullRequestId(7),
-        lane: Lane::of_pull_request(PullRequestId(7)),
         comment: CommentId(1),
         comment_version: 0,
         requester: None,
@@ -374,24 +367,10 @@ pub(crate) fn run() -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        digest: command.digest(),
-        command,
-        state: RunState::Queued,
-        n: 1,
-        attempt: 0,
-        ahead: 0,
-        queued_at: jiff::Timestamp::UNIX_EPOCH,
-        started_at: None,
-        ended_at: None,
-        deadline: None,
-        branch: None,
-        base: None,
-        steps: Vec::new(),
-        usage: Usage::default(),
-        outcome: None,
-        brief: None,
-        patch: None,
-        reply: ReplyRecord::default(),
-        traceparent: None,
-    }
+        command: Command::Request {
+            text: "fix it".into(),
+        },
+    };
+    let id = RunId::derive(&asked.instance, asked.comment, 0);
+    Run::queued(id, asked, jiff::Timestamp::UNIX_EPOCH)
 }
