@@ -138,7 +138,7 @@ impl Settlement<'_> {
                 Ok(Bytes::from_static(b"+ACK"))
             }
             Verdict::Nak { after, counts } => {
-                self.still_ours().await?;
+                self.hand_back_run().await?;
                 if *counts == Counts::NotAsAttempt {
                     let why = match ended {
                         Ended::ShutDown => Why::Interrupted,
@@ -175,6 +175,19 @@ impl Settlement<'_> {
         match self.nats.runs().get(&subject::run_key(&run)).await? {
             Some(record) if record.attempt != attempt => Err(Silent::Overtaken),
             _ => Ok(()),
+        }
+    }
+
+    /// The run that the handler took waits with the message: it has no deadline until it is taken again.
+    async fn hand_back_run(&self) -> Result<(), Silent> {
+        let Some((run, attempt)) = self.delivery.fenced() else {
+            return Ok(());
+        };
+        let key = subject::run_key(&run);
+        match self.nats.runs().update(&key, |run| run.hand_back(attempt)).await {
+            Ok(Err(Fenced::Overtaken { .. } | Fenced::Ended(_))) => Err(Silent::Overtaken),
+            Ok(Ok(_)) | Err(Error::NotFound { .. } | Error::Undecodable { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

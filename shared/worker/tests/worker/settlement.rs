@@ -82,6 +82,29 @@ async fn a_handler_is_told_the_trace_and_the_time_of_its_message() {
 }
 
 #[tokio::test]
+async fn a_run_whose_message_goes_back_has_no_deadline_while_it_waits() {
+    let world = World::start().await;
+    let runs = world.nats.runs();
+    let mut taken = run();
+    let attempt = taken.take(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::now());
+    let attempt = attempt.unwrap();
+    runs.create(run().id.as_str(), &taken).await.unwrap();
+    let script = move |_: &Note, delivery: &worker::Delivery| match delivery.delivered {
+        1 => vec![Act::Fence(run().id, attempt), Act::Fail(away(10))],
+        _ => vec![Act::Sleep(PATIENCE)],
+    };
+    let mut consumer = told(script).consume(&world.nats, spec());
+    world.publish(&Note::new("a")).await;
+    assert_eq!(consumer.next().await.delivered, 1);
+    assert_eq!(consumer.next().await.delivered, 2);
+    let waiting = runs.get(run().id.as_str()).await.unwrap().unwrap();
+    taken.deadline = None;
+    assert_eq!(waiting, taken);
+    consumer.shutdown.hard.cancel();
+    consumer.stop().await;
+}
+
+#[tokio::test]
 async fn a_poison_message_is_buried_once_and_others_pass() {
     let world = World::start().await;
     let poison = |note: &Note| {
