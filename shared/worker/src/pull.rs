@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,18 @@ enum Answer {
     Refused(String),
 }
 
+impl Inbox {
+    /// The message that has come and was not read yet. There is one at most: a request is for one.
+    fn unread(mut self) -> Option<Message> {
+        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+            if matches!(meaning(&message), Answer::Message) {
+                return Some(message);
+            }
+        }
+        None
+    }
+}
+
 impl Pull {
     pub(crate) fn new(nats: &Nats, stream: &str, durable: &str) -> Self {
         let mut connections = nats.connections();
@@ -89,7 +101,11 @@ impl Pull {
                 biased;
                 () = stop.cancelled() => return Pulled::Stopped,
                 changed = self.connections.changed() => {
-                    self.inbox = None;
+                    // The request is lost with its connection; a message that came before is not.
+                    let unread = self.inbox.take().and_then(Inbox::unread);
+                    if let Some(message) = unread {
+                        return Pulled::Message(Box::new(message));
+                    }
                     if changed.is_err() {
                         // The connection is closed for good; asking again says so, at a bearable pace.
                         self.give_up_request(stop).await;
@@ -216,5 +232,86 @@ fn meaning(message: &Message) -> Answer {
         // 503: nobody answers for this consumer. It is gone, or the server is still starting; asking tells.
         Some(StatusCode::NO_RESPONDERS) => Answer::ConsumerGone,
         Some(status) => Answer::Refused(format!("{status} {}", text())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream::consumer::{PullConsumer, pull};
+    use pipeline::subject;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::Publication;
+    use crate::managed::ManagedServer;
+
+    const DURABLE: &str = "test";
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+    fn settings() -> config::Nats {
+        config::Nats {
+            url: None,
+            server_path: None,
+            credentials_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            replicas: 1,
+            ack_wait_seconds: 30,
+            user: None,
+            password: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_came_before_a_lost_connection_is_read() {
+        let directory = TempDir::new().unwrap();
+        let server = ManagedServer::start(directory.path(), None, CancellationToken::new())
+            .await
+            .unwrap();
+        let nats = Nats::connect(&server.settings(&settings()), "test")
+            .await
+            .unwrap();
+        nats.ensure().await.unwrap();
+        let consumer: PullConsumer = nats
+            .jetstream()
+            .create_consumer_on_stream(
+                pull::Config {
+                    durable_name: Some(DURABLE.to_owned()),
+                    ..pull::Config::default()
+                },
+                subject::DEAD,
+            )
+            .await
+            .unwrap();
+        let stop = CancellationToken::new();
+        let mut pull = Pull::new(&nats, subject::DEAD, DURABLE);
+        // Asks, and then is not looked at any more.
+        pull.ask().await.unwrap();
+        let letter = Publication {
+            subject: subject::dead(DURABLE),
+            payload: b"x".to_vec(),
+            unique: false,
+        };
+        nats.publish(letter).await.unwrap();
+        let delivered = async {
+            while consumer.get_info().await.unwrap().num_ack_pending == 0 {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, delivered).await.unwrap();
+        let mut connections = nats.connections();
+        connections.borrow_and_update();
+        nats.client().force_reconnect().await.unwrap();
+        tokio::time::timeout(PATIENCE, connections.changed())
+            .await
+            .unwrap()
+            .unwrap();
+        let pulled = tokio::time::timeout(PATIENCE, pull.next(&stop)).await.unwrap();
+        let Pulled::Message(message) = pulled else {
+            panic!("the message was dropped");
+        };
+        assert_eq!(message.payload, Bytes::from_static(b"x"));
     }
 }
