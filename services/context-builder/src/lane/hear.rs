@@ -39,10 +39,7 @@ impl Lane {
             };
         }
         match (run, digest) {
-            (run, digest) if known == digest => {
-                self.remember(mention, digest, run);
-                Course::Nothing("the edit did not change what is asked for")
-            }
+            (run, digest) if known == digest => self.hear_again(mention, run),
             (Some(run), None) if begun.as_ref() == Some(&run) => {
                 self.remember(mention, None, Some(run.clone()));
                 Course::Withdraw(run)
@@ -64,6 +61,19 @@ impl Lane {
                 self.remember(mention, None, run);
                 Course::Nothing("what the comment asked for has already ended")
             }
+        }
+    }
+
+    /// A newer version that asks for the same. The delivery of the older one counts no more, so that this one finishes
+    /// what that one may have left undone.
+    fn hear_again(&mut self, mention: &Mention, run: Option<RunId>) -> Course {
+        if let Some(memory) = self.comments.get_mut(&mention.comment) {
+            memory.version = mention.comment_version;
+        }
+        match run.filter(|run| self.holds(run)) {
+            Some(run) if mention.command.is_some() => Course::Resume(run),
+            Some(run) => Course::Withdraw(run),
+            None => Course::Nothing("the edit did not change what is asked for"),
         }
     }
 
