@@ -43,6 +43,7 @@ impl Turns {
     pub(crate) async fn take(&self, run: &RunId, sequence: u64) -> Option<Turn> {
         let (turn, sent_away) = {
             let mut runs = self.runs();
+            make_room(&mut runs);
             let entry = runs.entry(run.clone()).or_default();
             let sent_away = CancellationToken::new();
             match &entry.waiting {
@@ -84,11 +85,7 @@ impl Turns {
 
     /// Notes what was written.
     pub(crate) fn show(&self, run: &RunId, shown: Shown) {
-        let mut runs = self.runs();
-        if runs.len() >= RUNS_MAX {
-            runs.retain(|_, entry| Arc::strong_count(&entry.turn) > 1 || entry.planned);
-        }
-        runs.entry(run.clone()).or_default().shown = Some(shown);
+        self.runs().entry(run.clone()).or_default().shown = Some(shown);
     }
 
     /// Notes a pause that everybody has to keep. The message's own nak does not do: a record that was changed meanwhile
@@ -130,6 +127,18 @@ impl Turns {
     }
 }
 
+/// Before a run is added: forgets those that nobody works on. A pause that goes on is one's work, too.
+fn make_room(runs: &mut HashMap<RunId, Entry>) {
+    if runs.len() >= RUNS_MAX {
+        let now = Timestamp::now();
+        runs.retain(|_, entry| {
+            Arc::strong_count(&entry.turn) > 1
+                || entry.planned
+                || entry.not_before.is_some_and(|until| until > now)
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::{Pin, pin};
@@ -159,6 +168,21 @@ mod tests {
         drop(first);
         assert!(third.await.is_some());
         assert!(turns.take(&run, 4).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn runs_that_nobody_works_on_are_forgotten_beyond_the_limit() {
+        let turns = Turns::default();
+        let held = turns.take(&run(), 1).await.unwrap();
+        let paused = RunId::new("r-00000000ffff").unwrap();
+        turns.pause(&paused, Timestamp::now() + Duration::from_secs(3600));
+        for number in 0..RUNS_MAX {
+            let run = RunId::new(format!("r-{number:012x}")).unwrap();
+            assert!(turns.take(&run, 2).await.is_some());
+        }
+        assert!(turns.runs().len() <= RUNS_MAX);
+        assert!(turns.runs().contains_key(&run()) && turns.runs().contains_key(&paused));
+        drop(held);
     }
 
     #[tokio::test]
