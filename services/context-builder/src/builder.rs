@@ -4,20 +4,22 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use config::Config;
+use bitbucket::{Client, Clients};
+use config::{Config, Connection, ConnectionSource};
 use jiff::Timestamp;
 use pipeline::decision::{Decision, Verdict};
 use pipeline::failure::Failure;
-use pipeline::ids::{CommentId, RunId};
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::{CommentId, ConnectionId, RunId};
 use pipeline::mention::Origin;
 use pipeline::message::VERSION;
 use pipeline::run::{Fenced, Outcome, Run, RunState};
 use pipeline::subject;
 use worker::{Error, Nats, Records};
 
-use crate::clients::Clients;
 use crate::lane::Lane;
 use crate::records;
+use crate::seats::Seats;
 
 /// The role's name in decisions.
 pub(crate) const ROLE: &str = "context-builder";
@@ -25,7 +27,10 @@ pub(crate) const ROLE: &str = "context-builder";
 /// The role: lanes are written here and nowhere else.
 pub(crate) struct Builder {
     pub(crate) settings: Arc<Config>,
+    connections: Arc<dyn ConnectionSource>,
     pub(crate) clients: Clients,
+    /// Who may wait for Bitbucket.
+    pub(crate) seats: Seats,
     pub(crate) nats: Nats,
     pub(crate) lanes: Records<Lane>,
     pub(crate) runs: Records<Run>,
@@ -49,16 +54,28 @@ pub(crate) struct Preparing<'a> {
 }
 
 impl Builder {
-    pub(crate) fn new(settings: Arc<Config>, clients: Clients, nats: Nats) -> Self {
+    pub(crate) fn new(settings: Arc<Config>, connections: Arc<dyn ConnectionSource>, nats: Nats) -> Self {
         Self {
+            clients: Clients::new(Arc::clone(&connections), settings.proxy.clone()),
+            connections,
+            seats: Seats::default(),
             settings,
-            clients,
             lanes: nats.records(subject::LANES),
             runs: nats.runs(),
             nats,
             process: uuid::Uuid::new_v4().simple().to_string(),
             preparing: Mutex::default(),
         }
+    }
+
+    /// A connection as it is configured now, and its client.
+    pub(crate) fn connection(&self, id: &ConnectionId) -> Result<(Arc<Connection>, Client), Failure> {
+        let client = self.clients.of(id)?;
+        let connection = self.connections.get(id).ok_or_else(|| {
+            let cause = anyhow::anyhow!("the connection {id} is not configured any more");
+            Failure::abandon(FailureCode::Internal, None, cause)
+        })?;
+        Ok((connection, client))
     }
 
     /// Changes a lane that exists and returns it with the result; nothing happens to one that does not.
@@ -203,9 +220,5 @@ pub(crate) fn lane_of_run(run: &Run) -> String {
 
 /// A failure to be tried again soon, which is nobody's fault.
 pub(crate) fn not_yet(after: std::time::Duration, why: &'static str) -> Failure {
-    Failure::unavailable(
-        pipeline::failure_code::FailureCode::Internal,
-        Some(after),
-        anyhow::anyhow!(why),
-    )
+    Failure::unavailable(FailureCode::Internal, Some(after), anyhow::anyhow!(why))
 }

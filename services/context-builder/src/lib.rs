@@ -13,13 +13,11 @@ use worker::{ConsumerSpec, Deliver, Nats};
 
 use crate::admission::Admission;
 use crate::builder::{Builder, ROLE};
-use crate::clients::Clients;
 use crate::controls::Controls;
 use crate::follow::Follower;
 
 mod admission;
 mod builder;
-mod clients;
 mod context;
 mod controls;
 mod dispatch;
@@ -29,6 +27,7 @@ mod limits;
 mod permission;
 mod prepare;
 mod records;
+mod seats;
 mod watchdog;
 
 /// Runs the role until `shutdown`.
@@ -39,8 +38,7 @@ pub async fn run(
     health: Health,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let clients = Clients::new(connections, settings.proxy.clone());
-    let builder = Arc::new(Builder::new(Arc::clone(&settings), clients, nats.clone()));
+    let builder = Arc::new(Builder::new(Arc::clone(&settings), connections, nats.clone()));
     let ack_wait = Duration::from_secs(settings.nats.ack_wait_seconds);
     let admission = Arc::new(Admission(Arc::clone(&builder)));
     let controls = Arc::new(Controls(Arc::clone(&builder)));

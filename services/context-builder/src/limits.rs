@@ -3,9 +3,17 @@
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// Messages of one consumer in work at once in this process: mostly waits for Bitbucket, whose limit for a bot is
-/// five requests a second anyway.
-pub(crate) const CONCURRENCY: usize = 8;
+/// Messages of one consumer in work at once in this process: mostly waits for Bitbucket. Enough for three connections
+/// that hang and one that does not.
+pub(crate) const CONCURRENCY: usize = 32;
+
+/// Of those, how many may wait for one connection's Bitbucket at once, whose limit for a bot is five requests a second
+/// anyway.
+pub(crate) const SEATS: usize = 8;
+
+/// When to come back where all of these are taken: each round of a long queue costs NATS a write for each message, and
+/// a seat is free within a few seconds on a Bitbucket that answers.
+pub(crate) const SEAT_RETRY: Duration = Duration::from_secs(3);
 
 /// Messages of one consumer in work in all processes together. Those that wait count, for a Bitbucket that is away or
 /// for room in a full queue: one such instance or pull request must not keep everybody else's messages from coming.

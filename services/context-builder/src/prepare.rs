@@ -33,7 +33,7 @@ pub(crate) enum Prepared {
 impl Builder {
     /// Gathers, writes the brief, publishes the job. `known` is the pull request where it was read a moment ago.
     pub(crate) async fn prepare(&self, run: &Run, known: Option<&PullRequest>) -> Result<Prepared, Failure> {
-        let (_, client) = self.clients.of(&run.credential.connection)?;
+        let client = self.clients.of(&run.credential.connection)?;
         let pull_request = match known {
             Some(known) if known.id == run.pull_request => Cow::Borrowed(known),
             _ => Cow::Owned(client.pull_request(&run.repository, run.pull_request).await?),
