@@ -54,8 +54,9 @@ impl Builder {
                 lanes.push(lane);
             }
         };
-        if let Err(error) = self.lanes.visit(look).await {
-            tracing::warn!(%error, "the lanes could not be looked at");
+        match self.lanes.visit(look).await {
+            Ok(()) => measure(&lanes),
+            Err(error) => tracing::warn!(%error, "the lanes could not be looked at"),
         }
         // What runs comes first and asks NATS alone: a Bitbucket that does not answer must not keep it waiting.
         for lane in &lanes {
@@ -139,6 +140,21 @@ fn log_if_broken(ended: Option<Result<(), JoinError>>) {
     }
 }
 
+/// Tells how many runs wait and how many have their turn.
+fn measure(lanes: &[Lane]) {
+    let (queued, running) = count_runs(lanes);
+    for (state, runs) in [(RunState::Queued, queued), (RunState::Running, running)] {
+        telemetry::metrics::runs(state.as_str()).set(i64::try_from(runs).unwrap_or(i64::MAX));
+    }
+}
+
+/// How many runs wait, and how many have their turn.
+fn count_runs(lanes: &[Lane]) -> (usize, usize) {
+    let queued = lanes.iter().map(|lane| lane.queue.len()).sum();
+    let running = lanes.iter().filter(|lane| lane.running.is_some()).count();
+    (queued, running)
+}
+
 /// Judges a run that has its turn.
 pub(crate) fn health(run: &Run, has_job: bool, now: Timestamp) -> Health {
     if run.state.is_terminal() {
@@ -187,5 +203,18 @@ mod tests {
         run.end(None, RunState::Done, pipeline::run::Outcome::default(), now)
             .unwrap();
         assert_eq!(health(&run, false, now), Health::Over);
+    }
+
+    #[test]
+    fn what_waits_and_what_has_its_turn_is_counted() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut lane = Lane::default();
+        for comment in 1..=3 {
+            lane.enter(&mention(comment, 0, comment, Some("x")), now);
+        }
+        let waiting = lane.clone();
+        let first = lane.queue[0].run.clone();
+        lane.claim(&first, "us", now).unwrap();
+        assert_eq!(count_runs(&[lane, waiting, Lane::default()]), (5, 1));
     }
 }
