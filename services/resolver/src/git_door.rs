@@ -90,7 +90,7 @@ impl GitDoor {
     ) -> Result<Option<CommitId>, Failure> {
         let directory = directory.to_owned();
         let depth = if attempt == 1 { DEPTH_FIRST } else { DEPTH_SEARCHED };
-        self.with_mirror(move |mirror, remote, branch, stop| {
+        self.with_remote(move |mirror, remote, branch, stop| {
             let head = match mirror.fetch(remote, branch, Depth::Shallow(depth), stop) {
                 Err(git::Error::BranchGone { .. }) => return Ok(None),
                 head => head?,
@@ -103,13 +103,22 @@ impl GitDoor {
 
     /// Fetches the branch. `None` when it is gone.
     pub(crate) async fn fetch(&self) -> Result<Option<CommitId>, Failure> {
-        self.with_mirror(|mirror, remote, branch, stop| {
+        self.with_remote(|mirror, remote, branch, stop| {
             match mirror.fetch(remote, branch, Depth::Shallow(DEPTH_SEARCHED), stop) {
                 Err(git::Error::BranchGone { .. }) => Ok(None),
                 head => Ok(Some(head?)),
             }
         })
         .await
+    }
+
+    /// Runs `work`, which asks the remote once, when Bitbucket's limit has room for that.
+    pub(crate) async fn with_remote<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Mirror, &Remote, &str, &AtomicBool) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.client()?.admit_git().await;
+        self.with_mirror(work).await
     }
 
     /// Runs `work` with the locked mirror on a thread that may block. Dropping the future asks git to stop.

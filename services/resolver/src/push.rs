@@ -167,7 +167,7 @@ async fn push_once(
     tip: &CommitId,
 ) -> Result<Result<(), PushError>, Failure> {
     let (head, tip) = (head.clone(), tip.clone());
-    door.with_mirror(move |mirror, remote, branch, _| Ok(mirror.push(remote, branch, &head, &tip)))
+    door.with_remote(move |mirror, remote, branch, _| Ok(mirror.push(remote, branch, &head, &tip)))
         .await
 }
 
@@ -200,7 +200,7 @@ async fn read_back(
 ) -> Result<Ending, Failure> {
     let (old, new, branch) = (head.clone(), tip.clone(), door.branch().to_owned());
     let (seen, patch) = door
-        .with_mirror(move |mirror, remote, branch, _| {
+        .with_remote(move |mirror, remote, branch, _| {
             Ok((mirror.remote_head(remote, branch)?, mirror.patch(&old, &new)?))
         })
         .await?;

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_tree_with_read_only_and_closed_directories_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let work = WorkDirectory::take(&directory.path().join("work")).unwrap();
+        let work = WorkDirectory::take(directory.path().join("work")).unwrap();
         let tree = WorkTree::create(&work, &RunId::new("r-0123456789ab").unwrap(), 1).unwrap();
         let outside = directory.path().join("outside");
         std::fs::create_dir(&outside).unwrap();

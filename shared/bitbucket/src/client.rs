@@ -27,6 +27,9 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(45);
 /// connection that is just being closed.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 
+/// What git asks in one operation: which protocol, which refs, and the pack.
+const GIT_REQUESTS: u32 = 3;
+
 /// Bitbucket's REST API as one bot sees it. Clones share connections, limiter and what was remembered.
 #[derive(Clone)]
 pub struct Client {
@@ -78,6 +81,19 @@ impl Client {
                 respected: Fresh::default(),
             }),
         })
+    }
+}
+
+impl Client {
+    /// Waits for the turn of one fetch, push or look at a branch, whose requests git makes itself: Bitbucket counts
+    /// them with the bot's others (bitbucket-dc.md 3.3). When the turn does not come within 30 s, git goes ahead, and
+    /// Bitbucket says itself what it thinks of that.
+    pub async fn admit_git(&self) {
+        for _ in 0..GIT_REQUESTS {
+            if self.inner.limiter.admit().await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Answers that are no answers.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bitbucket::Error;
+use tokio::time::timeout;
 
-use crate::server::{PR, Server, TOKEN, answer, json, repository};
+use crate::server::{PR, Server, TOKEN, answer, client, connection, json, repository};
 
 const PULL_REQUEST: &str = include_str!("../../fixtures/rest_pull_request.json");
 
@@ -162,4 +164,19 @@ async fn a_redirect_in_circles_ends() {
     let error = server.client().pull_request(&repository(), PR).await.unwrap_err();
     assert!(matches!(error, Error::Redirected { .. }), "{error:?}");
     assert_eq!(server.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn git_takes_its_turn_among_the_bots_requests() {
+    let server = Server::start(|_, _| json(200, PULL_REQUEST)).await;
+    let mut connection = connection(&format!("http://{}", server.address));
+    connection.request_burst = const { NonZeroU32::new(4).unwrap() };
+    connection.requests_per_minute = NonZeroU32::MIN;
+    let client = client(&connection);
+    client.admit_git().await;
+    client.pull_request(&repository(), PR).await.unwrap();
+    // A burst of four is used up: three by git, one by the read.
+    let next = timeout(Duration::from_millis(50), client.pull_request(&repository(), PR)).await;
+    assert!(next.is_err(), "git's requests were not counted");
+    assert_eq!(server.asked().len(), 1);
 }
