@@ -2,6 +2,8 @@
 
 use telemetry::metrics;
 
+const OPERATIONS: &str = include_str!("../../../../docs/operations.md");
+
 #[test]
 fn every_metric_appears_in_a_scrape_with_its_labels() {
     metrics::deliveries("accepted").inc();
@@ -43,6 +45,31 @@ fn every_metric_appears_in_a_scrape_with_its_labels() {
             "{line}\nis missing in\n{text}"
         );
     }
+    every_documented_metric_is_in(&text);
+}
+
+/// The operators' guide names metrics as `name`, `name{label}` or `name{label="value"}`.
+fn every_documented_metric_is_in(text: &str) {
+    let quoted = OPERATIONS
+        .split('`')
+        .filter(|quoted| quoted.starts_with("resolver_"));
+    let mut count = 0;
+    for documented in quoted {
+        let (name, labels) = documented.split_once('{').unwrap_or((documented, ""));
+        let label = labels.trim_end_matches('}').split('=').next().unwrap_or_default();
+        let shown = |line: &str| {
+            let labels = line
+                .strip_prefix(name)
+                .filter(|rest| rest.starts_with(['{', ' ']));
+            labels.is_some_and(|labels| label.is_empty() || labels.contains(&format!("{label}=\"")))
+        };
+        assert!(
+            text.lines().any(shown),
+            "{documented} is documented and not in\n{text}"
+        );
+        count += 1;
+    }
+    assert!(count > 3, "the guide names {count} metrics");
 }
 
 #[test]
