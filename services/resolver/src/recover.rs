@@ -25,7 +25,7 @@ pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<E
     )))
 }
 
-/// The run's commit on the branch below `head`, with its statistics.
+/// The run's commit on the branch below `head`, with its statistics; only one that was made here.
 pub(crate) async fn find(
     door: &GitDoor,
     attempt: &Attempt,
@@ -33,8 +33,9 @@ pub(crate) async fn find(
 ) -> Result<Option<Pushed>, Failure> {
     let run = attempt.run.id.clone();
     let branch = door.branch().to_owned();
+    let bot = door.identity().await?;
     door.with_mirror(move |mirror, _, _, _| {
-        let Some(commit) = mirror.find_run(&head, &run, DEPTH_SEARCHED as usize)? else {
+        let Some(commit) = mirror.find_run(&head, &run, &bot, DEPTH_SEARCHED as usize)? else {
             return Ok(None);
         };
         let parent = mirror.first_parent(&commit)?;

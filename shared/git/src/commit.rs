@@ -165,7 +165,7 @@ fn write_commit(
 }
 
 /// Names come from Bitbucket; what would break the commit's header is left out.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control() && !matches!(c, '<' | '>'))
         .collect::<String>()

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashSet};
 use gix::bstr::ByteSlice;
 use pipeline::ids::{CommitId, RunId};
 
+use crate::commit::{Identity, clean};
 use crate::error::Error;
 use crate::mirror::{commit_id, object_id};
 
@@ -17,6 +18,7 @@ pub(crate) fn find_run(
     repo: &gix::Repository,
     head: &CommitId,
     run: &RunId,
+    by: &Identity,
     commits_max: usize,
 ) -> Result<Option<CommitId>, Error> {
     let mut seen = HashSet::new();
@@ -35,7 +37,7 @@ pub(crate) fn find_run(
         let Ok(commit) = repo.find_commit(id) else {
             continue;
         };
-        if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) {
+        if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) && is_by(&commit, by) {
             return Ok(Some(commit_id(&id)));
         }
         for parent in commit.parent_ids().map(gix::Id::detach) {
@@ -56,6 +58,18 @@ pub(crate) fn first_parent(repo: &gix::Repository, commit: &CommitId) -> Result<
     parent
         .map(|id| commit_id(&id))
         .ok_or_else(|| Error::Invalid(format!("{commit} has no parent")))
+}
+
+/// Whether the commit has our address: anyone who may push can write a trailer, and a server that verifies committers
+/// lets nobody else push with this one. As author it stays ours where somebody has rebased it. The name does not count:
+/// people rename accounts.
+fn is_by(commit: &gix::Commit<'_>, by: &Identity) -> bool {
+    let address = clean(&by.email);
+    // What cannot be read was not written here.
+    [commit.author(), commit.committer()]
+        .into_iter()
+        .flatten()
+        .any(|signature| signature.email == address.as_str())
 }
 
 /// Trailers are in the last paragraph; the same words in the text above are somebody talking about a run.

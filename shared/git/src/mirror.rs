@@ -9,7 +9,7 @@ use pipeline::ids::{CommitId, RunId};
 
 use crate::cache::MirrorLock;
 use crate::change::Changes;
-use crate::commit::{CommitRequest, Merged};
+use crate::commit::{CommitRequest, Identity, Merged};
 use crate::error::{Error, PushError};
 use crate::limits::TreeLimits;
 use crate::patch::Patch;
@@ -59,9 +59,15 @@ pub trait Mirror: Send {
     /// The branch's head on the server; `None` when there is no such branch.
     fn remote_head(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, Error>;
 
-    /// The commit with the trailer `Run-Id: <run>`, searched from `head` through at most `commits_max` commits and
-    /// not beyond what has been fetched.
-    fn find_run(&self, head: &CommitId, run: &RunId, commits_max: usize) -> Result<Option<CommitId>, Error>;
+    /// The commit with the trailer `Run-Id: <run>` and the address of `by`, searched from `head` through at most
+    /// `commits_max` commits and not beyond what has been fetched.
+    fn find_run(
+        &self,
+        head: &CommitId,
+        run: &RunId,
+        by: &Identity,
+        commits_max: usize,
+    ) -> Result<Option<CommitId>, Error>;
 
     /// The commit's first parent.
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error>;
@@ -147,8 +153,14 @@ impl Mirror for GixMirror {
         crate::fetch::remote_head(self, remote, branch)
     }
 
-    fn find_run(&self, head: &CommitId, run: &RunId, commits_max: usize) -> Result<Option<CommitId>, Error> {
-        self.guarded(|| crate::history::find_run(&self.repo, head, run, commits_max))
+    fn find_run(
+        &self,
+        head: &CommitId,
+        run: &RunId,
+        by: &Identity,
+        commits_max: usize,
+    ) -> Result<Option<CommitId>, Error> {
+        self.guarded(|| crate::history::find_run(&self.repo, head, run, by, commits_max))
     }
 
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error> {

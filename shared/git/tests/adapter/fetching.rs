@@ -10,7 +10,7 @@ use git::{Cache, CacheLimits, Depth, Error, TreeLimits};
 use pipeline::ids::{InstanceId, RepositoryId, RunId};
 
 use crate::server::Server;
-use crate::world::{BRANCH, World, git, try_git};
+use crate::world::{BRANCH, World, alice, git, try_git};
 
 #[test]
 fn a_checkout_has_the_files_and_no_git_directory() {
@@ -300,19 +300,19 @@ fn a_run_is_found_below_newer_commits() {
     let head = world.author_pushes("even-more.txt", "more");
     assert_eq!(world.fetch(mirror.as_ref()).unwrap(), head);
     let run = RunId::new("r-0123456789ab").unwrap();
-    assert_eq!(mirror.find_run(&head, &run, 10).unwrap(), Some(ours));
+    assert_eq!(mirror.find_run(&head, &run, &alice(), 10).unwrap(), Some(ours));
     assert_eq!(
-        mirror.find_run(&head, &run, 2).unwrap(),
+        mirror.find_run(&head, &run, &alice(), 2).unwrap(),
         None,
         "two commits are not enough"
     );
     assert_eq!(
         mirror
-            .find_run(&head, &RunId::new("r-000000000000").unwrap(), 10)
+            .find_run(&head, &RunId::new("r-000000000000").unwrap(), &alice(), 10)
             .unwrap(),
         None
     );
-    assert_eq!(mirror.find_run(&start, &run, 10).unwrap(), None);
+    assert_eq!(mirror.find_run(&start, &run, &alice(), 10).unwrap(), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommitId, RunId};
 
-use crate::world::{BRANCH, World, changes, git, request};
+use crate::world::{BRANCH, World, alice, bot, changes, git, request};
 
 /// A commit of one changed file, ready to be pushed.
 struct Ready {
@@ -84,8 +84,13 @@ fn a_push_moves_the_branch_to_a_commit_of_the_bot() {
     );
     let run = RunId::new("r-0123456789ab").unwrap();
     assert_eq!(
-        ready.mirror.find_run(&ready.commit, &run, 8).unwrap(),
+        ready.mirror.find_run(&ready.commit, &run, &bot(), 8).unwrap(),
         Some(ready.commit.clone())
+    );
+    assert_eq!(
+        ready.mirror.find_run(&ready.commit, &run, &alice(), 8).unwrap(),
+        None,
+        "a trailer that anyone may have written"
     );
 }
 

@@ -154,17 +154,29 @@ impl World {
     }
 }
 
-pub(crate) fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>) -> CommitRequest {
-    let bot = Identity {
+/// Who commits here.
+pub(crate) fn bot() -> Identity {
+    Identity {
         name: "Open <Hands>".to_owned(),
         email: "bot@example.test".to_owned(),
-    };
+    }
+}
+
+/// Who commits in the author's clone.
+pub(crate) fn alice() -> Identity {
+    Identity {
+        name: "Alice".to_owned(),
+        email: "alice@example.test".to_owned(),
+    }
+}
+
+pub(crate) fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>) -> CommitRequest {
     CommitRequest {
         parent: parent.clone(),
         directory: directory.to_owned(),
         changes,
-        author: bot.clone(),
-        committer: bot,
+        author: bot(),
+        committer: bot(),
         message: "Fix it\n\nAs asked.\n\nRequested-by: alice\nRun-Id: r-0123456789ab\n".to_owned(),
         time: jiff::Timestamp::from_second(1_800_000_000).unwrap(),
     }
