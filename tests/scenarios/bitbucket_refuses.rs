@@ -217,9 +217,9 @@ async fn a_bitbucket_that_does_not_answer_is_asked_again() {
         ]);
         world.faults(faults.clone()).await.unwrap();
         let mut comments = Vec::new();
-        for pull_request in 1..=2 {
-            let comment = world.alice().comments(pull_request, "@openhands fix it").await;
-            comments.push((pull_request as usize, comment.unwrap()));
+        for pull_request in [1, 2_usize] {
+            let comment = world.alice().comments(pull_request as u64, "@openhands fix it").await;
+            comments.push((pull_request, comment.unwrap()));
         }
         for (pull_request, comment) in comments {
             let pr = world.pull_request(pull_request);

@@ -9,6 +9,7 @@ mod bitbucket_fails;
 mod bitbucket_refuses;
 mod branch_moves;
 mod deliveries;
+mod leaving_nothing;
 mod limits;
 mod looking_in;
 mod model_fails;
