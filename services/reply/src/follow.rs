@@ -133,6 +133,10 @@ impl Inner {
                 Next::Post => self.status.post(&record, false).await?,
                 Next::LookThenPost => self.status.post(&record, true).await?,
                 Next::Edit => self.status.edit(&record).await?,
+                Next::DeleteSurplus => {
+                    self.status.delete_surplus(&record).await?;
+                    None
+                }
                 Next::CloseReaction => {
                     self.status.close(&record).await?;
                     None

@@ -36,6 +36,8 @@ pub(crate) enum Next {
     Edit,
     /// It is, but was edited just now.
     EditLater(Duration),
+    /// The end is said; an earlier post may have arrived beside it.
+    DeleteSurplus,
     /// The end is said; the reaction is still that of the beginning.
     CloseReaction,
 }
@@ -64,7 +66,11 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, poster: &str, now: Timestamp
             .and_then(|shown| left(EDIT_PAUSE, shown.at, now))
             .map_or(Next::Edit, Next::EditLater);
     }
-    if ended { Next::CloseReaction } else { Next::Nothing }
+    match (ended, reply.intent.is_some()) {
+        (false, _) => Next::Nothing,
+        (true, true) => Next::DeleteSurplus,
+        (true, false) => Next::CloseReaction,
+    }
 }
 
 /// What is left of a time that began at `since`. A clock that went back does not prolong it.
@@ -160,6 +166,15 @@ mod tests {
         check(&run, None, 0, Next::CloseReaction);
         run.reply.closing_reaction = true;
         check(&run, None, 0, Next::Nothing);
+    }
+
+    #[test]
+    fn what_an_ambiguous_post_may_have_left_is_looked_for_at_the_end() {
+        let run = posted(intended(running(), ME), 2);
+        check(&run, None, 0, Next::Nothing);
+        let run = ended(run);
+        check(&run, None, 0, Next::Edit);
+        check(&posted(run, 3), None, 0, Next::DeleteSurplus);
     }
 
     #[test]

@@ -39,13 +39,15 @@ impl Status {
         Ok(ours.then_some(run))
     }
 
-    /// Notes the status reply in the record. If there is one already, this one is surplus.
+    /// Notes the status reply in the record. If there is one already, this one is surplus. `unsure`: an earlier post may
+    /// still arrive.
     pub(crate) async fn attach(
         &self,
         client: &Client,
         run: &Run,
         comment: &Comment,
         eyes: bool,
+        unsure: bool,
     ) -> Result<Option<Shown>, Failure> {
         // What was found may be older than what would be written now; what was written is what was rendered.
         let shows = Marker::of(&comment.text).map_or(run.n, |marker| marker.n);
@@ -57,7 +59,7 @@ impl Status {
                     run.reply.comment = Some(comment.id);
                     run.reply.comment_version = comment.version;
                     run.reply.shows_n = Some(shows);
-                    run.reply.intent = None;
+                    run.reply.intent.take_if(|_| !unsure);
                 }
                 kept
             })

@@ -38,7 +38,7 @@ impl Status {
         };
         if look && let Some(found) = self.find(&client, &run).await? {
             // Whether 👀 was set before is not known; taking it away is harmless.
-            return self.attach(&client, &run, &found, true).await;
+            return self.attach(&client, &run, &found, true, look).await;
         }
         let eyes = run.reply.eyes || (!run.state.is_terminal() && reaction::open(&client, &run).await);
         let mut text = self.text(&client, &run, false).await?;
@@ -53,7 +53,7 @@ impl Status {
                 .await;
         }
         match written {
-            Ok(comment) => self.attach(&client, &run, &comment, eyes).await,
+            Ok(comment) => self.attach(&client, &run, &comment, eyes, look).await,
             Err(error) => self.not_written(&run, &text, error).await,
         }
     }
@@ -113,8 +113,30 @@ impl Status {
         Ok(())
     }
 
+    /// Deletes what arrived beside the status reply: a post that was under way for longer than it was waited for.
+    pub(crate) async fn delete_surplus(&self, run: &Run) -> Result<(), Failure> {
+        let client = self.clients.of(&run.credential.connection)?;
+        for ours in self.ours(&client, run).await? {
+            if run.reply.comment.is_some_and(|known| known != ours.id) {
+                self.delete(&client, run, &ours).await;
+            }
+        }
+        self.change(run, |run| run.reply.intent = None).await?;
+        Ok(())
+    }
+
     /// The status reply that an earlier attempt posted. Surplus ones, of attempts whose answers were lost, are deleted.
     async fn find(&self, client: &Client, run: &Run) -> Result<Option<Comment>, Failure> {
+        let mut ours = self.ours(client, run).await?.into_iter();
+        let first = ours.next();
+        for surplus in ours {
+            self.delete(client, run, &surplus).await;
+        }
+        Ok(first)
+    }
+
+    /// Every status reply of the run, oldest first.
+    async fn ours(&self, client: &Client, run: &Run) -> Result<Vec<Comment>, Failure> {
         let bot = client.bot().await?;
         let threads = match client
             .comment(&run.repository, run.pull_request, run.comment)
@@ -134,20 +156,18 @@ impl Status {
                     .map(|thread| thread.comment)
                     .collect()
             }
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        let mut ours: Vec<&Comment> = threads
+        let mut ours: Vec<Comment> = threads
             .iter()
             .flat_map(Comment::flatten)
             .filter(|comment| comment.author.as_ref().is_some_and(|author| bot.is(author)))
             .filter(|comment| Marker::of(&comment.text).is_some_and(|marker| marker.run == run.id))
+            .cloned()
             .collect();
         ours.sort_by_key(|comment| comment.id);
-        for surplus in ours.iter().skip(1) {
-            self.delete(client, run, surplus).await;
-        }
-        Ok(ours.first().map(|first| (*first).clone()))
+        Ok(ours)
     }
 
     /// Deletes a status reply that is one too many. One that people answered stays: Bitbucket refuses to delete it.

@@ -225,7 +225,8 @@ pub struct Usage {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ReplyRecord {
-    /// Set before the first attempt to post, so that an ambiguous answer is known to need a look.
+    /// Set before the first attempt to post, so that an ambiguous answer is known to need a look. Stays beside the status
+    /// reply where an earlier post may still arrive, until that was looked for once more at the end.
     pub intent: Option<PostIntent>,
     /// The status reply.
     pub comment: Option<CommentId>,

@@ -81,6 +81,30 @@ async fn a_process_that_died_before_posting_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_post_of_a_dead_process_that_arrives_late_is_gone_at_the_end() {
+    let mut world = World::without_follower().await;
+    let comment = world.comments("alice-t", "@openhands fix it", None).await;
+    let mut run = run_of(CommentId(comment));
+    run.reply.intent = Some(intent_of_a_dead_process());
+    world.create(&run).await;
+    world.add_follower().await;
+    let posted = world
+        .until_record(&run, |record| record.reply.comment.is_some())
+        .await
+        .reply
+        .comment;
+    let late = format!("**Queued**\n\n{}", marker(&run, 1));
+    world.comments("bot-t", &late, Some(comment)).await;
+    world.end(&run, RunState::Cancelled, Outcome::default()).await;
+    let record = world.until_closed(&run).await;
+    let bots = world.bots().await;
+    assert_eq!(bots.len(), 1, "{bots:#?}");
+    assert_eq!(posted, Some(CommentId(bots[0].id)));
+    assert_eq!((record.reply.comment, record.reply.intent), (posted, None));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_answer_to_the_post_makes_no_second_reply() {
     let world = World::start().await;
     world.faults(json!([{"method": "POST", "path": "comments", "user": "openhands", "count": 1, "when": "after", "drop": true}])).await;
