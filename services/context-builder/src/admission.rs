@@ -162,7 +162,7 @@ impl Case<'_> {
                 )
                 .await;
         }
-        let _seat = self.builder.seats.take(&origin.connection)?;
+        let _seat = self.builder.seats.take(&origin.connection).await?;
         let (connection, client) = self.builder.connection(&origin.connection)?;
         let pull_request = match permission::check(&client, &connection, self.mention).await? {
             Permission::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),

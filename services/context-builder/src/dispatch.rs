@@ -118,7 +118,7 @@ impl Builder {
         let Some(_preparing) = self.begin_to_prepare(&run.id) else {
             return Ok(Look::Done);
         };
-        let _seat = self.seats.take(&run.credential.connection)?;
+        let _seat = self.seats.take(&run.credential.connection).await?;
         let slot = self.free_slot(run).await?;
         let now = Timestamp::now();
         let claim = |lane: &mut Lane| {

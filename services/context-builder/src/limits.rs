@@ -11,6 +11,10 @@ pub(crate) const CONCURRENCY: usize = 32;
 /// anyway.
 pub(crate) const SEATS: usize = 8;
 
+/// How long one of them is waited for: a Bitbucket that answers has served a burst by then, in the order in which people
+/// wrote, and one that hangs has taken a second of the hands that are left.
+pub(crate) const SEAT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// When to come back where all of these are taken: each round of a long queue costs NATS a write for each message, and
 /// a seat is free within a few seconds on a Bitbucket that answers.
 pub(crate) const SEAT_RETRY: Duration = Duration::from_secs(3);

@@ -9,7 +9,7 @@ use pipeline::ids::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::builder::not_yet;
-use crate::limits::{CONCURRENCY, SEAT_RETRY, SEATS};
+use crate::limits::{CONCURRENCY, SEAT_PATIENCE, SEAT_RETRY, SEATS};
 
 const _: () = assert!(
     SEATS * 2 <= CONCURRENCY,
@@ -26,17 +26,19 @@ pub(crate) struct Seat {
 }
 
 impl Seats {
-    /// Takes a seat, or says when to come again: whoever waited for one would hold a hand all the same.
-    pub(crate) fn take(&self, connection: &ConnectionId) -> Result<Seat, Failure> {
+    /// Takes a seat, in the order of asking, or says when to come again: whoever waited on would hold a hand that
+    /// others need, and whoever came back at once would have lost the place before what was asked for later.
+    pub(crate) async fn take(&self, connection: &ConnectionId) -> Result<Seat, Failure> {
         let seats = {
             // Nothing panics while it is held; a poisoned map is still whole.
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let new = || Arc::new(Semaphore::new(SEATS));
             all.entry(connection.clone()).or_insert_with(new).clone()
         };
-        match seats.try_acquire_owned() {
-            Ok(permit) => Ok(Seat { _permit: permit }),
-            Err(_) => Err(not_yet(
+        match tokio::time::timeout(SEAT_PATIENCE, seats.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Seat { _permit: permit }),
+            // Nobody closes the semaphore.
+            Ok(Err(_)) | Err(_) => Err(not_yet(
                 SEAT_RETRY,
                 "the connection's Bitbucket is busy with others",
             )),
@@ -50,17 +52,21 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_connection_whose_bitbucket_hangs_leaves_the_others_theirs() {
+    /// The clock goes on by itself when there is nothing to do but wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_bitbucket_hangs_leaves_the_others_theirs() {
         let seats = Seats::default();
         let (hangs, answers) = (
             ConnectionId::new("hangs").unwrap(),
             ConnectionId::new("answers").unwrap(),
         );
-        let mut taken: Vec<Seat> = (0..SEATS).map(|_| seats.take(&hangs).ok().unwrap()).collect();
+        let mut taken = Vec::new();
+        for _ in 0..SEATS {
+            taken.push(seats.take(&hangs).await.ok().unwrap());
+        }
         assert!(
             matches!(
-                seats.take(&hangs),
+                seats.take(&hangs).await,
                 Err(Failure::Retry {
                     after: Some(SEAT_RETRY),
                     counts: Counts::NotAsAttempt,
@@ -69,8 +75,12 @@ mod tests {
             ),
             "whoever comes too much waits, and that is no attempt"
         );
-        assert!(seats.take(&answers).is_ok());
-        drop(taken.pop());
-        assert!(seats.take(&hangs).is_ok());
+        assert!(seats.take(&answers).await.is_ok());
+        let soon = async {
+            tokio::time::sleep(SEAT_PATIENCE / 2).await; // the one who has the seat takes a while
+            drop(taken.pop());
+        };
+        let (seat, ()) = tokio::join!(seats.take(&hangs), soon);
+        assert!(seat.is_ok(), "a seat that is free soon is worth waiting for");
     }
 }
