@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
-use pipeline::job::Artifact;
 use pipeline::run::{Fenced, Outcome, Run, RunState, Usage};
 use pipeline::subject;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use worker::Nats;
 
 use crate::bounds::bounded;
+use crate::patience::Patience;
 
 /// How often a worker looks whether its run was stopped; half the two seconds people are promised.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ pub(crate) struct Attempt {
     pub(crate) run: Run,
     /// The fencing token.
     pub(crate) number: u32,
+    /// With what is away once the agent is done.
+    pub(crate) patience: Patience,
 }
 
 /// How a run is going to end.
@@ -50,7 +52,12 @@ impl Ending {
 
 impl Attempt {
     pub(crate) fn new(nats: Nats, run: Run, number: u32) -> Self {
-        Self { nats, run, number }
+        Self {
+            nats,
+            run,
+            number,
+            patience: Patience::default(),
+        }
     }
 
     /// Whether this attempt may still act, asked of the record now. Called right before everything irreversible.
@@ -89,19 +96,20 @@ impl Attempt {
         Ok(())
     }
 
-    /// Keeps the patch with the run.
-    pub(crate) async fn keep_patch(&self, patch: &[u8]) -> Result<(), Failure> {
+    /// Notes that the work is a commit now, and keeps its patch with the run. `false` when that is too large to be kept.
+    pub(crate) async fn keep_patch(&self, patch: &[u8]) -> Result<bool, Failure> {
         let key = subject::artifact(&self.run.id, "patch.diff");
-        self.nats.artifacts().put(&key, patch).await?;
-        let artifact = Artifact {
-            key,
-            bytes: patch.len() as u64,
+        let kept = match self.nats.artifacts().put(&key, patch).await {
+            Ok(artifact) => Some(artifact),
+            Err(worker::Error::TooLarge { .. }) => None,
+            Err(error) => return Err(error.into()),
         };
         self.change(|run| {
             run.committed = true;
-            run.patch = Some(artifact.clone());
+            run.patch.clone_from(&kept);
         })
-        .await
+        .await?;
+        Ok(kept.is_some())
     }
 
     /// Notes what the model used in the end.
@@ -113,10 +121,11 @@ impl Attempt {
 
     /// Writes the ending.
     pub(crate) async fn finish(&self, ending: Ending) -> Result<(), Failure> {
-        match ending {
-            Ending::Ends { state, outcome } => self.end(state, *outcome).await,
-            Ending::NotOurs => Ok(()),
-        }
+        let Ending::Ends { state, outcome } = ending else {
+            return Ok(());
+        };
+        let end = || self.end(state, (*outcome).clone());
+        self.patience.with("write the ending", end).await
     }
 
     /// Ends the run, unless it has ended or was overtaken meanwhile.
@@ -200,5 +209,55 @@ impl Attempt {
 fn log_if_fenced(fenced: Option<Fenced>) {
     if let Some(fenced) = fenced {
         tracing::info!(%fenced, "change to the run record left out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use worker::managed::ManagedServer;
+
+    use super::*;
+    use crate::testing::run_asking;
+
+    fn settings() -> config::Nats {
+        config::Nats {
+            url: None,
+            server_path: None,
+            credentials_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            replicas: 1,
+            ack_wait_seconds: 30,
+            user: None,
+            password: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_patch_that_is_too_large_to_be_kept_is_no_failure() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = ManagedServer::start(directory.path(), None, CancellationToken::new())
+            .await
+            .unwrap();
+        let nats = Nats::connect(&server.settings(&settings()), "test")
+            .await
+            .unwrap();
+        nats.ensure().await.unwrap();
+        let mut run = run_asking("fix it");
+        let number = run.take(Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
+        let key = subject::run_key(&run.id);
+        nats.runs().create(&key, &run).await.unwrap();
+        let attempt = Attempt::new(nats.clone(), run, number);
+        let record = async || nats.runs().get(&key).await.unwrap().unwrap();
+
+        let too_large = vec![b'x'; usize::try_from(worker::ARTIFACT_BYTES_MAX).unwrap() + 1];
+        assert!(!attempt.keep_patch(&too_large).await.unwrap());
+        let noted = record().await;
+        assert_eq!((noted.committed, noted.patch), (true, None));
+
+        assert!(attempt.keep_patch(b"+x\n").await.unwrap());
+        assert_eq!(record().await.patch.unwrap().bytes, 3);
+        server.stop().await;
     }
 }

@@ -15,6 +15,9 @@ use crate::push::push;
 use crate::verdict::{Verdict, judge};
 use crate::work_tree::WorkTree;
 
+/// Said where the patch is larger than an artifact may be.
+const NOT_KEPT: &str = "The change is too large to be kept as a patch beside the run.";
+
 /// A commit made of the agent's work, on top of what it started from.
 pub(crate) struct Work {
     pub(crate) base: CommitId,
@@ -31,7 +34,8 @@ pub(crate) async fn deliver(
     base: &CommitId,
     patched: Patched,
 ) -> Result<Ending, Failure> {
-    if !attempt.is_held().await? {
+    let patience = &attempt.patience;
+    if !patience.with("look at the record", || attempt.is_held()).await? {
         return Ok(Ending::NotOurs);
     }
     let (report, cut_short) = match patched {
@@ -47,7 +51,9 @@ pub(crate) async fn deliver(
         questions: report.questions.clone(),
         ..Outcome::default()
     };
-    let (changes, left_out) = read_changes(door, tree, base).await?;
+    let (changes, left_out) = patience
+        .with("read the changes", || read_changes(door, tree, base))
+        .await?;
     match judge(changes, &left_out) {
         Verdict::Nothing { notes } => {
             outcome.notes.extend(notes);
@@ -59,12 +65,19 @@ pub(crate) async fn deliver(
         }
         Verdict::Work { changes, notes } => {
             outcome.notes.extend(notes);
-            let work = commit(door, attempt, tree, base, changes, outcome).await?;
-            keep_patch(door, attempt, &work).await?;
+            let mut work = patience
+                .with("commit", || commit(door, attempt, tree, base, &changes, &outcome))
+                .await?;
+            if !patience
+                .with("keep the patch", || keep_patch(door, attempt, &work))
+                .await?
+            {
+                work.outcome.notes.push(NOT_KEPT.to_owned());
+            }
             match cut_short {
                 // Half-finished work is kept for people to look at, and never pushed.
                 Some((state, code)) => Ok(kept(work.outcome, state, code, None)),
-                None => push(door, attempt, work).await,
+                None => patience.with("push", || push(door, attempt, &work)).await,
             }
         }
     }
@@ -107,7 +120,16 @@ fn nothing_to_commit(mut outcome: Outcome, cut_short: Option<(RunState, FailureC
 }
 
 /// The run ends without a push; its patch was kept before.
-pub(crate) fn kept(
+pub(crate) fn kept(outcome: Outcome, state: RunState, code: FailureCode, detail: Option<String>) -> Ending {
+    let outcome = Outcome {
+        nothing_pushed: true,
+        ..outcome
+    };
+    unknown(outcome, state, code, detail)
+}
+
+/// The run ends, and nobody can tell any more whether a push of it landed.
+pub(crate) fn unknown(
     mut outcome: Outcome,
     state: RunState,
     code: FailureCode,
@@ -135,14 +157,14 @@ async fn commit(
     attempt: &Attempt,
     tree: &WorkTree,
     base: &CommitId,
-    changes: Vec<git::Change>,
-    outcome: Outcome,
+    changes: &[git::Change],
+    outcome: &Outcome,
 ) -> Result<Work, Failure> {
     let identity = door.identity().await?;
     let request = CommitRequest {
         parent: base.clone(),
         directory: tree.path().to_owned(),
-        changes,
+        changes: changes.to_vec(),
         author: identity.clone(),
         committer: identity,
         message: commit_message(&attempt.run, outcome.summary.as_deref().unwrap_or_default()),
@@ -156,12 +178,12 @@ async fn commit(
         base: base.clone(),
         commit,
         request,
-        outcome,
+        outcome: outcome.clone(),
     })
 }
 
-/// Keeps the patch before anything is pushed, so that no ending loses the work.
-async fn keep_patch(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<(), Failure> {
+/// Keeps the patch before anything is pushed, so that no ending loses the work. `false` when it is too large for that.
+async fn keep_patch(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<bool, Failure> {
     let (base, commit) = (work.base.clone(), work.commit.clone());
     let patch = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?))

@@ -10,6 +10,7 @@ mod git_door;
 mod handler;
 mod message;
 mod patching;
+mod patience;
 mod push;
 mod recover;
 #[cfg(test)]
@@ -34,8 +35,8 @@ pub(crate) const ATTEMPTS_MAX: u32 = 3;
 /// What fetch, commit, push and their retries may take beyond the agent's own time.
 const MARGIN: Duration = Duration::from_secs(600);
 const _: () = assert!(
-    MARGIN.as_secs() > push::PATIENCE.as_secs(),
-    "waiting for Bitbucket must fit into a job's time"
+    MARGIN.as_secs() > patience::PATIENCE.as_secs(),
+    "waiting for what is away must fit into a job's time"
 );
 
 /// Runs the role until shutdown.

@@ -60,7 +60,9 @@ pub(crate) async fn run_agent(
     let (ended, ()) = tokio::join!(resolver.agent.run(task, sender), note_steps(attempt, receiver));
     match ended {
         Ok(report) => {
-            attempt.used(usage_of(&report.usage)).await?;
+            let used = usage_of(&report.usage);
+            let note = || attempt.used(used);
+            attempt.patience.with("note what was used", note).await?;
             Ok(Patched::Reported(report))
         }
         Err(error) => Ok(Patched::Broke(error)),

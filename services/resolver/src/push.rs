@@ -1,53 +1,22 @@
 //! From a commit in the mirror to one on the branch that was read back.
 
-use std::time::Duration;
-
 use git::{Merged, PushError};
-use pipeline::failure::{Counts, Failure};
+use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, Pushed, RunState};
-use tokio::time::Instant;
 
 use crate::attempt::{Attempt, Ending};
-use crate::deliver::{Work, kept};
+use crate::deliver::{Work, kept, unknown};
 use crate::git_door::GitDoor;
+use crate::patience::pause;
 use crate::recover;
 
 /// Pushes tried while the branch keeps moving.
 const PUSHES_MAX: u32 = 5;
-/// First pause after a moved branch; doubles, with jitter, so that two bots do not move in step.
-const PUSH_PAUSE: Duration = Duration::from_millis(200);
-/// How long work that is done waits for a Bitbucket that is away before the job goes back to the queue, from where the
-/// agent would have to start again. Well below the margin a job has beyond its agent's time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
-/// Longest pause while waiting for it.
-const PATIENCE_PAUSE_MAX: Duration = Duration::from_secs(10);
-
-/// Pushes, and has patience with a Bitbucket that is away: the agent's work is too dear to be done twice.
-pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: Work) -> Result<Ending, Failure> {
-    let until = Instant::now() + PATIENCE;
-    let mut tries = 1;
-    loop {
-        let wait = match push_now(door, attempt, &work).await {
-            Err(Failure::Retry {
-                after,
-                counts: Counts::NotAsAttempt,
-                code,
-                cause,
-            }) if Instant::now() < until => {
-                tracing::warn!(run.id = %attempt.run.id, %code, cause = format!("{cause:#}"), "waiting to push");
-                after.unwrap_or_else(|| pause(tries)).min(PATIENCE_PAUSE_MAX)
-            }
-            ended => return ended,
-        };
-        tries += 1;
-        tokio::time::sleep(wait).await;
-    }
-}
 
 /// Pushes as a fast-forward; merges onto the new head and tries again while the branch moves.
-async fn push_now(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Ending, Failure> {
+pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Ending, Failure> {
     if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
         return Ok(ending);
     }
@@ -103,7 +72,7 @@ enum Moved {
 async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Moved, Failure> {
     let mut outcome = work.outcome.clone();
     let Some(new_head) = door.fetch().await? else {
-        return Ok(Moved::Ends(kept(
+        return Ok(Moved::Ends(unknown(
             outcome,
             RunState::Failed,
             FailureCode::SourceBranchGone,
@@ -146,14 +115,17 @@ async fn closed_meanwhile(door: &GitDoor, attempt: &Attempt, work: &Work) -> Res
     }
     let mut outcome = work.outcome.clone();
     // A push whose answer was lost may have landed, and been merged, before this try.
-    if let Some(head) = door.fetch().await? {
+    let head = door.fetch().await?;
+    let is_known = head.is_some();
+    if let Some(head) = head {
         outcome.pushed = recover::find(door, attempt, head).await?;
     }
     if outcome.pushed.is_some() {
         return Ok(Some(Ending::new(RunState::Done, outcome)));
     }
     let detail = Some(format!("it is {} now", pull_request.state.to_lowercase()));
-    Ok(Some(kept(
+    let ends = if is_known { kept } else { unknown };
+    Ok(Some(ends(
         outcome,
         RunState::Cancelled,
         FailureCode::PullRequestClosed,
@@ -227,10 +199,4 @@ async fn read_back(
     }
     outcome.pushed = Some(pushed);
     Ok(Ending::new(RunState::Done, outcome))
-}
-
-/// Doubling pause with jitter between half and one and a half of it.
-fn pause(tries: u32) -> Duration {
-    let full = PUSH_PAUSE * 2_u32.pow(tries.clamp(1, 2 * PUSHES_MAX) - 1);
-    full.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -1,0 +1,113 @@
+//! Patience of work that is done: the agent's work is too dear to be done twice because something was away when it was
+//! to be delivered.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use pipeline::failure::{Counts, Failure};
+use tokio::time::Instant;
+
+/// How long work that is done waits for what is away, all steps together, before the job goes back to the queue, from
+/// where the agent would have to start again. Well below the margin a job has beyond its agent's time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest pause while waiting for it.
+const PATIENCE_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// First pause; doubles.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Pauses double up to here.
+const DOUBLINGS_MAX: u32 = 9;
+
+/// Begins with the first step it is asked for.
+#[derive(Default)]
+pub(crate) struct Patience {
+    until: OnceLock<Instant>,
+}
+
+impl Patience {
+    /// Takes a step, again and again while it fails for something that is away.
+    pub(crate) async fn with<T, F>(
+        &self,
+        step: &'static str,
+        mut take: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let until = *self.until.get_or_init(|| Instant::now() + PATIENCE);
+        let mut tries = 1;
+        loop {
+            let wait = match take().await {
+                Err(Failure::Retry {
+                    after,
+                    counts: Counts::NotAsAttempt,
+                    code,
+                    cause,
+                }) if Instant::now() < until => {
+                    tracing::warn!(step, %code, cause = format!("{cause:#}"), "waiting with work that is done");
+                    after.unwrap_or_else(|| pause(tries)).min(PATIENCE_PAUSE_MAX)
+                }
+                ended => return ended,
+            };
+            tries += 1;
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// Doubling pause with jitter between half and one and a half of it, so that two bots do not move in step.
+pub(crate) fn pause(tries: u32) -> Duration {
+    let full = PAUSE * 2_u32.pow(tries.clamp(1, DOUBLINGS_MAX) - 1);
+    full.mul_f64(rand::random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use pipeline::failure_code::FailureCode;
+
+    use super::*;
+
+    fn away(after: Option<Duration>) -> Failure {
+        Failure::unavailable(FailureCode::BitbucketUnreachable, after, anyhow::anyhow!("away"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_away_for_a_while_is_waited_for() {
+        let tries = Cell::new(0);
+        let step = || async {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                // Longer than the whole patience: nobody is asked to wait so long at once.
+                1 => Err(away(Some(PATIENCE * 2))),
+                2..10 => Err(away(None)),
+                _ => Ok("done"),
+            }
+        };
+        assert_eq!(Patience::default().with("test", step).await.unwrap(), "done");
+        assert_eq!(tries.get(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_steps_share_one_patience() {
+        let (patience, begun) = (Patience::default(), Instant::now());
+        let step = || async { Err::<(), _>(away(None)) };
+        assert!(patience.with("first", step).await.is_err());
+        let waited = begun.elapsed();
+        assert!(
+            waited >= PATIENCE && waited < PATIENCE + 2 * PATIENCE_PAUSE_MAX,
+            "{waited:?}"
+        );
+        assert!(patience.with("second", step).await.is_err());
+        assert_eq!(begun.elapsed(), waited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_for_good_is_not_tried_again() {
+        let begun = Instant::now();
+        let step =
+            || async { Err::<(), _>(Failure::retry(FailureCode::GitFailed, anyhow::anyhow!("broken"))) };
+        assert!(Patience::default().with("test", step).await.is_err());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}
