@@ -22,6 +22,7 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
     }
     let (mut head, mut tip) = (work.base.clone(), work.commit.clone());
     let mut outcome = work.outcome.clone();
+    let mut in_the_way = FailureCode::BranchBusy;
     for pushes in 1..=PUSHES_MAX {
         if !attempt.is_held().await? {
             return Ok(Ending::NotOurs);
@@ -46,7 +47,12 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
         }
         match onto_new_head(door, attempt, work).await? {
             Moved::Ends(ending) => return Ok(ending),
+            Moved::Onto { new_head, .. } if new_head == head => {
+                tracing::warn!(run.id = %attempt.run.id, pushes, "the push did not land, and the branch is where it was");
+                in_the_way = FailureCode::GitFailed;
+            }
             Moved::Onto { new_head, commit } => {
+                in_the_way = FailureCode::BranchBusy;
                 tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
                 outcome = work.outcome.clone();
                 outcome.notes.push(format!(
@@ -59,7 +65,7 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
         }
         tokio::time::sleep(pause(pushes)).await;
     }
-    Ok(kept(outcome, RunState::Failed, FailureCode::BranchBusy, None))
+    Ok(kept(outcome, RunState::Failed, in_the_way, None))
 }
 
 /// What a branch that moved means for the work.
