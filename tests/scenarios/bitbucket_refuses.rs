@@ -40,9 +40,9 @@ fn lost(mut fault: Value) -> Value {
 }
 
 /// The run ends with the code, said in our words and nobody else's.
-async fn ends_with(fault: Value, code: &str, patch_is_kept: bool) {
+async fn ends_with(fault: Value, code: &str, patch_is_kept: bool, dead_letters: u64) {
     scenario(async |world| {
-        world.expected.dead_letters = u64::from(!patch_is_kept);
+        world.expected.dead_letters = dead_letters;
         let pr = world.pull_request(1);
         let before = pr.head().await;
         world.faults(json!([fault.clone()])).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_call_that_bitbucket_refuses_for_good_ends_the_run_with_its_code() {
             "BITBUCKET_FORBIDDEN",
         ),
     ] {
-        ends_with(fault, code, false).await;
+        ends_with(fault, code, false, 1).await;
     }
 }
 
@@ -138,14 +138,32 @@ async fn a_repository_that_cannot_be_fetched_ends_the_run_with_its_code() {
         ),
         (page("GET", "*/info/refs"), "GIT_FAILED"),
     ] {
-        ends_with(fault, code, false).await;
+        ends_with(fault, code, false, 1).await;
     }
 }
 
 #[tokio::test]
-async fn a_push_that_is_forbidden_ends_the_run_with_its_code_and_the_patch() {
-    let fault = refuses("POST", "*/git-receive-pack", 403, "AuthorisationException");
-    ends_with(fault, "PUSH_FORBIDDEN", true).await;
+async fn a_push_that_is_refused_for_good_ends_the_run_with_its_code_and_the_patch() {
+    for (fault, code, dead_letters) in [
+        (
+            refuses("POST", "*/git-receive-pack", 401, "AuthenticationException"),
+            "BITBUCKET_UNAUTHORIZED",
+            1,
+        ),
+        (
+            refuses("POST", "*/git-receive-pack", 403, "AuthorisationException"),
+            "PUSH_FORBIDDEN",
+            0,
+        ),
+        (
+            refuses("POST", "*/git-receive-pack", 404, "NoSuchRepositoryException"),
+            "BITBUCKET_NOT_FOUND",
+            1,
+        ),
+        (page("POST", "*/git-receive-pack"), "GIT_FAILED", 0),
+    ] {
+        ends_with(fault, code, true, dead_letters).await;
+    }
 }
 
 #[tokio::test]
@@ -177,13 +195,15 @@ async fn a_token_that_is_refused_everywhere_is_waited_for_until_it_works_again()
 }
 
 #[tokio::test]
-async fn reads_that_are_refused_or_answered_by_a_page_for_a_while_only_delay_the_run() {
+async fn calls_that_are_refused_or_answered_by_a_page_for_a_while_only_delay_the_run() {
     for fault in [
         json!({"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "count": 2, "status": 401}),
         times(page("GET", "*/pull-requests/1"), 2),
         times(page("GET", "*/users"), 2),
         times(page("GET", "*/activities"), 2),
         times(page("GET", "*/info/refs"), 1),
+        times(page("POST", "*/git-receive-pack"), 1),
+        lost(times(page("POST", "*/git-receive-pack"), 1)),
         json!({"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "count": 2, "drop": true}),
         json!({"method": "GET", "path": "*/info/refs", "user": "openhands", "count": 1, "drop": true}),
     ] {

@@ -71,12 +71,16 @@ async fn fifty_mentions_on_five_pull_requests_end_in_fifty_commits() {
         let mut runs = inside::runs(&inside::connect(world).await.unwrap())
             .await
             .unwrap();
-        runs.sort_by_key(|run| (run.pull_request, run.comment));
+        runs.sort_by_key(|run| (run.pull_request, run.started_at));
         for pair in runs
             .windows(2)
             .filter(|pair| pair[0].pull_request == pair[1].pull_request)
         {
             assert!(pair[0].ended_at <= pair[1].started_at, "runs overlap: {pair:#?}");
+            assert!(
+                pair[0].comment < pair[1].comment,
+                "not in the order they were written: {pair:#?}"
+            );
         }
         assert!(
             runs.iter()
