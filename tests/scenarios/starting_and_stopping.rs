@@ -2,8 +2,10 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
 use tests::child::program;
-use tests::world::{World, scenario};
+use tests::setup::Setup;
+use tests::world::{World, scenario, scenario_in, works};
 
 /// Runs the executable to its end; exit code and both streams.
 pub(crate) async fn executable(arguments: &[&str]) -> (i32, String, String) {
@@ -92,6 +94,50 @@ async fn a_bitbucket_beyond_this_machine_needs_the_sandbox_or_its_absence_writte
         let (code, _, stderr) = executable(&["up", "--config", copy.to_str().unwrap()]).await;
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.contains("sandbox.mode"), "{stderr}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn resolvers_that_share_a_data_dir_work_beside_each_other() {
+    let setup = Setup {
+        separate_roles: true,
+        pull_requests: 2,
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        world.script(json!([
+            {"times": 2, "reply": {"hold": true, "then": works("echo shared >> log.txt", "Wrote a line.")}},
+        ]));
+        let first = world
+            .alice()
+            .comments(1, "@openhands write a line")
+            .await
+            .unwrap();
+        world
+            .model
+            .wait_for_requests(1, tests::waiting::WAIT_MAX)
+            .await
+            .unwrap();
+        // Its start sweeps what is left of dead ones, and not what the first is working on.
+        world.start_role("resolver").await.unwrap();
+        world.ready().await.unwrap();
+        let second = world
+            .alice()
+            .comments(2, "@openhands write a line")
+            .await
+            .unwrap();
+        world
+            .model
+            .wait_for_requests(2, tests::waiting::WAIT_MAX)
+            .await
+            .unwrap();
+        world.model.release();
+        for (number, comment) in [(1usize, first), (2, second)] {
+            let reply = world.pull_request(number).final_reply_to(comment).await;
+            assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+            assert_eq!(world.pull_request(number).file("log.txt").await, "shared\n");
+        }
     })
     .await;
 }
