@@ -76,11 +76,13 @@ mod tests {
             "whoever comes too much waits, and that is no attempt"
         );
         assert!(seats.take(&answers).await.is_ok());
-        let soon = async {
-            tokio::time::sleep(SEAT_PATIENCE / 2).await; // the one who has the seat takes a while
-            drop(taken.pop());
-        };
-        let (seat, ()) = tokio::join!(seats.take(&hangs), soon);
-        assert!(seat.is_ok(), "a seat that is free soon is worth waiting for");
+        let mut waiting = std::pin::pin!(seats.take(&hangs));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("no seat is free"),
+            () = std::future::ready(()) => {}
+        }
+        drop(taken.pop());
+        assert!(waiting.await.is_ok(), "a seat that is free soon is waited for");
     }
 }
