@@ -36,6 +36,10 @@ pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
     if deliveries.is_empty() {
         bail!(nothing_recorded(id, looked.only_since));
     }
+    if let Some(since) = looked.only_since {
+        let since = say::seconds(since);
+        say::warning(&format!("decisions from before {since} were not looked at"));
+    }
     let mut runs: Vec<&RunId> = Vec::new();
     for decision in looked
         .decisions
