@@ -91,7 +91,10 @@ fn the_schemas_are_those_of_the_types() {
             stale.push(path);
         }
     }
-    assert!(stale.is_empty(), "rewritten, look at the difference and commit: {stale:?}");
+    assert!(
+        stale.is_empty(),
+        "rewritten, look at the difference and commit: {stale:?}"
+    );
 }
 
 /// With keys in alphabetical order: whether JSON objects keep the order of insertion depends on which other crates are
@@ -99,7 +102,10 @@ fn the_schemas_are_those_of_the_types() {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let mut fields: Vec<_> = fields
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             fields.sort_by(|(a, _), (b, _)| a.cmp(b));
             Value::Object(fields.into_iter().collect())
         }
