@@ -10,9 +10,9 @@ async fn errors_limits_and_lost_answers_on_the_way_delay_and_double_nothing() {
         json!({"method": "GET", "path": "*/users", "count": 2, "when": "before", "status": 500}),
         json!({"method": "GET", "path": "*/activities", "count": 2, "when": "before", "status": 429, "retry_after": 1}),
         json!({"method": "GET", "path": "*/activities", "count": 2, "when": "before", "status": 429}),
-        json!({"method": "POST", "path": "*/comments", "count": 2, "when": "before", "status": 503}),
-        json!({"method": "POST", "path": "*/comments", "count": 1, "when": "after", "drop": true}),
-        json!({"method": "PUT", "path": "*/comments/*", "count": 1, "when": "after", "drop": true}),
+        json!({"method": "POST", "path": "/rest/api/*/comments", "count": 2, "when": "before", "status": 503}),
+        json!({"method": "POST", "path": "/rest/api/*/comments", "count": 1, "when": "after", "drop": true}),
+        json!({"method": "PUT", "path": "/rest/api/*/comments/*", "count": 1, "when": "after", "drop": true}),
         json!({"method": "POST", "path": "*/git-receive-pack", "count": 1, "when": "before", "status": 503}),
         json!({"method": "POST", "path": "*/git-receive-pack", "count": 1, "when": "after", "drop": true}),
         json!({"method": "GET", "path": "*/info/refs", "count": 2, "when": "before", "status": 503}),
@@ -35,7 +35,7 @@ async fn errors_limits_and_lost_answers_on_the_way_delay_and_double_nothing() {
 async fn a_status_reply_edited_by_someone_else_meanwhile_is_written_all_the_same() {
     scenario(async |world| {
         world.faults(
-            json!([{"method": "PUT", "path": "*/comments/*", "user": "openhands", "count": 2, "when": "before", "status": 409}]),
+            json!([{"method": "PUT", "path": "/rest/api/*/comments/*", "user": "openhands", "count": 2, "when": "before", "status": 409}]),
         )
         .await.unwrap();
         let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();

@@ -84,7 +84,7 @@ async fn a_resolver_killed_after_its_push_finds_it_and_does_not_work_again() {
 async fn a_reply_killed_before_its_comment_arrives_writes_one() {
     scenario_in(apart(), async |world| {
         let hold = world
-            .holds_next("POST", "*/pull-requests/1/comments", "before")
+            .holds_next("POST", "/rest/api/*/pull-requests/1/comments", "before")
             .await
             .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
@@ -101,7 +101,7 @@ async fn a_reply_killed_before_its_comment_arrives_writes_one() {
 async fn a_reply_killed_after_its_comment_arrived_finds_it_and_edits_it() {
     scenario_in(apart(), async |world| {
         let hold = world
-            .holds_next("POST", "*/pull-requests/1/comments", "after")
+            .holds_next("POST", "/rest/api/*/pull-requests/1/comments", "after")
             .await
             .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
@@ -131,7 +131,7 @@ async fn a_reply_killed_after_its_last_edit_leaves_it_as_it_is() {
         })
         .await;
         let hold = world
-            .holds_next("PUT", "*/pull-requests/1/comments/*", "after")
+            .holds_next("PUT", "/rest/api/*/pull-requests/1/comments/*", "after")
             .await
             .unwrap();
         world.model.release();
