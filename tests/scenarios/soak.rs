@@ -10,7 +10,7 @@ const STEPS: usize = 12;
 const PULL_REQUESTS: usize = 3;
 
 #[tokio::test]
-#[ignore = "takes half an hour: ./dev soak"]
+#[ignore = "takes five minutes: ./dev soak"]
 async fn whatever_dies_in_whatever_order_every_mention_ends_in_one_commit_and_one_reply() {
     for seed in 0..SEEDS {
         let setup = Setup {
