@@ -12,7 +12,7 @@ pub async fn connect(world: &World) -> Result<Nats> {
     let settings = match &world.nats {
         Some(server) => config::Nats {
             url: Some(server.url()),
-            ..plain_settings()
+            ..config::Nats::default()
         },
         None => worker::managed::running(&world.data_dir()).context("no managed nats-server runs")?,
     };
@@ -91,19 +91,4 @@ pub async fn lose_artifacts(world: &World) -> Result<()> {
         .await?;
     stream.purge().await?;
     Ok(())
-}
-
-fn plain_settings() -> config::Nats {
-    config::Nats {
-        url: None,
-        server_path: None,
-        credentials_file: None,
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
-        replicas: 1,
-        ack_wait_seconds: 2,
-        user: None,
-        password: None,
-    }
 }

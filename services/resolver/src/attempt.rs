@@ -219,28 +219,13 @@ mod tests {
     use super::*;
     use crate::testing::run_asking;
 
-    fn settings() -> config::Nats {
-        config::Nats {
-            url: None,
-            server_path: None,
-            credentials_file: None,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            replicas: 1,
-            ack_wait_seconds: 30,
-            user: None,
-            password: None,
-        }
-    }
-
     #[tokio::test]
     async fn a_patch_that_is_too_large_to_be_kept_is_no_failure() {
         let directory = tempfile::tempdir().unwrap();
         let server = ManagedServer::start(directory.path(), None, CancellationToken::new())
             .await
             .unwrap();
-        let nats = Nats::connect(&server.settings(&settings()), "test")
+        let nats = Nats::connect(&server.settings(&config::Nats::default()), "test")
             .await
             .unwrap();
         nats.ensure().await.unwrap();

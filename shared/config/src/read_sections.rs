@@ -67,7 +67,7 @@ pub(crate) fn nats(mut reader: Reader<'_>) -> Nats {
             "must be 1 for the managed server; a cluster needs nats.url",
         );
     }
-    let ack_wait_seconds = reader.whole("ack_wait_seconds", ACK_WAIT_SECONDS_RANGE, 30);
+    let ack_wait_seconds = reader.whole("ack_wait_seconds", ACK_WAIT_SECONDS_RANGE, Nats::ACK_WAIT_SECONDS);
     reader.finish();
     Nats {
         url,

@@ -93,6 +93,29 @@ pub struct Nats {
     pub password: Option<SecretString>,
 }
 
+impl Default for Nats {
+    /// What an empty `[nats]` section means.
+    fn default() -> Self {
+        Self {
+            url: None,
+            server_path: None,
+            credentials_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            replicas: 1,
+            ack_wait_seconds: Self::ACK_WAIT_SECONDS,
+            user: None,
+            password: None,
+        }
+    }
+}
+
+impl Nats {
+    /// Longer than a garbage-collecting virtual machine stands still, shorter than people's patience.
+    pub const ACK_WAIT_SECONDS: u64 = 30;
+}
+
 /// `[mention]`, also inside a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mention {

@@ -249,28 +249,13 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
     const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-    fn settings() -> config::Nats {
-        config::Nats {
-            url: None,
-            server_path: None,
-            credentials_file: None,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            replicas: 1,
-            ack_wait_seconds: 30,
-            user: None,
-            password: None,
-        }
-    }
-
     #[tokio::test]
     async fn a_message_that_came_before_a_lost_connection_is_read() {
         let directory = TempDir::new().unwrap();
         let server = ManagedServer::start(directory.path(), None, CancellationToken::new())
             .await
             .unwrap();
-        let nats = Nats::connect(&server.settings(&settings()), "test")
+        let nats = Nats::connect(&server.settings(&config::Nats::default()), "test")
             .await
             .unwrap();
         nats.ensure().await.unwrap();

@@ -150,23 +150,11 @@ impl ManagedServer {
 /// How to reach the server of an `up` that runs on `data_dir` now, if there is one.
 pub fn running(data_dir: &Path) -> Option<config::Nats> {
     let access = Files::at(data_dir).access()?;
-    let base = config::Nats {
-        url: None,
-        server_path: None,
-        credentials_file: None,
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
-        replicas: 1,
-        ack_wait_seconds: ACK_WAIT_SECONDS,
-        user: None,
-        password: None,
-    };
-    access.process.is_alive().then(|| settings(&access, base))
+    access
+        .process
+        .is_alive()
+        .then(|| settings(&access, config::Nats::default()))
 }
-
-/// The configuration's default; whoever reads beside an `up` consumes nothing.
-const ACK_WAIT_SECONDS: u64 = 30;
 
 fn settings(access: &Access, base: config::Nats) -> config::Nats {
     config::Nats {

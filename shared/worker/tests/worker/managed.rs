@@ -68,7 +68,7 @@ async fn its_secrets_are_for_us_alone() {
     let without = config::Nats {
         user: None,
         password: None,
-        ..world.server.settings(&settings())
+        ..world.server.settings(&config::Nats::default())
     };
     assert!(matches!(
         Nats::connect(&without, "stranger").await,
@@ -80,11 +80,11 @@ async fn its_secrets_are_for_us_alone() {
 async fn what_was_stored_is_there_after_a_restart_on_the_same_port() {
     let world = World::start().await;
     world.publish(&Note::new("a")).await;
-    let url = world.server.settings(&settings()).url;
+    let url = world.server.settings(&config::Nats::default()).url;
     let directory = world.directory;
     world.server.stop().await;
     let again = start(directory.path()).await.unwrap();
-    let settings = again.settings(&settings());
+    let settings = again.settings(&config::Nats::default());
     assert_eq!(settings.url, url);
     let nats = Nats::connect(&settings, "again").await.unwrap();
     assert_eq!(nats.stream_messages(subject::MENTIONS).await.unwrap(), 1);
@@ -95,12 +95,12 @@ async fn what_was_stored_is_there_after_a_restart_on_the_same_port() {
 async fn another_port_is_taken_when_the_last_one_is_in_use() {
     let directory = TempDir::new().unwrap();
     let first = start(directory.path()).await.unwrap();
-    let url = first.settings(&settings()).url.unwrap();
+    let url = first.settings(&config::Nats::default()).url.unwrap();
     first.stop().await;
     let address = url.trim_start_matches("nats://");
     let squatter = std::net::TcpListener::bind(address).unwrap();
     let second = start(directory.path()).await.unwrap();
-    assert_ne!(second.settings(&settings()).url.unwrap(), url);
+    assert_ne!(second.settings(&config::Nats::default()).url.unwrap(), url);
     drop(squatter);
     second.stop().await;
 }

@@ -115,7 +115,7 @@ async fn unsettled_after_a_late_word(fenced: bool) -> usize {
             .collect()
     });
     // A runtime of its own, that stands still while the handler freezes.
-    let settings = world.server.settings(&settings());
+    let settings = world.server.settings(&config::Nats::default());
     let (tell, begun) = tokio::sync::oneshot::channel();
     let late_worker = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -46,7 +46,7 @@ impl World {
         let server = ManagedServer::start(directory.path(), None, CancellationToken::new())
             .await
             .unwrap();
-        let nats = Nats::connect(&server.settings(&settings()), "test")
+        let nats = Nats::connect(&server.settings(&config::Nats::default()), "test")
             .await
             .unwrap();
         Self {
@@ -57,14 +57,14 @@ impl World {
     }
 
     pub(crate) async fn another_connection(&self) -> Nats {
-        Nats::connect(&self.server.settings(&settings()), "another")
+        Nats::connect(&self.server.settings(&config::Nats::default()), "another")
             .await
             .unwrap()
     }
 
     /// Past the crate, to look at what it did and to do what it never does.
     pub(crate) async fn raw(&self) -> jetstream::Context {
-        let settings = self.server.settings(&settings());
+        let settings = self.server.settings(&config::Nats::default());
         let password = settings.password.unwrap().expose_secret().to_owned();
         let client = async_nats::ConnectOptions::new()
             .user_and_password(settings.user.unwrap(), password)
@@ -145,21 +145,6 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
         tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
         "never came: {what}"
     );
-}
-
-pub(crate) fn settings() -> config::Nats {
-    config::Nats {
-        url: None,
-        server_path: None,
-        credentials_file: None,
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
-        replicas: 1,
-        ack_wait_seconds: 30,
-        user: None,
-        password: None,
-    }
 }
 
 pub(crate) const DURABLE: &str = "test";
