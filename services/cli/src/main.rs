@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod coding_agent;
+mod inner;
 mod reach;
 mod roles;
 mod runs;
@@ -24,6 +25,9 @@ const EXIT_CONFIGURATION: u8 = 2;
 const BLOCKING_WORK_MAX: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    if let Some(code) = inner::dispatch() {
+        return code;
+    }
     // The one TLS provider. A second install in one process would be refused, and there is none.
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()

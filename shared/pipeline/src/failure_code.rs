@@ -75,6 +75,16 @@ failure_codes! {
     SandboxMissing = "SANDBOX_MISSING", "The agent's sandbox is not available on this host.", "An administrator should look at the resolver's log.";
     PersonExcluded = "PERSON_EXCLUDED", "An administrator has excluded you from asking the bot.", "Ask the resolver's administrator.";
     Internal = "INTERNAL", "Something went wrong inside the resolver.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
+    SandboxLeak = "SANDBOX_LEAK", "The agent's sandbox did not hold when it was tested, so nothing was started.", "An administrator should look at the resolver's log, which names what leaked; then repeat the request.";
+    MoneyLimit = "MONEY_LIMIT", "The run used up its money.", "Ask for a smaller step, or ask an administrator about the limit.";
+    MemoryLimit = "MEMORY_LIMIT", "The agent used more memory than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
+    ProcessLimit = "PROCESS_LIMIT", "The agent started more processes than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
+    DiskLimit = "DISK_LIMIT", "The agent wrote more to disk than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
+    OutputLimit = "OUTPUT_LIMIT", "The agent printed more than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
+    AgentMissing = "AGENT_MISSING", "The configured coding agent could not be found or started.", "An administrator should check that the agent is installed where the configuration says.";
+    AgentCrashed = "AGENT_CRASHED", "The coding agent ended with an error of its own.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
+    SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret, so it was not pushed.", "Ask for the change without the secret; if it is none, make this change by hand.";
+    WorkTreeUnreadable = "WORK_TREE_UNREADABLE", "What the agent left in the work tree could not be read.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
 }
 
 impl std::fmt::Display for FailureCode {
