@@ -171,10 +171,6 @@ async fn a_call_that_bitbucket_refuses_for_good_ends_the_run_with_its_code() {
 async fn a_repository_that_cannot_be_fetched_ends_the_run_with_its_code() {
     let refusals = [
         (
-            refuses("GET", "*/info/refs", 401, "AuthenticationException"),
-            "BITBUCKET_UNAUTHORIZED",
-        ),
-        (
             refuses("GET", "*/info/refs", 403, "AuthorisationException"),
             "BITBUCKET_FORBIDDEN",
         ),
@@ -191,11 +187,6 @@ async fn a_repository_that_cannot_be_fetched_ends_the_run_with_its_code() {
 #[tokio::test]
 async fn a_push_that_is_refused_for_good_ends_the_run_with_its_code_and_the_patch() {
     let refusals = [
-        (
-            refuses("POST", "*/git-receive-pack", 401, "AuthenticationException"),
-            "BITBUCKET_UNAUTHORIZED",
-            1,
-        ),
         (
             refuses("POST", "*/git-receive-pack", 403, "AuthorisationException"),
             "PUSH_FORBIDDEN",
@@ -248,6 +239,11 @@ async fn calls_that_are_refused_or_answered_by_a_page_for_a_while_only_delay_the
         times(page("GET", "*/users"), 2),
         times(page("GET", "*/activities"), 1),
         times(page("GET", "*/info/refs"), 1),
+        times(refuses("GET", "*/info/refs", 401, "AuthenticationException"), 2),
+        times(
+            refuses("POST", "*/git-receive-pack", 401, "AuthenticationException"),
+            2,
+        ),
         times(page("POST", "*/git-receive-pack"), 1),
         lost(times(page("POST", "*/git-receive-pack"), 1)),
         json!({"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "count": 2, "drop": true}),

@@ -13,7 +13,8 @@ impl From<Error> for Failure {
             Error::TooLarge { .. } => Failure::refuse(Code::RepositoryTooLarge, error.to_string()),
             Error::ChangeTooLarge { .. } => Failure::refuse(Code::ChangeTooLarge, error.to_string()),
             Error::HostileTree { .. } => Failure::abandon(Code::GitFailed, error.to_string(), error.into()),
-            Error::Unauthorized => Failure::abandon(Code::BitbucketUnauthorized, None, error.into()),
+            // A token is renewed by an administrator; until then the run waits, as it does where REST refuses the token.
+            Error::Unauthorized => Failure::unavailable(Code::BitbucketUnauthorized, None, error.into()),
             Error::Forbidden => Failure::abandon(Code::BitbucketForbidden, None, error.into()),
             Error::NotFound => Failure::abandon(Code::BitbucketNotFound, None, error.into()),
             Error::RateLimited { after } => {
