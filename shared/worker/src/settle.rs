@@ -107,6 +107,11 @@ impl From<Error> for Silent {
 impl Settlement<'_> {
     /// Decides what becomes of the message and sees to it.
     pub(crate) async fn settle(self, ended: Ended) {
+        let ended = match ended {
+            // The worker died between writing the ending and the acknowledgement: nothing was lost.
+            Ended::Lost if self.run_has_ended().await => Ended::Done,
+            ended => ended,
+        };
         let verdict = verdict(&ended, &self.attempt);
         log(&ended, &verdict);
         let word = match self.carry_out(&verdict, &ended).await {
@@ -165,6 +170,15 @@ impl Settlement<'_> {
                 Ok(Bytes::from(format!("+TERM {}", report.code)))
             }
         }
+    }
+
+    /// Whether the message's run is known to have ended. A record that cannot be read now is none that has.
+    async fn run_has_ended(&self) -> bool {
+        let Some(failed_run) = &self.failed_run else {
+            return false;
+        };
+        let key = subject::run_key(failed_run.id());
+        matches!(self.nats.runs().get(&key).await, Ok(Some(run)) if run.state.is_terminal())
     }
 
     /// Whether the run that the handler took is still held by it.

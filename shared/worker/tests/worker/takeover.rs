@@ -70,6 +70,33 @@ async fn a_message_that_kills_its_workers_is_given_up_without_another_try() {
 }
 
 #[tokio::test]
+async fn a_worker_that_died_after_its_run_had_ended_leaves_no_dead_letter() {
+    let world = World::start().await;
+    let once = ConsumerSpec {
+        attempts_max: 1,
+        ..short_wait()
+    };
+    let mut dead = told(|_, _| vec![Act::Sleep(PATIENCE)]).consume(&world.nats, once.clone());
+    world.publish(&Note::new("a")).await;
+    dead.next().await;
+    let mut ended = run();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    ended
+        .end(None, RunState::Done, pipeline::run::Outcome::default(), now)
+        .unwrap();
+    let runs = world.nats.runs();
+    runs.create(run().id.as_str(), &ended).await.unwrap();
+    dead.task.abort();
+    let other = world.another_connection().await;
+    let heir = told(|_, _| vec![]).with_run(run()).consume(&other, once);
+    world.until_all_is_settled().await;
+    assert_eq!(world.dead_letters().await.len(), 0);
+    let state = runs.get(run().id.as_str()).await.unwrap().unwrap().state;
+    assert_eq!(state, RunState::Done);
+    assert_eq!(heir.stop().await, []);
+}
+
+#[tokio::test]
 async fn a_live_worker_keeps_its_message_beyond_ack_wait() {
     let world = World::start().await;
     let slow = told(|_, _| vec![Act::Sleep(Duration::from_secs(3)), Act::Publish]);
