@@ -89,8 +89,14 @@ fn cut_short(report: &Report) -> Option<(RunState, FailureCode)> {
         Ended::Finished => None,
         Ended::TurnLimit => Some((RunState::Expired, FailureCode::TurnLimit)),
         Ended::TokenLimit => Some((RunState::Expired, FailureCode::TokenLimit)),
+        Ended::MoneyLimit => Some((RunState::Expired, FailureCode::MoneyLimit)),
         Ended::TimeLimit | Ended::Cancelled => Some((RunState::Expired, FailureCode::TimeLimit)),
         Ended::MalformedCalls | Ended::NoToolCalls => Some((RunState::Failed, FailureCode::AgentConfused)),
+        Ended::OutputLimit => Some((RunState::Failed, FailureCode::OutputLimit)),
+        Ended::MemoryLimit => Some((RunState::Failed, FailureCode::MemoryLimit)),
+        Ended::ProcessLimit => Some((RunState::Failed, FailureCode::ProcessLimit)),
+        Ended::DiskLimit => Some((RunState::Failed, FailureCode::DiskLimit)),
+        Ended::Crashed => Some((RunState::Failed, FailureCode::AgentCrashed)),
     }
 }
 

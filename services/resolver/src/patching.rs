@@ -49,6 +49,7 @@ pub(crate) async fn run_agent(
         brief: String::from_utf8_lossy(&brief).into_owned(),
         work_tree: tree.path().to_owned(),
         home: tree.home().to_owned(),
+        tmp: tree.home().join("tmp"),
         limits: agent::Limits::new(
             resolver.settings.run_turns,
             resolver.settings.run_tokens,
@@ -102,5 +103,6 @@ fn usage_of(used: &agent::Usage) -> Usage {
         input_tokens: used.input_tokens,
         cached_tokens: used.cached_input_tokens,
         output_tokens: used.output_tokens,
+        usd: used.usd,
     }
 }

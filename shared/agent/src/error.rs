@@ -64,6 +64,28 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The agent's program is not there, or is no program.
+    #[error("the coding agent {program:?} cannot be started: {reason}")]
+    Missing {
+        /// What was to be started.
+        program: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What the agent was to find in its home could not be written.
+    #[error("cannot write {path} for the agent")]
+    Home {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The agent's settings cannot be used.
+    #[error("the coding agent cannot be set up: {reason}")]
+    Launcher {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A command could not be run; not one that ran and failed.
     #[error("a command of the agent cannot be run")]
     Command(#[from] sandbox::Error),
@@ -84,8 +106,9 @@ impl From<Error> for Failure {
                 FailureCode::ModelFailed
             }
             Error::ModelAnswer { .. } => FailureCode::ModelGarbled,
-            Error::Client { .. } => FailureCode::AgentFailed,
-            Error::WorkTree { .. } | Error::Command(_) | Error::Tool(_) => {
+            Error::Missing { .. } => FailureCode::AgentMissing,
+            Error::Client { .. } | Error::Launcher { .. } => FailureCode::AgentFailed,
+            Error::Home { .. } | Error::WorkTree { .. } | Error::Command(_) | Error::Tool(_) => {
                 return Failure::retry(FailureCode::AgentFailed, error.into());
             }
         };

@@ -13,13 +13,14 @@ use crate::Error;
 /// Something that changes a work tree as a brief asks.
 #[async_trait]
 pub trait CodingAgent: Send + Sync {
-    /// Its name, for logs and replies: `builtin`.
+    /// Its name, for logs and replies: `builtin`, `opencode`.
     fn name(&self) -> &str;
 
     /// Works on the task until it is finished, a limit is reached or it is cancelled.
     ///
-    /// Limits and cancelling end it within a second, with everything it started, and are a [`Report`]; an error means
-    /// that the model or the machine failed. In both cases the work tree may have changed.
+    /// Limits and cancelling end it, with everything it started, and are a [`Report`]; an error means that the model,
+    /// the agent's installation or the machine failed. In both cases the work tree may have changed, and nothing that
+    /// was started is alive any more.
     async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, Error>;
 }
 
@@ -32,8 +33,10 @@ pub struct Task {
     pub brief: String,
     /// The checked-out tree to change; without `.git`.
     pub work_tree: PathBuf,
-    /// A fresh directory that the agent's commands see as their home.
+    /// A fresh directory that the agent and its commands see as their home.
     pub home: PathBuf,
+    /// A fresh directory for its temporary files.
+    pub tmp: PathBuf,
     /// When to stop.
     pub limits: Limits,
     /// Stops it when cancelled.
@@ -41,12 +44,14 @@ pub struct Task {
 }
 
 /// When an agent has to stop, and how much it may see at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Answers of the model.
     pub turns: u32,
     /// Tokens in and out, over all turns.
     pub tokens: u64,
+    /// US dollars, over all turns; without it, or where the model has no price, money is not counted.
+    pub usd: Option<f64>,
     /// Wall-clock time of the whole task.
     pub wall: Duration,
     /// Wall-clock time of one shell command.
@@ -62,11 +67,12 @@ impl Limits {
     /// About 2,500 tokens: enough for a compiler's complaint, little enough for a hundred commands in one context.
     pub const OUTPUT_BYTES: usize = 10_000;
 
-    /// Limits of a task, with [`Limits::COMMAND_WALL`] and [`Limits::OUTPUT_BYTES`] for its commands.
+    /// Limits of a task that has no budget in money, with [`Limits::COMMAND_WALL`] and [`Limits::OUTPUT_BYTES`] for its commands.
     pub fn new(turns: u32, tokens: u64, wall: Duration) -> Self {
         Self {
             turns,
             tokens,
+            usd: None,
             wall,
             command_wall: Self::COMMAND_WALL,
             output_bytes: Self::OUTPUT_BYTES,
@@ -75,7 +81,7 @@ impl Limits {
 }
 
 /// What an agent says while it works. May be lost when the receiver does not keep up; [`Report`] has the totals.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
     /// A step in a few words for people, on one line: ``ran `cargo test` ``, `edited src/a.rs`.
     Step(String),
@@ -83,8 +89,8 @@ pub enum Progress {
     Usage(Usage),
 }
 
-/// What a task has used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a task has used, counted where its model calls pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// Answers of the model.
     pub turns: u32,
@@ -94,6 +100,8 @@ pub struct Usage {
     pub cached_input_tokens: u64,
     /// Tokens the model wrote.
     pub output_tokens: u64,
+    /// US dollars, where the model has a price.
+    pub usd: Option<f64>,
 }
 
 impl Usage {
@@ -103,8 +111,9 @@ impl Usage {
     }
 }
 
-/// What an agent says at its end. Words of a model: to be shown as such, and never believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What came of a task. The texts are words of a model: to be shown as such, and never believed. The numbers are
+/// measured outside the agent.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// What was done; where the model was stopped, the last thing it said.
     pub summary: String,
@@ -116,23 +125,39 @@ pub struct Report {
     pub usage: Usage,
     /// Why it ended.
     pub ended: Ended,
+    /// How many model calls failed for good, whatever the agent made of them.
+    pub model_errors: u32,
+    /// The model calls as JSON lines, without secrets.
+    pub transcript: Vec<u8>,
 }
 
 /// Why an agent ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The model said it is finished, by the tool or by an answer in plain text.
+    /// It said it is finished, or ended by itself. Whether work was done is told by the work tree alone.
     Finished,
     /// [`Limits::turns`] was reached.
     TurnLimit,
     /// [`Limits::tokens`] was reached.
     TokenLimit,
+    /// [`Limits::usd`] was reached.
+    MoneyLimit,
     /// [`Limits::wall`] was reached.
     TimeLimit,
     /// [`Task::cancel`] was cancelled.
     Cancelled,
+    /// It printed more than it may.
+    OutputLimit,
+    /// It used more memory than it may.
+    MemoryLimit,
+    /// It started more processes than it may.
+    ProcessLimit,
+    /// It wrote more to disk than it may.
+    DiskLimit,
     /// The model called its tools wrongly, several times in a row.
     MalformedCalls,
     /// The model answered with neither a tool call nor a whole text, several times in a row.
     NoToolCalls,
+    /// It broke off with an error of its own: killed by a signal, or gone in the middle of a conversation.
+    Crashed,
 }

@@ -182,6 +182,7 @@ fn usage(body: &Value, request_bytes: usize, message: &Value) -> Usage {
         output_tokens: reported["completion_tokens"]
             .as_u64()
             .unwrap_or_else(|| estimate(message.to_string().len())),
+        usd: None,
     }
 }
 

@@ -78,6 +78,8 @@ impl<'a> Session<'a> {
             questions,
             usage: self.usage,
             ended,
+            model_errors: 0,
+            transcript: Vec::new(),
         })
     }
 

@@ -105,6 +105,7 @@ impl World {
             brief: brief.to_owned(),
             work_tree: self.tree(),
             home: self.home(),
+            tmp: self.home(),
             limits: Limits::new(50, 10_000_000, LIMIT),
             cancel: CancellationToken::new(),
         }
