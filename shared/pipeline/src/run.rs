@@ -1,5 +1,7 @@
 //! Run: the record of one piece of work and its state machine. Changed by compare-and-swap only; ends exactly once.
 
+mod evidence;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -12,6 +14,8 @@ use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
 use crate::job::{Artifact, Credential};
 use crate::mention::{Command, CommandDigest};
 use crate::message::{Message, VERSION};
+
+pub use evidence::{Check, Confinement, Measured, Setup};
 
 /// One piece of work for one mention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +84,12 @@ pub struct Run {
     pub brief: Option<Artifact>,
     /// The work as a patch, kept where it could not be pushed.
     pub patch: Option<Artifact>,
+    /// Every turn of the model and every tool call, as JSON lines, written by the proxy between agent and model.
+    #[serde(default)]
+    pub transcript: Option<Artifact>,
+    /// Who works on it and how confined; of the last attempt that started an agent.
+    #[serde(default)]
+    pub setup: Option<Setup>,
     /// The status reply, as `services/reply` left it.
     pub reply: ReplyRecord,
     /// W3C trace context of the delivery that started it.
@@ -171,6 +181,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// What was left out of the brief, as its builder listed it.
     pub left_out: Vec<String>,
+    /// The repository's checks, measured by the resolver before and after; never what the agent says of them.
+    pub checks: Vec<Check>,
 }
 
 impl Outcome {
@@ -208,7 +220,7 @@ pub struct Pushed {
 }
 
 /// What the model used, summed over all attempts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Calls to the model.
@@ -219,6 +231,25 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Tokens received.
     pub output_tokens: u64,
+    /// What that cost, in USD; absent where the model has no prices.
+    pub usd: Option<f64>,
+}
+
+impl Usage {
+    /// Both together: what an earlier attempt used, and this one.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        Self {
+            turns: self.turns.saturating_add(more.turns),
+            input_tokens: self.input_tokens.saturating_add(more.input_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(more.cached_tokens),
+            output_tokens: self.output_tokens.saturating_add(more.output_tokens),
+            usd: match (self.usd, more.usd) {
+                (Some(usd), Some(more)) => Some(usd + more),
+                (one, other) => one.or(other),
+            },
+        }
+    }
 }
 
 /// What `services/reply` has done for the run.
@@ -322,6 +353,8 @@ impl Run {
             outcome: None,
             brief: None,
             patch: None,
+            transcript: None,
+            setup: None,
             reply: ReplyRecord::default(),
             traceparent: None,
         }

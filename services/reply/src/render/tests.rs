@@ -31,6 +31,7 @@ fn ended_as(state: RunState, outcome: Outcome) -> Run {
         input_tokens: 30_000,
         cached_tokens: 0,
         output_tokens: 1_234,
+        usd: None,
     };
     run
 }
@@ -359,6 +360,7 @@ fn the_longest_possible_reply_fits() {
             questions: many.clone(),
             notes: many.clone(),
             left_out: many,
+            checks: Vec::new(),
         },
     );
     run.patch = Some(Artifact {

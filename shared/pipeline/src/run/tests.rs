@@ -118,3 +118,27 @@ fn only_attempts_that_began_to_work_are_counted_for_people() {
     assert!(run.begin(39, base.clone()).is_err());
     assert_eq!((run.attempt, run.begun, &run.base), (40, 1, &Some(base)));
 }
+
+#[test]
+fn what_two_attempts_used_adds_up_and_money_that_was_not_counted_is_not_zero() {
+    let uncounted = Usage {
+        turns: 2,
+        input_tokens: 900,
+        cached_tokens: 100,
+        output_tokens: 80,
+        usd: None,
+    };
+    let counted = Usage {
+        usd: Some(0.25),
+        ..uncounted
+    };
+    assert_eq!(uncounted.plus(uncounted).usd, None);
+    assert_eq!(counted.plus(uncounted).usd, Some(0.25));
+    let both = counted.plus(counted);
+    assert_eq!((both.turns, both.input_tokens, both.usd), (4, 1800, Some(0.5)));
+    let most = Usage {
+        turns: u32::MAX,
+        ..counted
+    };
+    assert_eq!(most.plus(counted).turns, u32::MAX, "a count stays at its end");
+}

@@ -1,0 +1,77 @@
+//! What a run record keeps beside the outcome: who worked and how confined, and what the resolver measured itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Who works on a run, with what, and how confined; noted before the agent is started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Setup {
+    /// The coding agent: `builtin`, a preset's name, or an own program's.
+    pub agent: String,
+    /// The model's alias, as the configuration calls it.
+    pub model: String,
+    /// What the run may spend, in USD; absent where the model has no prices and money is not counted.
+    pub usd_max: Option<f64>,
+    /// How the agent is confined.
+    pub sandbox: Confinement,
+}
+
+/// How an agent is confined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Confinement {
+    /// 0 is not at all; higher is stronger.
+    pub level: u8,
+    /// In words: `level 2 (landlock, seccomp, namespaces)`.
+    pub name: String,
+    /// What this level does not protect from, a sentence each.
+    #[serde(default)]
+    pub residue: Vec<String>,
+}
+
+/// One of the repository's checks, run by the resolver on the commit the work started from and on the one it ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What the repository calls it.
+    pub name: String,
+    /// The command line, as the repository writes it; data, to be sanitised.
+    pub command: String,
+    /// On the commit the work started from.
+    pub before: Measured,
+    /// On the commit the work ends with.
+    pub after: Measured,
+}
+
+/// What came of running a check on one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "measured", rename_all = "snake_case")]
+pub enum Measured {
+    /// It ended by itself; 0 is passed.
+    Exited {
+        /// Its exit code; 128 and more where a signal ended it.
+        code: i32,
+        /// How long it took.
+        milliseconds: u64,
+    },
+    /// It reached its time-out and was ended.
+    TimedOut {
+        /// How long it ran.
+        milliseconds: u64,
+    },
+    /// It reached another limit and was ended.
+    Stopped {
+        /// Which one: `memory`.
+        limit: String,
+        /// How long it ran.
+        milliseconds: u64,
+    },
+    /// It failed in a way that says more about the sandbox than about the code.
+    NotMeasurable {
+        /// Why, in a few words.
+        why: String,
+    },
+    /// It was not run.
+    NotRun {
+        /// Why, in a few words.
+        why: String,
+    },
+}
