@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod ca;
+mod check;
+mod confinement;
 mod connection;
 mod env;
 mod load;
@@ -15,6 +17,7 @@ mod secret;
 mod sections;
 mod source;
 
+pub use confinement::{Namespaces, Policy, Sandbox, SandboxMode};
 pub use connection::{BaseUrl, Connection, InvalidBaseUrl};
 pub use env::find_on_path;
 pub use load::{ENV_PREFIX, load, load_with};
@@ -24,7 +27,7 @@ pub use repositories::{InvalidGlob, RepositoryGlobs};
 pub use role::{Role, TlsPem, UnknownRole};
 pub use secret::SecretError;
 pub use sections::{
-    Agent, AgentKind, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats,
-    Permission, Position, Provider, Sandbox, SandboxMode, Telemetry,
+    Agent, AgentKind, Api, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model,
+    Namespaces, Nats, Permission, Policy, Position, Provider, Sandbox, SandboxMode, Telemetry,
 };
 pub use source::{ConnectionSource, FileConnections};

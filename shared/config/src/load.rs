@@ -10,7 +10,7 @@ use crate::problems::{Found, Problems};
 use crate::proxy::Proxy;
 use crate::reader::{Reader, Sink};
 use crate::sections::{Config, Mention, Permission, Position};
-use crate::{env, read_connection, read_sections};
+use crate::{confinement, env, read_connection, read_sections};
 
 /// Variables that override a scalar start with this: `OPENHANDS_RESOLVER__INGEST__LISTEN` is `[ingest] listen`.
 pub const ENV_PREFIX: &str = "OPENHANDS_RESOLVER__";
@@ -111,7 +111,8 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
     let ingest = read_sections::ingest(root.section("ingest"));
     let health = read_sections::health(root.section("health"));
     let nats = read_sections::nats(root.section("nats"));
-    let sandbox = read_sections::sandbox(root.section("sandbox"));
+    let sandbox = confinement::sandbox(root.section("sandbox"));
+    let policy = confinement::policy(root.section("policy"));
     let agent = read_sections::agent(root.section("agent"));
     let llm = read_sections::llm(root.section("llm"));
     let models = read_sections::models(root.sections("model"));
@@ -130,6 +131,7 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
         mention,
         permission,
         sandbox,
+        policy,
         agent,
         llm,
         models,

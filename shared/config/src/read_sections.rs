@@ -1,12 +1,13 @@
 //! Reads the sections that stand alone; connections are read in `read_connection`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::ca;
 use crate::reader::Reader;
 use crate::sections::{
-    Agent, AgentKind, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats, Permission,
-    Position, Provider, Sandbox, SandboxMode, Telemetry, plain_url,
+    Agent, AgentKind, Api, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats, Permission,
+    Position, Provider, Telemetry, plain_url,
 };
 
 /// Bodies up to 16 MiB may be configured; Bitbucket's own payloads stay far below the default of 1 MiB.
@@ -133,13 +134,6 @@ pub(crate) fn permission(mut reader: Reader<'_>, default: &Permission) -> Permis
     }
 }
 
-pub(crate) fn sandbox(mut reader: Reader<'_>) -> Sandbox {
-    let words = [("enforce", SandboxMode::Enforce), ("off", SandboxMode::Off)];
-    let mode = reader.choice("mode", &words, SandboxMode::Enforce);
-    reader.finish();
-    Sandbox { mode }
-}
-
 pub(crate) fn agent(mut reader: Reader<'_>) -> Agent {
     let words = [
         ("builtin", AgentKind::Builtin),
@@ -158,17 +152,24 @@ pub(crate) fn agent(mut reader: Reader<'_>) -> Agent {
     if kind != AgentKind::Builtin && preset.is_none() && command.is_empty() {
         reader.problem("kind", "this kind needs a preset or a command");
     }
+    let read_paths = absolute_paths(&mut reader, "read_paths");
     reader.finish();
     Agent {
         kind,
         preset,
         command,
+        read_paths,
     }
 }
 
 pub(crate) fn llm(mut reader: Reader<'_>) -> Llm {
     let words = [("openai", Provider::OpenAi), ("anthropic", Provider::Anthropic)];
     let provider = reader.choice("provider", &words, Provider::OpenAi);
+    let words = [("chat", Api::Chat), ("responses", Api::Responses)];
+    let api = reader.choice("api", &words, Api::Chat);
+    if provider != Provider::OpenAi && api != Api::Chat {
+        reader.problem("api", "is for the provider \"openai\"");
+    }
     let base_url = reader.parsed("base_url", |text| {
         plain_url(text, &["https", "http"]).map(|url| url.as_str().trim_end_matches('/').to_owned())
     });
@@ -178,6 +179,7 @@ pub(crate) fn llm(mut reader: Reader<'_>) -> Llm {
     reader.finish();
     Llm {
         provider,
+        api,
         base_url,
         api_key_file,
         headers_file,
@@ -191,6 +193,7 @@ pub(crate) fn models(readers: Vec<Reader<'_>>) -> Vec<Model> {
         let alias = reader.text("alias");
         let model = reader.text("model");
         let price_in = reader.amount("price_in", 0.0);
+        let price_cached_in = reader.amount("price_cached_in", price_in);
         let price_out = reader.amount("price_out", 0.0);
         match (alias, model) {
             (Some(alias), Some(_)) if models.iter().any(|other| other.alias == alias) => {
@@ -200,6 +203,7 @@ pub(crate) fn models(readers: Vec<Reader<'_>>) -> Vec<Model> {
                 alias,
                 model,
                 price_in,
+                price_cached_in,
                 price_out,
             }),
             _ => reader.problem("alias", "a model needs an alias and a model"),
@@ -245,6 +249,23 @@ pub(crate) fn telemetry(mut reader: Reader<'_>) -> Telemetry {
         log,
         filter,
     }
+}
+
+/// A list of directories or files that are named from the root, as the sandbox names them too.
+pub(crate) fn absolute_paths(reader: &mut Reader<'_>, key: &'static str) -> Vec<PathBuf> {
+    let paths: Vec<PathBuf> = reader
+        .texts(key)
+        .unwrap_or_default()
+        .into_iter()
+        .map(PathBuf::from)
+        .collect();
+    for path in paths.iter().filter(|path| !path.is_absolute()) {
+        reader.problem(
+            key,
+            format!("{:?} must begin with '/'", path.display().to_string()),
+        );
+    }
+    paths
 }
 
 /// A listener's address, on loopback at its usual port when absent. Port 0 takes any free one.

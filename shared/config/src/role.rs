@@ -1,4 +1,4 @@
-//! Roles, and what must be there before one starts.
+//! Roles, and the secrets that only one of them opens.
 
 use std::fmt;
 use std::path::Path;
@@ -8,9 +8,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 
-use crate::problems::{Found, Problems};
 use crate::secret::{self, SecretError};
-use crate::sections::{AgentKind, Config, Ingest, Llm, Model, Provider, SandboxMode};
+use crate::sections::{Ingest, Llm};
 
 /// What a process is started as, in pipeline order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,41 +72,6 @@ impl FromStr for Role {
             .into_iter()
             .find(|role| role.as_str() == text)
             .ok_or_else(|| UnknownRole(text.to_owned()))
-    }
-}
-
-impl Config {
-    /// Opens the secret files that `role` uses, and no others, and checks what else the role needs. Returns warnings:
-    /// things that work and that an operator should know.
-    pub fn check_role(&self, role: Role) -> Result<Vec<String>, Problems> {
-        self.check(role, false)
-    }
-
-    /// The same for a role in a process of its own, which has no managed server beside it.
-    pub fn check_role_alone(&self, role: Role) -> Result<Vec<String>, Problems> {
-        self.check(role, true)
-    }
-
-    fn check(&self, role: Role, alone: bool) -> Result<Vec<String>, Problems> {
-        let mut check = Check {
-            found: Found::default(),
-            warnings: Vec::new(),
-        };
-        check.nats(self);
-        if alone && self.nats.url.is_none() {
-            let text = "is required for a role of its own; only `up` starts a server where none is named";
-            check.found.add("nats.url", text);
-        }
-        check.connections(self, role);
-        if role == Role::WebhookIngest {
-            check.tls(&self.ingest);
-        }
-        if role == Role::Resolver {
-            check.sandbox(self);
-            check.model(self);
-        }
-        let Check { found, warnings } = check;
-        found.or(Some(warnings))
     }
 }
 
@@ -185,153 +149,4 @@ fn header(path: &Path, line: &str) -> Result<(String, SecretString), SecretError
         return Err(malformed());
     }
     Ok((name.to_owned(), SecretString::from(value.to_owned())))
-}
-
-struct Check {
-    found: Found,
-    warnings: Vec<String>,
-}
-
-impl Check {
-    fn nats(&mut self, config: &Config) {
-        self.secret_file("nats.credentials_file", config.nats.credentials_file.as_deref());
-        self.file("nats.ca_file", config.nats.ca_file.as_deref());
-        self.file("nats.cert_file", config.nats.cert_file.as_deref());
-        self.secret_file("nats.key_file", config.nats.key_file.as_deref());
-    }
-
-    fn connections(&mut self, config: &Config, role: Role) {
-        for (index, connection) in config.connections.iter().enumerate() {
-            if role == Role::WebhookIngest {
-                if connection.webhook_secret_files.is_empty() {
-                    let place = format!("connection[{index}].webhook_secret_files");
-                    self.found.add(place, "is required: every webhook must be signed");
-                }
-                for (number, path) in connection.webhook_secret_files.iter().enumerate() {
-                    self.secret_line(
-                        &format!("connection[{index}].webhook_secret_files[{number}]"),
-                        path,
-                    );
-                }
-            }
-            if role.uses_bot_token() {
-                self.secret_line(
-                    &format!("connection[{index}].bot_token_file"),
-                    &connection.bot_token_file,
-                );
-            }
-            if connection.is_plain_http_beyond_loopback() {
-                self.warnings.push(format!(
-                    "connection {}: {} is plain http; the bot's token crosses the network unencrypted",
-                    connection.id, connection.base_url
-                ));
-            }
-        }
-    }
-
-    fn tls(&mut self, ingest: &Ingest) {
-        if let Err(error) = ingest.tls_pem() {
-            self.found.add("ingest.tls_cert_file", error);
-        }
-        if let Some(path) = &ingest.tls_key_file {
-            self.warn_if_world_readable("ingest.tls_key_file", path);
-        }
-    }
-
-    /// Agents are not confined yet, so a Bitbucket that others reach must not feed them unless that is accepted.
-    fn sandbox(&mut self, config: &Config) {
-        let beyond: Vec<&str> = config
-            .connections
-            .iter()
-            .filter(|connection| !connection.base_url.is_loopback())
-            .map(|connection| connection.id.as_str())
-            .collect();
-        match config.sandbox.mode {
-            SandboxMode::Off => {
-                self.warnings.push("runs are unsandboxed (sandbox.mode = \"off\")".to_owned());
-            }
-            SandboxMode::Enforce if beyond.is_empty() => {
-                let text = "runs are unsandboxed: this version has no sandbox; allowed because every Bitbucket is on \
-                            this machine";
-                self.warnings.push(text.to_owned());
-            }
-            SandboxMode::Enforce => self.found.add(
-                "sandbox.mode",
-                format!(
-                    "this version has no sandbox to enforce, and {} is not on this machine; write mode = \"off\" to \
-                     run agents unsandboxed",
-                    beyond.join(", ")
-                ),
-            ),
-        }
-    }
-
-    fn model(&mut self, config: &Config) {
-        if config.agent.kind != AgentKind::Builtin {
-            self.found
-                .add("agent.kind", "this version has the kind \"builtin\" only");
-        }
-        if config.llm.base_url.is_none() {
-            self.found.add("llm.base_url", "is required");
-        }
-        if config.llm.provider != Provider::OpenAi {
-            self.found
-                .add("llm.provider", "this version speaks to \"openai\" endpoints only");
-        }
-        if config.models.is_empty() {
-            self.found.add("model", "at least one [[model]] is needed");
-        }
-        if config.models.len() > 1 {
-            self.warnings
-                .push("this version uses the first [[model]] only".to_owned());
-        }
-        let has_price = |model: &Model| model.price_in > 0.0 || model.price_out > 0.0;
-        if config.models.iter().any(has_price) {
-            // A budget that nobody watches must not look like one.
-            let text = "this version does not count money: prices and limits.run_usd have no effect, limits.run_tokens has";
-            self.warnings.push(text.to_owned());
-        }
-        if let Some(path) = &config.llm.api_key_file {
-            self.secret_line("llm.api_key_file", path);
-        }
-        if let Some(path) = &config.llm.headers_file {
-            self.warn_if_world_readable("llm.headers_file", path);
-            if let Err(error) = config.llm.headers() {
-                self.found.add("llm.headers_file", error);
-            }
-        }
-    }
-
-    /// A secret of one line.
-    fn secret_line(&mut self, place: &str, path: &Path) {
-        match secret::read_line(path) {
-            Ok(_) => self.warn_if_world_readable(place, path),
-            Err(error) => self.found.add(place, error),
-        }
-    }
-
-    /// A secret of any text.
-    fn secret_file(&mut self, place: &str, path: Option<&Path>) {
-        let Some(path) = path else { return };
-        self.file(place, Some(path));
-        self.warn_if_world_readable(place, path);
-    }
-
-    fn file(&mut self, place: &str, path: Option<&Path>) {
-        if let Some(path) = path
-            && let Err(error) = secret::read_text(path)
-        {
-            self.found
-                .add(place, error.to_string().replace("the secret file", "the file"));
-        }
-    }
-
-    fn warn_if_world_readable(&mut self, place: &str, path: &Path) {
-        if secret::is_world_readable(path) {
-            self.warnings.push(format!(
-                "{place}: {} can be read by everyone on this machine",
-                path.display()
-            ));
-        }
-    }
 }

@@ -1,13 +1,13 @@
 //! The sections of the configuration, after validation. The file's contract and its defaults are in
 //! `docs/configuration.md`.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 use url::Url;
 
+use crate::confinement::{Policy, Sandbox, SandboxMode};
 use crate::connection::Connection;
 use crate::proxy::Proxy;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub permission: Permission,
     /// How agents are confined.
     pub sandbox: Sandbox,
+    /// What a change may contain.
+    pub policy: Policy,
     /// Which coding agent works.
     pub agent: Agent,
     /// The model endpoint.
@@ -145,22 +147,6 @@ pub struct Permission {
     pub deny_users: Vec<String>,
 }
 
-/// `[sandbox]`
-#[derive(Debug, Clone)]
-pub struct Sandbox {
-    /// Whether agents are confined.
-    pub mode: SandboxMode,
-}
-
-/// Whether agents are confined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SandboxMode {
-    /// They are.
-    Enforce,
-    /// Written out by an operator who accepts it; `/readyz` and every reply say "unsandboxed".
-    Off,
-}
-
 /// `[agent]`
 #[derive(Debug, Clone)]
 pub struct Agent {
@@ -170,6 +156,8 @@ pub struct Agent {
     pub preset: Option<String>,
     /// An own command line, for `acp` and `command`.
     pub command: Vec<String>,
+    /// Where the agent is installed, as far as the sandbox does not know it: readable in it, and nothing else.
+    pub read_paths: Vec<PathBuf>,
 }
 
 /// Which back end runs the coding agent.
@@ -188,6 +176,8 @@ pub enum AgentKind {
 pub struct Llm {
     /// The protocol of the endpoint.
     pub provider: Provider,
+    /// Which of its interfaces the builtin agent uses, for [`Provider::OpenAi`].
+    pub api: Api,
     /// The endpoint, without trailing slash; needed by the role that runs agents.
     pub base_url: Option<String>,
     /// File with the API key; a local endpoint has none.
@@ -207,6 +197,15 @@ pub enum Provider {
     Anthropic,
 }
 
+/// Which interface of an OpenAI-compatible endpoint is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// `chat/completions`, which every compatible endpoint has.
+    Chat,
+    /// `responses`, the newer one.
+    Responses,
+}
+
 /// One `[[model]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -214,10 +213,19 @@ pub struct Model {
     pub alias: String,
     /// What the endpoint calls it.
     pub model: String,
-    /// USD per million input tokens; 0 means unknown, and money is neither counted nor shown.
+    /// USD per million input tokens; where all prices are 0, money is neither counted nor shown.
     pub price_in: f64,
-    /// USD per million output tokens; 0 means unknown.
+    /// USD per million input tokens that the endpoint had cached; as `price_in` where it is not written.
+    pub price_cached_in: f64,
+    /// USD per million output tokens.
     pub price_out: f64,
+}
+
+impl Model {
+    /// Whether money can be counted.
+    pub fn has_prices(&self) -> bool {
+        self.price_in > 0.0 || self.price_cached_in > 0.0 || self.price_out > 0.0
+    }
 }
 
 /// `[context]`
@@ -283,15 +291,6 @@ impl Config {
     /// Whether runs happen without a sandbox, as far as the configuration decides it.
     pub fn unsandboxed(&self) -> bool {
         self.sandbox.mode == SandboxMode::Off
-    }
-}
-
-impl fmt::Display for SandboxMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Enforce => "enforce",
-            Self::Off => "off",
-        })
     }
 }
 

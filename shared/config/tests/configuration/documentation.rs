@@ -25,6 +25,7 @@ fn every_setting_is_documented_in_its_section() {
         "mention",
         "permission",
         "sandbox",
+        "policy",
         "agent",
         "llm",
         "context",

@@ -44,17 +44,51 @@ fn on_loopback_with_everything_in_place_every_role_starts() {
 }
 
 #[test]
-fn agents_do_not_run_unsandboxed_for_a_real_bitbucket_unless_that_is_written_out() {
+fn agents_are_confined_unless_it_is_written_out_that_they_are_not() {
     let place = Place::new();
     let real = "https://bitbucket.example.com";
+    assert!(!complete(&place, real, "").unsandboxed());
     insta::assert_snapshot!(
-        "unsandboxed_by_default",
+        "sandboxed_by_default",
         verdicts(&place, &complete(&place, real, ""))
     );
     insta::assert_snapshot!(
         "unsandboxed_written_out",
         verdicts(&place, &complete(&place, real, "[sandbox]\nmode = \"off\""))
     );
+}
+
+#[test]
+fn what_agents_may_read_holds_no_secret() {
+    let place = Place::new();
+    let open = place.file("toolchain");
+    std::fs::create_dir(&open).unwrap();
+    let link = place.file("link");
+    std::os::unix::fs::symlink(place.directory.path(), &link).unwrap();
+    let wrong = |key: &str, paths: &[&std::path::Path]| {
+        let section = format!("[{key}]\nread_paths = {paths:?}");
+        let config = complete(&place, "http://127.0.0.1:7990", &section);
+        config.check_role(Role::Resolver)
+    };
+    assert!(wrong("sandbox", &[&open]).is_ok_and(|warnings| warnings.is_empty()));
+    let missing = place.file("missing");
+    assert!(wrong("agent", &[&missing]).is_ok_and(|warnings| warnings[0].contains("there is no")));
+    for (key, path) in [
+        ("sandbox", std::path::Path::new("/")),
+        ("agent", std::path::Path::new("/")),
+        ("sandbox", place.directory.path()),
+        ("agent", &link),
+        ("sandbox", &place.file("toolchain/..")),
+        ("agent", &place.file("token")),
+        ("sandbox", std::path::Path::new("/d/work")),
+    ] {
+        let problems = wrong(key, &[path]).unwrap_err();
+        let [problem] = problems.all() else {
+            panic!("{problems}")
+        };
+        assert_eq!(problem.place, format!("{key}.read_paths"), "{path:?}: {problems}");
+        assert!(problem.text.contains("agents must not read"), "{problems}");
+    }
 }
 
 #[test]
@@ -141,33 +175,56 @@ fn what_several_roles_lack_is_listed_once() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_refused_or_warned_of() {
+fn what_this_version_does_not_do_is_warned_of() {
     let place = Place::new();
-    let config = complete(
-        &place,
-        "http://127.0.0.1:7990",
-        "price_out = 1.5\n[[model]]\nalias = \"second\"\nmodel = \"n\"",
-    );
+    let second = "[[model]]\nalias = \"second\"\nmodel = \"n\"";
+    let config = complete(&place, "http://127.0.0.1:7990", second);
     let warnings = config.check_role(Role::Resolver).unwrap();
-    for part in ["first [[model]] only", "does not count money"] {
-        assert!(
-            warnings.iter().any(|text| text.contains(part)),
-            "{part}: {warnings:?}"
+    assert!(warnings[0].contains("first [[model]] only"), "{warnings:?}");
+}
+
+#[test]
+fn every_kind_of_agent_and_endpoint_can_be_configured() {
+    let place = Place::new();
+    for (agent, llm) in [
+        ("kind = \"acp\"\npreset = \"opencode\"", ""),
+        (
+            "kind = \"command\"\ncommand = [\"mine\", \"{prompt_file}\"]",
+            "api = \"responses\"",
+        ),
+        ("kind = \"builtin\"", "provider = \"anthropic\""),
+    ] {
+        let text = format!(
+            "data_dir = \"/d\"\n[[connection]]\nid = \"main\"\nbase_url = \"http://localhost:1\"\n\
+             bot_token_file = {:?}\nrepositories = [\"P/*\"]\n[llm]\nbase_url = \"http://127.0.0.1:1/v1\"\n{llm}\n\
+             [[model]]\nalias = \"default\"\nmodel = \"m\"\n[agent]\n{agent}\n",
+            place.write("token", "t0ken\n").display().to_string(),
         );
+        place
+            .load(&text, &[])
+            .unwrap()
+            .check_role(Role::Resolver)
+            .unwrap();
     }
-    let text = "data_dir = \"/d\"\n[[connection]]\nid = \"main\"\nbase_url = \"http://localhost:1\"\n\
-                bot_token_file = \"/t\"\nrepositories = [\"P/*\"]\n[llm]\nprovider = \"anthropic\"\n";
-    let config = place.load(text, &[]).unwrap();
-    let problems = config.check_role(Role::Resolver).unwrap_err().to_string();
-    assert!(
-        problems.contains("llm.provider: this version speaks to \"openai\" endpoints only"),
-        "{problems}"
+}
+
+#[test]
+fn money_is_counted_where_a_model_has_a_price() {
+    let place = Place::new();
+    let model = |prices: &str| {
+        let config = complete(&place, "http://127.0.0.1:7990", prices);
+        config.models[0].clone()
+    };
+    assert!(!model("").has_prices());
+    let priced = model("price_in = 2.5\nprice_out = 10");
+    assert!(priced.has_prices());
+    assert_eq!(
+        priced.price_cached_in.to_bits(),
+        2.5_f64.to_bits(),
+        "as dear as any other"
     );
-    assert!(
-        config
-            .check_role(Role::Reply)
-            .is_err_and(|problems| !problems.to_string().contains("llm"))
-    );
+    let cached = model("price_in = 2.5\nprice_cached_in = 0.25");
+    assert_eq!(cached.price_cached_in.to_bits(), 0.25_f64.to_bits());
 }
 
 #[test]
