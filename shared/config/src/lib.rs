@@ -27,7 +27,7 @@ pub use repositories::{InvalidGlob, RepositoryGlobs};
 pub use role::{Role, TlsPem, UnknownRole};
 pub use secret::SecretError;
 pub use sections::{
-    Agent, AgentKind, Api, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model,
-    Namespaces, Nats, Permission, Policy, Position, Provider, Sandbox, SandboxMode, Telemetry,
+    Agent, AgentKind, Api, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats,
+    Permission, Position, Provider, Telemetry,
 };
 pub use source::{ConnectionSource, FileConnections};
