@@ -137,7 +137,7 @@ pub(crate) fn merge_onto(
     )?))
 }
 
-fn write_commit(
+pub(crate) fn write_commit(
     repo: &gix::Repository,
     request: &CommitRequest,
     tree: gix::ObjectId,

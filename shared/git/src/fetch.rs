@@ -1,4 +1,4 @@
-//! Fetching one branch: list that ref, ask for what is new, write the pack, note the head.
+//! Fetching branches: list those refs, ask for what is new, write the pack, note the heads.
 //!
 //! Two requests after the handshake, whatever the size of the repository: our tips are sent as `have` together with
 //! `done`, because a mirror's few tips are all it could negotiate with.
@@ -15,7 +15,7 @@ use gix_transport::Protocol;
 use pipeline::ids::CommitId;
 
 use crate::error::Error;
-use crate::mirror::{Depth, GixMirror, commit_id, object_id, pack_directory, tip_ref};
+use crate::mirror::{Depth, GixMirror, check_branch, commit_id, object_id, pack_directory, tip_ref};
 use crate::remote::{Connection, Remote};
 
 /// Tips told to the server beside the branch's own. They save sending what other branches have brought; more than a
@@ -30,42 +30,51 @@ pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 /// How we introduce ourselves in git's protocol.
 const AGENT: &str = concat!("openhands-resolver/", env!("CARGO_PKG_VERSION"));
 
-/// The mirror's part of [`crate::Mirror::fetch`].
+/// Whose branches are fetched; what was fetched of them is noted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The repository's that is mirrored.
+    Own,
+    /// Another repository's, such as the one a fork was made of: it may have a branch of the same name.
+    Foreign,
+}
+
+/// The mirror's part of [`crate::Mirror::fetch`] and its kin: the heads of `branches`, in their order, `None` where
+/// the server has no such branch. One exchange, however many branches are new.
 pub(crate) fn fetch(
     mirror: &GixMirror,
-    remote: &Remote,
-    branch: &str,
+    (remote, whose): (&Remote, Whose),
+    branches: &[&str],
     depth: Depth,
     stop: &AtomicBool,
-) -> Result<CommitId, Error> {
-    let mut connection = Connection::new(
-        &mirror.clients,
-        remote,
-        branch,
-        Protocol::V2,
-        mirror.fetch_bytes_max,
-        stop,
-    )?;
+) -> Result<Vec<Option<CommitId>>, Error> {
+    let tips: Vec<String> = branches
+        .iter()
+        .map(|branch| tip_of(remote, whose, branch))
+        .collect();
+    let mut connection = connect(mirror, remote, branches, stop)?;
     let mut handshake = shake_hands(&mut connection)?;
-    let head = head_of(&mut connection, &mut handshake, branch)?.ok_or_else(|| Error::BranchGone {
-        branch: branch.to_owned(),
-    })?;
+    let heads = heads_of(&mut connection, &mut handshake, branches)?;
     let repo = &mirror.repo;
-    let known = tip(repo, branch);
-    if known != Some(head) && !is_complete(repo, head) {
-        let shallow = how_deep(repo, known, depth)?;
-        let fetched = receive(mirror, &mut connection, &mut handshake, (head, &shallow), stop);
+    let known: Vec<_> = tips.iter().map(|tip| tip_at(repo, tip)).collect();
+    let (mut wants, mut known_of_wants) = (Vec::new(), Vec::new());
+    for (head, known) in heads.iter().zip(&known) {
+        if let Some(head) = head
+            && *known != Some(*head)
+            && !wants.contains(head)
+            && !is_complete(repo, *head)
+        {
+            wants.push(*head);
+            known_of_wants.push(*known);
+        }
+    }
+    if !wants.is_empty() {
+        let shallow = how_deep(repo, &known_of_wants, depth)?;
+        let fetched = receive(mirror, &mut connection, &mut handshake, (&wants, &shallow), stop);
         match fetched {
             Err(Error::Protocol { cause }) if matches!(shallow, Shallow::Since { .. }) => {
-                tracing::debug!(branch, cause, "nothing is that new; asking by depth");
-                let mut again = Connection::new(
-                    &mirror.clients,
-                    remote,
-                    branch,
-                    Protocol::V2,
-                    mirror.fetch_bytes_max,
-                    stop,
-                )?;
+                tracing::debug!(?branches, cause, "nothing is that new; asking by depth");
+                let mut again = connect(mirror, remote, branches, stop)?;
                 let mut handshake = shake_hands(&mut again)?;
                 let commits = match depth {
                     Depth::Shallow(commits) => commits.max(DEPTH_WITHOUT_DATE),
@@ -75,17 +84,43 @@ pub(crate) fn fetch(
                     mirror,
                     &mut again,
                     &mut handshake,
-                    (head, &depth_of(commits)),
+                    (&wants, &depth_of(commits)),
                     stop,
                 )?;
             }
             fetched => fetched?,
         }
     }
-    if known != Some(head) {
-        set_tip(repo, branch, head)?;
+    for ((head, known), tip) in heads.iter().zip(known).zip(&tips) {
+        if let Some(head) = head
+            && known != Some(*head)
+        {
+            set_tip_at(repo, tip, *head)?;
+        }
     }
-    Ok(commit_id(&head))
+    Ok(heads
+        .iter()
+        .map(|head| head.as_ref().map(|head| commit_id(head)))
+        .collect())
+}
+
+fn connect<'stop>(
+    mirror: &GixMirror,
+    remote: &Remote,
+    branches: &[&str],
+    stop: &'stop AtomicBool,
+) -> Result<Connection<'stop>, Error> {
+    for branch in branches {
+        check_branch(branch)?;
+    }
+    Connection::new(
+        &mirror.clients,
+        remote,
+        branches.first().copied().unwrap_or_default(),
+        Protocol::V2,
+        mirror.fetch_bytes_max,
+        stop,
+    )
 }
 
 /// The mirror's part of [`crate::Mirror::remote_head`].
@@ -94,16 +129,10 @@ pub(crate) fn remote_head(
     remote: &Remote,
     branch: &str,
 ) -> Result<Option<CommitId>, Error> {
-    let mut connection = Connection::new(
-        &mirror.clients,
-        remote,
-        branch,
-        Protocol::V2,
-        mirror.fetch_bytes_max,
-        &NEVER,
-    )?;
+    let mut connection = connect(mirror, remote, &[branch], &NEVER)?;
     let mut handshake = shake_hands(&mut connection)?;
-    Ok(head_of(&mut connection, &mut handshake, branch)?.map(|head| commit_id(&head)))
+    let heads = heads_of(&mut connection, &mut handshake, &[branch])?;
+    Ok(heads.into_iter().flatten().next().map(|head| commit_id(&head)))
 }
 
 fn shake_hands(connection: &mut Connection) -> Result<Handshake, Error> {
@@ -118,44 +147,47 @@ fn shake_hands(connection: &mut Connection) -> Result<Handshake, Error> {
     .map_err(|error| connection.explain(&error))
 }
 
-/// The one ref, by version 2's filtered listing; older protocols have sent all refs with the handshake.
-fn head_of(
+/// These refs, by version 2's filtered listing; older protocols have sent all refs with the handshake.
+fn heads_of(
     connection: &mut Connection<'_>,
     handshake: &mut Handshake,
-    branch: &str,
-) -> Result<Option<gix::ObjectId>, Error> {
+    branches: &[&str],
+) -> Result<Vec<Option<gix::ObjectId>>, Error> {
     let refs = if let Some(refs) = handshake.refs.take() {
         refs
     } else {
         let mut prefixes = RefPrefixes::new();
-        prefixes.extend([branch.into()]);
+        prefixes.extend(branches.iter().map(|branch| (*branch).into()));
         LsRefsCommand::new(Some(prefixes), &handshake.capabilities, agent())
             .invoke_blocking(&mut connection.transport, &mut gix::progress::Discard, false)
             .map_err(|error| connection.explain(&error))?
     };
-    Ok(refs.into_iter().find_map(|reference| match reference {
-        Ref::Direct {
-            full_ref_name,
-            object,
-        } if full_ref_name == branch => Some(object),
-        Ref::Symbolic {
-            full_ref_name,
-            object,
-            ..
-        } if full_ref_name == branch => Some(object),
-        _ => None,
-    }))
+    let head_of = |branch: &&str| {
+        refs.iter().find_map(|reference| match reference {
+            Ref::Direct {
+                full_ref_name,
+                object,
+            } if full_ref_name == branch => Some(*object),
+            Ref::Symbolic {
+                full_ref_name,
+                object,
+                ..
+            } if full_ref_name == branch => Some(*object),
+            _ => None,
+        })
+    };
+    Ok(branches.iter().map(head_of).collect())
 }
 
 fn agent() -> (&'static str, Option<String>) {
     ("agent", Some(AGENT.to_owned()))
 }
 
-/// What to ask for: by date from the head we know, which stays small also when the branch was rebased; by depth when
-/// we know none. A mirror that has everything keeps having everything.
-fn how_deep(repo: &gix::Repository, known: Option<gix::ObjectId>, depth: Depth) -> Result<Shallow, Error> {
+/// What to ask for: by date from the heads we know, which stays small also when a branch was rebased; by depth when
+/// we do not know one of them. A mirror that has everything keeps having everything.
+fn how_deep(repo: &gix::Repository, known: &[Option<gix::ObjectId>], depth: Depth) -> Result<Shallow, Error> {
     let is_shallow = repo.is_shallow().map_err(Error::damaged)?;
-    let Some(known) = known else {
+    let Some(known) = known.iter().copied().collect::<Option<Vec<_>>>() else {
         return Ok(match depth {
             Depth::Shallow(commits) => depth_of(commits),
             Depth::Full if is_shallow => Shallow::undo(),
@@ -165,13 +197,16 @@ fn how_deep(repo: &gix::Repository, known: Option<gix::ObjectId>, depth: Depth) 
     Ok(match depth {
         _ if !is_shallow => Shallow::NoChange,
         Depth::Full => Shallow::undo(),
-        Depth::Shallow(_) => {
-            let cutoff = repo
-                .find_commit(known)
-                .map_err(Error::damaged)?
-                .time()
-                .map_err(Error::damaged)?;
-            Shallow::Since { cutoff }
+        Depth::Shallow(commits) => {
+            let mut cutoff: Option<gix::date::Time> = None;
+            for known in known {
+                let commit = repo.find_commit(known).map_err(Error::damaged)?;
+                let time = commit.time().map_err(Error::damaged)?;
+                if cutoff.is_none_or(|cutoff| time.seconds < cutoff.seconds) {
+                    cutoff = Some(time);
+                }
+            }
+            cutoff.map_or_else(|| depth_of(commits), |cutoff| Shallow::Since { cutoff })
         }
     })
 }
@@ -198,14 +233,14 @@ fn receive(
     mirror: &GixMirror,
     connection: &mut Connection<'_>,
     handshake: &mut Handshake,
-    (want, shallow): (gix::ObjectId, &Shallow),
+    (wants, shallow): (&[gix::ObjectId], &Shallow),
     stop: &AtomicBool,
 ) -> Result<(), Error> {
     let repo = &mirror.repo;
     let mut keep = None;
     let fetched = gix::protocol::fetch(
         &mut Wanted {
-            want,
+            wants: wants.to_vec(),
             haves: tips(repo),
         },
         |pack, progress, stop| {
@@ -252,21 +287,23 @@ fn receive(
     }
 }
 
-/// Asks for one commit, tells what there is, and is done: one round.
+/// Asks for these commits, tells what there is, and is done: one round.
 struct Wanted {
-    want: gix::ObjectId,
+    wants: Vec<gix::ObjectId>,
     haves: Vec<gix::ObjectId>,
 }
 
 impl Negotiate for Wanted {
     fn mark_complete_and_common_ref(&mut self) -> gix::Result<negotiate::Action> {
         Ok(negotiate::Action::MustNegotiate {
-            remote_ref_target_known: vec![false],
+            remote_ref_target_known: vec![false; self.wants.len()],
         })
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _remote_ref_target_known: &[bool]) -> bool {
-        arguments.want(self.want);
+        for want in &self.wants {
+            arguments.want(want);
+        }
         true
     }
 
@@ -289,9 +326,18 @@ impl Negotiate for Wanted {
     }
 }
 
+/// The local ref that keeps what was fetched of a branch. No branch has a space in its name, so a foreign one is
+/// never taken for one of the mirrored repository.
+fn tip_of(remote: &Remote, whose: Whose, branch: &str) -> String {
+    match whose {
+        Whose::Own => tip_ref(branch),
+        Whose::Foreign => tip_ref(&format!("{} {branch}", remote.url)),
+    }
+}
+
 /// What was last fetched of the branch, if it is still here.
-fn tip(repo: &gix::Repository, branch: &str) -> Option<gix::ObjectId> {
-    let reference = repo.try_find_reference(tip_ref(branch).as_str()).ok()??;
+fn tip_at(repo: &gix::Repository, tip: &str) -> Option<gix::ObjectId> {
+    let reference = repo.try_find_reference(tip).ok()??;
     let id = reference.try_id()?.detach();
     repo.has_object(id).then_some(id)
 }
@@ -311,15 +357,15 @@ fn tips(repo: &gix::Repository) -> Vec<gix::ObjectId> {
 }
 
 /// Notes what the mirror has of the branch. Its own ref, moved anywhere; nothing of the server's.
-pub(crate) fn set_tip(repo: &gix::Repository, branch: &str, head: gix::ObjectId) -> Result<(), Error> {
-    repo.reference(tip_ref(branch).as_str(), head, PreviousValue::Any, "fetch")
+fn set_tip_at(repo: &gix::Repository, tip: &str, head: gix::ObjectId) -> Result<(), Error> {
+    repo.reference(tip, head, PreviousValue::Any, "fetch")
         .map_err(Error::damaged)?;
     Ok(())
 }
 
-/// As [`set_tip`], after a push. The push stands whatever happens here; the next fetch only costs more.
+/// As after a fetch, after a push. The push stands whatever happens here; the next fetch only costs more.
 pub(crate) fn note_pushed(repo: &gix::Repository, branch: &str, head: &CommitId) {
-    if let Err(error) = set_tip(repo, branch, object_id(head)) {
+    if let Err(error) = set_tip_at(repo, &tip_ref(branch), object_id(head)) {
         tracing::warn!(branch, %error, "the mirror's own ref could not be moved after a push");
     }
 }

@@ -11,9 +11,12 @@ use crate::cache::MirrorLock;
 use crate::change::Changes;
 use crate::commit::{CommitRequest, Identity, Merged};
 use crate::error::{Error, PushError};
+use crate::fetch::Whose;
 use crate::limits::TreeLimits;
+use crate::overlay::Overlay;
 use crate::patch::Patch;
 use crate::remote::{Clients, Remote};
+use crate::tree_file::TreeFile;
 
 /// A locked mirror of one repository, and what can be done with it. Everything blocks; nothing starts a process.
 pub trait Mirror: Send {
@@ -25,6 +28,42 @@ pub trait Mirror: Send {
         depth: Depth,
         stop: &AtomicBool,
     ) -> Result<CommitId, Error>;
+
+    /// As [`Mirror::fetch`], and in the same exchange the head of `also`, another branch of the same repository: `None`
+    /// where there is no such branch.
+    fn fetch_both(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        also: &str,
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<(CommitId, Option<CommitId>), Error>;
+
+    /// Brings the head of another repository's branch into this mirror, such as the target of a pull request from a
+    /// fork; `None` where there is no such branch.
+    fn fetch_foreign(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<Option<CommitId>, Error>;
+
+    /// One file of a commit, at most `bytes_max` of it; `None` where there is no such file. Symbolic links are followed
+    /// as long as they stay in the commit's tree.
+    fn read_file(&self, commit: &CommitId, path: &str, bytes_max: usize) -> Result<Option<TreeFile>, Error>;
+
+    /// The source commit with every path that `selects` says made equal to the target commit's: replaced, added or
+    /// removed; without a target all of them are removed. `selects` is asked with paths below the tree, with `/`; of a
+    /// directory it selects, everything is meant.
+    fn overlay(
+        &self,
+        source: &CommitId,
+        target: Option<&CommitId>,
+        selects: &dyn Fn(&[u8]) -> bool,
+        limits: &TreeLimits,
+    ) -> Result<Overlay, Error>;
 
     /// Writes the commit's files into `directory`, which has to be empty and nobody else's. No `.git`, symbolic
     /// links and executable bits kept, submodules as empty directories.
@@ -114,7 +153,49 @@ impl Mirror for GixMirror {
         depth: Depth,
         stop: &AtomicBool,
     ) -> Result<CommitId, Error> {
-        self.guarded(|| crate::fetch::fetch(self, remote, branch, depth, stop))
+        let from = (remote, Whose::Own);
+        let heads = self.guarded(|| crate::fetch::fetch(self, from, &[branch], depth, stop))?;
+        head_of(heads, branch)
+    }
+
+    fn fetch_both(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        also: &str,
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<(CommitId, Option<CommitId>), Error> {
+        let from = (remote, Whose::Own);
+        let mut heads = self.guarded(|| crate::fetch::fetch(self, from, &[branch, also], depth, stop))?;
+        let other = heads.pop().flatten();
+        Ok((head_of(heads, branch)?, other))
+    }
+
+    fn fetch_foreign(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<Option<CommitId>, Error> {
+        let from = (remote, Whose::Foreign);
+        let heads = self.guarded(|| crate::fetch::fetch(self, from, &[branch], depth, stop))?;
+        Ok(heads.into_iter().flatten().next())
+    }
+
+    fn read_file(&self, commit: &CommitId, path: &str, bytes_max: usize) -> Result<Option<TreeFile>, Error> {
+        self.guarded(|| crate::tree_file::read_file(&self.repo, commit, path, bytes_max))
+    }
+
+    fn overlay(
+        &self,
+        source: &CommitId,
+        target: Option<&CommitId>,
+        selects: &dyn Fn(&[u8]) -> bool,
+        limits: &TreeLimits,
+    ) -> Result<Overlay, Error> {
+        self.guarded(|| crate::overlay::overlay(&self.repo, source, target, selects, limits))
     }
 
     fn check_out(
@@ -170,6 +251,17 @@ impl Mirror for GixMirror {
     fn patch(&self, old: &CommitId, new: &CommitId) -> Result<Patch, Error> {
         self.guarded(|| crate::patch::patch(&self.repo, old, new))
     }
+}
+
+/// The head of the one branch without which there is nothing to work on.
+fn head_of(heads: Vec<Option<CommitId>>, branch: &str) -> Result<CommitId, Error> {
+    heads
+        .into_iter()
+        .flatten()
+        .next()
+        .ok_or_else(|| Error::BranchGone {
+            branch: branch.to_owned(),
+        })
 }
 
 /// A commit id as gix knows it.

@@ -11,6 +11,7 @@ mod world;
 mod fetching;
 mod hostile;
 mod merging;
+mod overlays;
 mod patches;
 mod proxies;
 mod pushing;
