@@ -2,9 +2,9 @@
 
 pub(crate) mod brief;
 pub(crate) mod gather;
+pub(crate) mod material;
 
 mod budget;
 mod diff;
-mod material;
 mod sections;
 mod visible;

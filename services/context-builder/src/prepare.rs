@@ -14,6 +14,7 @@ use worker::{Error, Publication};
 use crate::builder::{Builder, not_yet};
 use crate::context::brief;
 use crate::context::gather::{Gathered, gather};
+use crate::context::material::Material;
 use crate::limits::SLOT_RETRY;
 use crate::records;
 
@@ -54,8 +55,7 @@ impl Builder {
         let brief = brief::render(&material, self.settings.context.bytes_max)
             .map_err(|cause| Failure::abandon(FailureCode::Internal, None, cause.into()))?;
         let artifact = self.store(run, &brief).await?;
-        let pointed_at = material.request.pointed_at.is_some();
-        self.publish(run, &pull_request, artifact, pointed_at).await
+        self.publish(run, &pull_request, artifact, &material).await
     }
 
     async fn store(&self, run: &Run, brief: &brief::Brief) -> Result<Artifact, Failure> {
@@ -78,7 +78,7 @@ impl Builder {
         run: &Run,
         pull_request: &PullRequest,
         brief: Artifact,
-        pointed_at: bool,
+        material: &Material,
     ) -> Result<Prepared, Failure> {
         let job = Job {
             v: VERSION,
@@ -90,6 +90,7 @@ impl Builder {
             credential: run.credential.clone(),
             from_ref: pull_request.from_ref.clone(),
             to_ref: pull_request.to_ref.clone(),
+            near: material.place.as_ref().map(|place| place.anchor.path.clone()),
             title: pull_request.title.clone(),
             brief: brief.clone(),
         };
@@ -100,7 +101,7 @@ impl Builder {
             record.brief = Some(brief.clone());
             record.branch = Some(pull_request.from_ref.display_id.clone());
             records::set_ahead(record, 0);
-            if pointed_at {
+            if material.request.pointed_at.is_some() {
                 records::note(record, records::POINTED_AT);
             }
             Ok(())

@@ -28,6 +28,9 @@ pub struct Job {
     pub from_ref: GitRef,
     /// The target branch.
     pub to_ref: GitRef,
+    /// The path of the file that the mention's thread is on; what instructs an agent there counts for the run.
+    #[serde(default)]
+    pub near: Option<String>,
     /// The pull request's title, for the commit message.
     pub title: String,
     /// The brief in the object store.
