@@ -1,6 +1,7 @@
 //! Every sentence the bot says. A status reply is rendered from the run record alone, so that any process that reads
 //! the record writes the same text.
 
+mod details;
 mod words;
 
 use pipeline::event::Person;
@@ -24,6 +25,10 @@ pub(crate) const PATCH_BYTES_MAX: u64 = 8 * 1024;
 /// Bitbucket keeps a comment that has replies, and ours is one, so deleting is not what people can do
 /// (bitbucket-dc.md 3.6).
 const HOW_TO_STOP: &str = "To stop it, edit your comment so that it no longer mentions the bot.";
+
+/// A run that was cut off left half-finished work, which is never pushed by itself.
+const HOW_TO_CONTINUE: &str =
+    "To continue, push the patch to the branch, then mention the bot again with what is left to do.";
 
 /// What the record does not say.
 #[derive(Debug, Clone)]
@@ -56,7 +61,7 @@ pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
     parts.retain(|part| !part.is_empty());
     limit::fit(
         &parts.join("\n\n"),
-        &footer(run, scene),
+        &details::footer(run, scene),
         &Marker {
             run: run.id.clone(),
             n: run.n,
@@ -111,6 +116,7 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
             pushed.added, pushed.removed
         ));
     }
+    parts.push(details::checks(&outcome.checks, scene));
     parts.push(summary);
     parts.push(list("Questions:", &outcome.questions, scene));
     if run.state == RunState::NeedsInput {
@@ -153,7 +159,11 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
         ),
         RunState::Refused => format!("**Refused{}**", whom("for")),
         RunState::Cancelled => format!("**Stopped{}{}**", whom("for"), after("after")),
-        RunState::Expired => format!("**Out of time or budget{}{}**", whom("for"), after("after")),
+        RunState::Expired => {
+            let spent = details::money(run).map_or_else(String::new, |money| format!(" ({money})"));
+            let head = format!("Out of time or budget{}{}", whom("for"), after("after"));
+            format!("**{head}{spent}**")
+        }
         RunState::Superseded => format!("**Superseded{}** — a newer request took its place.", whom("for")),
         RunState::Failed | RunState::Queued | RunState::Running => {
             format!("**Failed{}{}**", whom("for"), after("after"))
@@ -224,14 +234,24 @@ fn patch(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> Vec<String> {
     if run.patch.is_none() || outcome.pushed.is_some() {
         return Vec::new();
     }
-    if let Some(patch) = &scene.patch {
+    let work = if run.state == RunState::Expired {
+        "partial work"
+    } else {
+        "work"
+    };
+    let mut parts = if let Some(patch) = &scene.patch {
         let shown = fence(patch, "diff", scene.policy, limit::UNITS_MAX);
-        return vec!["The work, as a patch:".to_owned(), shown];
+        vec![format!("The {work}, as a patch:"), shown]
+    } else {
+        let command = code(&format!("openhands-resolver runs show {} --patch", run.id));
+        vec![format!(
+            "The {work} is kept as a patch. An administrator gets it with {command}."
+        )]
+    };
+    if run.state == RunState::Expired {
+        parts.push(HOW_TO_CONTINUE.to_owned());
     }
-    let command = code(&format!("openhands-resolver runs show {} --patch", run.id));
-    vec![format!(
-        "The work is kept as a patch. An administrator gets it with {command}."
-    )]
+    parts
 }
 
 /// Whether a patch can be shown: text that the reply would show unchanged, so that what is copied applies.
@@ -239,29 +259,6 @@ pub(crate) fn showable(patch: Vec<u8>, policy: Policy<'_>) -> Option<String> {
     let text = String::from_utf8(patch).ok()?;
     let small = text.len() as u64 <= PATCH_BYTES_MAX;
     (small && sanitise::clean(&text, policy.beyond_bmp) == text).then_some(text)
-}
-
-fn footer(run: &Run, scene: &Scene<'_>) -> String {
-    let mut parts = Vec::new();
-    if let Some(failure) = run.outcome.as_ref().and_then(|outcome| outcome.failure.as_ref()) {
-        parts.push(code(failure.code.as_str()));
-    }
-    if run.state.is_terminal() && run.usage.turns > 0 {
-        parts.push(words::count(
-            u64::from(run.usage.turns),
-            "model call",
-            "model calls",
-        ));
-        parts.push(format!(
-            "{} tokens",
-            words::rounded(run.usage.input_tokens + run.usage.output_tokens)
-        ));
-    }
-    if scene.unsandboxed {
-        parts.push("unsandboxed".to_owned());
-    }
-    parts.push(format!("run {}", code(run.id.as_str())));
-    parts.join(" · ")
 }
 
 fn list(title: &str, points: &[String], scene: &Scene<'_>) -> String {

@@ -31,6 +31,8 @@ struct Said {
     warnings: BTreeSet<String>,
     /// Warnings that may be taken back, by what they are about.
     passing: BTreeMap<String, String>,
+    /// What holds for this process, by what it is about.
+    facts: BTreeMap<String, serde_json::Value>,
 }
 
 /// The body of `/readyz`.
@@ -40,7 +42,13 @@ struct Report {
     /// `"ready"`, or why not.
     parts: BTreeMap<String, String>,
     warnings: Vec<String>,
+    /// Such as how agents are confined here.
+    #[serde(flatten)]
+    facts: BTreeMap<String, serde_json::Value>,
 }
+
+/// Names of the report that are no facts.
+const RESERVED: [&str; 3] = ["ready", "parts", "warnings"];
 
 impl Health {
     /// Nothing said yet, which is not ready.
@@ -78,6 +86,12 @@ impl Health {
         }
     }
 
+    /// Something that holds for this process and that operators look up: its own field of `/readyz`, named `key`.
+    pub fn set_fact(&self, key: &'static str, value: serde_json::Value) {
+        debug_assert!(!RESERVED.contains(&key), "{key} is a field of its own");
+        self.lock().facts.insert(key.to_owned(), value);
+    }
+
     /// Whether every part is ready, and there is one.
     pub fn is_ready(&self) -> bool {
         let state = self.lock();
@@ -100,6 +114,7 @@ impl Health {
                 .chain(state.passing.values())
                 .cloned()
                 .collect(),
+            facts: state.facts.clone(),
         }
     }
 

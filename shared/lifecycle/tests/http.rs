@@ -434,6 +434,12 @@ async fn a_warning_about_something_is_replaced_and_taken_back() {
         serde_json::json!(["unsandboxed", "connection other: away"])
     );
 
+    health.set_fact("sandbox", serde_json::json!({"level": 2}));
+    let answer = client.get(&url).send().await.unwrap();
+    let report: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(report["sandbox"], serde_json::json!({"level": 2}));
+    assert_eq!(report["ready"], true);
+
     shutdown.soft.cancel();
     timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
 }

@@ -89,7 +89,7 @@ pub struct Run {
     pub transcript: Option<Artifact>,
     /// Who works on it and how confined; of the last attempt that started an agent.
     #[serde(default)]
-    pub setup: Option<Setup>,
+    pub setup: Option<Box<Setup>>,
     /// The status reply, as `services/reply` left it.
     pub reply: ReplyRecord,
     /// W3C trace context of the delivery that started it.

@@ -37,9 +37,35 @@ pub(super) fn elapsed(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<
     Some(match seconds {
         0 => "under 1s".to_owned(),
         1..=59 => format!("{seconds}s"),
-        60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => minutes(seconds),
     })
+}
+
+/// How long a check took: `0.4 s`, `38 s`, `2m 03s`.
+pub(super) fn took(milliseconds: u64) -> String {
+    match milliseconds {
+        0..=9_949 => {
+            let tenths = (milliseconds + 50) / 100;
+            format!("{}.{} s", tenths / 10, tenths % 10)
+        }
+        9_950..=59_499 => format!("{} s", (milliseconds + 500) / 1_000),
+        _ => minutes((milliseconds + 500) / 1_000),
+    }
+}
+
+/// `$0.42`; a little is not nothing.
+pub(super) fn dollars(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.01 {
+        return "under $0.01".to_owned();
+    }
+    format!("${usd:.2}")
+}
+
+fn minutes(seconds: u64) -> String {
+    match seconds {
+        0..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
 }
 
 #[cfg(test)]
@@ -74,5 +100,20 @@ mod tests {
         assert_eq!(show(3725).as_deref(), Some("1h 02m"));
         assert_eq!(show(-1), None);
         assert_eq!(elapsed(None, Some(Timestamp::UNIX_EPOCH)), None);
+    }
+    #[test]
+    fn what_a_check_took_and_what_a_run_cost_is_rounded_to_what_people_read() {
+        let tooks: Vec<String> = [0, 49, 420, 9_949, 9_950, 38_400, 59_499, 59_500, 3_725_000]
+            .into_iter()
+            .map(took)
+            .collect();
+        assert_eq!(
+            tooks,
+            [
+                "0.0 s", "0.0 s", "0.4 s", "9.9 s", "10 s", "38 s", "59 s", "1m 00s", "1h 02m"
+            ]
+        );
+        let sums: Vec<String> = [0.0, 0.004, 0.42, 5.0, 12.345].into_iter().map(dollars).collect();
+        assert_eq!(sums, ["$0.00", "under $0.01", "$0.42", "$5.00", "$12.35"]);
     }
 }
