@@ -1,14 +1,27 @@
 #![doc = include_str!("../README.md")]
 
 mod captured;
+mod cell;
+mod error;
 mod group;
+pub mod inner;
+mod level;
+mod limits;
+mod no_network;
 mod run;
+mod sweep;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use captured::Captured;
-pub use run::{Command, Ended, Error, Output, Stderr, run};
+pub use cell::{Cell, CellEnd, CellOutput, CellSpec, How, Needs, OutputStream, Program, Running, Stdin};
+pub use error::Error;
+pub use level::{Level, Namespaces, Sandbox, Settings, Unavailable, protect_this_process};
+pub use limits::CellLimits;
+pub use no_network::{NoFilter, without_network};
+pub use run::{Command, Ended, Output, Stderr, run};
+pub use sweep::{Removed, SweepError, SweepRules, Swept, Why, Withheld, sweep};
 
 /// Whether agents have to run confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::captured::Captured;
+use crate::error::Error;
 use crate::group::Group;
 
 /// How long a killed child may take to end. Only a process stuck in the kernel, on a dead network file system for
@@ -85,35 +86,6 @@ pub enum Ended {
     TimeLimit,
     /// Killed because it was cancelled.
     Cancelled,
-}
-
-/// Why a command could not be run. A command that ran and failed is an [`Output`].
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It could not be started.
-    #[error("cannot start {program:?} in {work_dir}")]
-    Start {
-        /// The program asked for.
-        program: OsString,
-        /// The working directory asked for; it may be what is missing.
-        work_dir: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Its output or its end could not be followed; it was killed.
-    #[error("cannot follow {program:?}")]
-    Follow {
-        /// The program.
-        program: OsString,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// It was killed but has not ended: it is stuck in the kernel, and still there.
-    #[error("{program:?} did not end within {} s of being killed", REAP_WAIT.as_secs())]
-    Stuck {
-        /// The program.
-        program: OsString,
-    },
 }
 
 /// Runs a command to its end, which comes at its time limit or when it is cancelled, at the latest.

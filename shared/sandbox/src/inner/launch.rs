@@ -1,0 +1,85 @@
+//! The last steps before the program: its environment and streams, then its confinement, then its start.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use super::step;
+use crate::cell::wire::{Failure, Launch, Plan};
+use crate::level::Level;
+
+/// Where programs are looked for unless the program's environment says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Becomes the program; returns only if that fails.
+pub(super) fn execute(plan: &Plan, order: &Launch, descriptors: Vec<OwnedFd>) -> Failure {
+    match prepare(plan, order, descriptors) {
+        Ok(mut command) => {
+            let error = command.exec();
+            Failure::Program(error.raw_os_error().unwrap_or(libc::EINVAL))
+        }
+        Err(failure) => failure,
+    }
+}
+
+fn prepare(plan: &Plan, order: &Launch, descriptors: Vec<OwnedFd>) -> Result<std::process::Command, Failure> {
+    // A session of its own: without a controlling terminal it can neither read from nor type into the worker's.
+    rustix::process::setsid().map_err(step("setsid"))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::chdir(&plan.work_tree).map_err(step("entering the work tree"))?;
+    let [stdin, stdout, stderr] = streams(order.stdin, descriptors)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place where child processes start"
+    )]
+    let mut command = std::process::Command::new(&order.program);
+    command
+        .args(&order.args)
+        .env_clear()
+        .envs(environment(plan, &order.env))
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr);
+    Ok(command)
+}
+
+fn streams(stdin: bool, descriptors: Vec<OwnedFd>) -> Result<[Stdio; 3], Failure> {
+    let count = descriptors.len();
+    let mut given = descriptors.into_iter().map(Stdio::from);
+    let stdin = if stdin { given.next() } else { Some(Stdio::null()) };
+    match (stdin, given.next(), given.next(), given.next()) {
+        (Some(stdin), Some(stdout), Some(stderr), None) => Ok([stdin, stdout, stderr]),
+        _ => Err(Failure::Cell(format!(
+            "{count} descriptors came with the program"
+        ))),
+    }
+}
+
+/// What is given, and what every program expects where it is not given.
+fn environment(plan: &Plan, given: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let tmp = if plan.level == Level::Two {
+        Path::new("/tmp")
+    } else {
+        &plan.tmp
+    };
+    let shell = if Path::new("/bin/bash").exists() {
+        "/bin/bash"
+    } else {
+        "/bin/sh"
+    };
+    let defaults: [(&str, &OsStr); 6] = [
+        ("PATH", PATH.as_ref()),
+        ("HOME", plan.home.as_os_str()),
+        ("TMPDIR", tmp.as_os_str()),
+        ("LANG", "C.UTF-8".as_ref()),
+        ("USER", "agent".as_ref()),
+        ("SHELL", shell.as_ref()),
+    ];
+    let missing = defaults
+        .into_iter()
+        .filter(|(name, _)| given.iter().all(|(other, _)| other != name))
+        .map(|(name, value)| (name.into(), value.to_owned()));
+    given.iter().cloned().chain(missing).collect()
+}

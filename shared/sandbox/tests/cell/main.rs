@@ -1,0 +1,5 @@
+//! Real cells at every level: what a program sees and reaches in one, how it ends, and that nothing of it stays.
+
+mod ends;
+mod sees;
+mod world;
