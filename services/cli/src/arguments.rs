@@ -71,12 +71,8 @@ pub(crate) enum RunsCommand {
         run: String,
         #[command(flatten)]
         config: ConfigFile,
-        /// Its patch, as `git apply` takes it.
-        #[arg(long, conflicts_with = "brief")]
-        patch: bool,
-        /// The brief its agent was given.
-        #[arg(long)]
-        brief: bool,
+        #[command(flatten)]
+        part: RunPart,
     },
     /// What was decided for a delivery or a comment, and why.
     Why {
@@ -85,6 +81,22 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         config: ConfigFile,
     },
+}
+
+/// What of a run to print instead of its record.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag of the command line each")]
+pub(crate) struct RunPart {
+    /// Its patch, as `git apply` takes it.
+    #[arg(long)]
+    pub(crate) patch: bool,
+    /// The brief its agent was given.
+    #[arg(long)]
+    pub(crate) brief: bool,
+    /// Every turn of the model and every tool call, as JSON lines.
+    #[arg(long)]
+    pub(crate) transcript: bool,
 }
 
 #[derive(Debug, Args)]

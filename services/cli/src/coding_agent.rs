@@ -1,13 +1,15 @@
 //! The configured coding agent.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent::{Builtin, CodingAgent, ModelSettings};
 use anyhow::{Context, Result};
-use config::Config;
+use config::{Config, Problems};
+use sandbox::Sandbox;
 
 /// Builds it. Called by the role that runs agents alone: it opens the model's key.
-pub(crate) fn of(config: &Config) -> Result<Arc<dyn CodingAgent>> {
+pub(crate) fn of(config: &Config, _sandbox: Sandbox, _executable: PathBuf) -> Result<Arc<dyn CodingAgent>> {
     let model = config
         .models
         .first()
@@ -24,4 +26,15 @@ pub(crate) fn of(config: &Config) -> Result<Arc<dyn CodingAgent>> {
         model: model.model.clone(),
     };
     Ok(Arc::new(Builtin::new(settings)?))
+}
+
+/// Whether there is such an agent.
+pub(crate) fn check(config: &Config) -> Result<(), Problems> {
+    if config.agent.kind == config::AgentKind::Builtin {
+        return Ok(());
+    }
+    Err(Problems::one(
+        "agent.kind",
+        "this version has the kind \"builtin\" only",
+    ))
 }

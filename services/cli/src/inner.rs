@@ -14,4 +14,7 @@ pub(crate) fn dispatch() -> Option<ExitCode> {
 }
 
 /// Their names and where they begin.
-const PROGRAMS: &[(&str, fn() -> ExitCode)] = &[];
+const PROGRAMS: &[(&str, fn() -> ExitCode)] = &[
+    ("sandbox-exec", sandbox::inner::main),
+    ("builtin-agent", agent::builtin_main),
+];

@@ -9,6 +9,7 @@ mod roles;
 mod runs;
 mod say;
 mod up;
+mod workshop;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,6 +52,12 @@ async fn dispatch(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return say::wrong_configuration(&problems),
     };
+    if matches!(arguments.command, Command::Up(_) | Command::Role(_))
+        && let Err(error) = sandbox::protect_this_process()
+    {
+        // Roles hold secrets: agents and other programs of this user must not read their memory.
+        return say::failure(&format!("cannot protect this process from others: {error}"));
+    }
     let ended = match arguments.command {
         Command::Up(_) => return up::up(config).await,
         Command::Role(role) => return roles::role(role.role(), config).await,

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use worker::Nats;
 
-use crate::{coding_agent, reach, say};
+use crate::{coding_agent, reach, say, workshop};
 
 /// How often a role looks whether NATS is still there and as it should be.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,7 +47,12 @@ impl Listeners {
     }
 
     /// What the process prints when it starts.
-    pub(crate) fn started(&self, name: &str, more: Map<String, Value>) -> Result<Value> {
+    pub(crate) fn started(
+        &self,
+        name: &str,
+        sandbox: Option<&workshop::Found>,
+        more: Map<String, Value>,
+    ) -> Result<Value> {
         let mut started = json!({
             "started": name,
             "version": env!("CARGO_PKG_VERSION"),
@@ -55,6 +60,9 @@ impl Listeners {
         });
         if let Some(ingest) = &self.ingest {
             started["ingest"] = ingest.local_addr()?.to_string().into();
+        }
+        if let Some(found) = sandbox {
+            started[workshop::SANDBOX] = workshop::told(found);
         }
         for (key, value) in more {
             started[key] = value;
@@ -65,7 +73,7 @@ impl Listeners {
 
 /// One role in a process of its own.
 pub(crate) async fn role(role: Role, config: Config) -> ExitCode {
-    if let Err(code) = checked([config.check_role_alone(role)]) {
+    if let Err(code) = checked([config.check_role_alone(role), agent_of(role, &config)]) {
         return code;
     }
     let telemetry = match init_telemetry(&config, role.as_str()) {
@@ -80,14 +88,34 @@ pub(crate) async fn role(role: Role, config: Config) -> ExitCode {
 async fn run_apart(role: Role, config: Config) -> Result<()> {
     let listeners = Listeners::bind(&config, &[role]).await?;
     let shutdown = Shutdown::on_signals();
-    say::json(&listeners.started(role.as_str(), Map::new())?);
+    let sandbox = workshop::look(&config, &[role]).await?;
+    say::json(&listeners.started(role.as_str(), sandbox.as_ref(), Map::new())?);
     let nats_settings = config.nats.clone();
-    run(&[role], Arc::new(config), nats_settings, listeners, shutdown).await
+    run(
+        &[role],
+        Arc::new(config),
+        nats_settings,
+        sandbox,
+        listeners,
+        shutdown,
+    )
+    .await
+}
+
+/// What the configuration alone cannot tell: whether there is such an agent.
+fn agent_of(role: Role, config: &Config) -> Result<Vec<String>, Problems> {
+    match role {
+        Role::Resolver => coding_agent::check(config).map(|()| Vec::new()),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Checks what all roles need in one process; prints all that any of them lacks, or the warnings.
 pub(crate) fn checked_together(config: &Config) -> Result<(), ExitCode> {
-    checked(Role::ALL.map(|role| config.check_role(role)))
+    let of_roles = Role::ALL
+        .into_iter()
+        .flat_map(|role| [config.check_role(role), agent_of(role, config)]);
+    checked(of_roles)
 }
 
 fn checked(of_roles: impl IntoIterator<Item = Result<Vec<String>, Problems>>) -> Result<(), ExitCode> {
@@ -124,6 +152,7 @@ pub(crate) async fn run(
     roles: &[Role],
     config: Arc<Config>,
     nats_settings: config::Nats,
+    sandbox: Option<workshop::Found>,
     listeners: Listeners,
     shutdown: Shutdown,
 ) -> Result<()> {
@@ -159,7 +188,7 @@ pub(crate) async fn run(
             shutdown.clone(),
         ));
     }
-    let mut ingest = listeners.ingest;
+    let (mut ingest, mut sandbox) = (listeners.ingest, sandbox);
     for role in roles {
         start(
             *role,
@@ -170,6 +199,7 @@ pub(crate) async fn run(
             &health,
             &shutdown,
             &mut ingest,
+            &mut sandbox,
         )?;
     }
     let mut first_failure = None;
@@ -198,6 +228,7 @@ fn start(
     health: &Health,
     shutdown: &Shutdown,
     ingest: &mut Option<TcpListener>,
+    sandbox: &mut Option<workshop::Found>,
 ) -> Result<()> {
     let (config, connections) = (config.clone(), connections.clone());
     let (nats, health, shutdown) = (nats.clone(), health.clone(), shutdown.clone());
@@ -220,8 +251,15 @@ fn start(
             tasks.spawn(context_builder::run(config, connections, nats, health, shutdown));
         }
         Role::Resolver => {
-            let agent = coding_agent::of(&config)?;
-            tasks.spawn(resolver::run(config, connections, agent, nats, health, shutdown));
+            let found = sandbox.take().context("nobody has looked for a sandbox")?;
+            tasks.spawn(async move {
+                match workshop::open(&config, found, &health, &shutdown).await? {
+                    Some(workshop) => {
+                        resolver::run(config, connections, workshop, nats, health, shutdown).await
+                    }
+                    None => Ok(()),
+                }
+            });
         }
         Role::Reply => {
             tasks.spawn(reply::run(config, connections, nats, health, shutdown));

@@ -10,7 +10,7 @@ use serde_json::Map;
 use worker::managed::ManagedServer;
 
 use crate::roles::{self, Listeners};
-use crate::say;
+use crate::{say, workshop};
 
 /// Runs everything until shutdown.
 pub(crate) async fn up(config: Config) -> ExitCode {
@@ -29,10 +29,19 @@ pub(crate) async fn up(config: Config) -> ExitCode {
 async fn run(config: Config) -> Result<()> {
     let shutdown = Shutdown::on_signals();
     let listeners = Listeners::bind(&config, &Role::ALL).await?;
+    let sandbox = workshop::look(&config, &Role::ALL).await?;
     if config.nats.url.is_some() {
-        say::json(&listeners.started("up", Map::new())?);
+        say::json(&listeners.started("up", sandbox.as_ref(), Map::new())?);
         let settings = config.nats.clone();
-        return roles::run(&Role::ALL, Arc::new(config), settings, listeners, shutdown).await;
+        return roles::run(
+            &Role::ALL,
+            Arc::new(config),
+            settings,
+            sandbox,
+            listeners,
+            shutdown,
+        )
+        .await;
     }
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make data_dir {}", config.data_dir.display()))?;
@@ -46,8 +55,16 @@ async fn run(config: Config) -> Result<()> {
     let settings = server.settings(&config.nats);
     let mut more = Map::new();
     more.insert("nats".into(), settings.url.clone().into());
-    say::json(&listeners.started("up", more)?);
-    let ended = roles::run(&Role::ALL, Arc::new(config), settings, listeners, shutdown).await;
+    say::json(&listeners.started("up", sandbox.as_ref(), more)?);
+    let ended = roles::run(
+        &Role::ALL,
+        Arc::new(config),
+        settings,
+        sandbox,
+        listeners,
+        shutdown,
+    )
+    .await;
     server.stop().await;
     ended
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
-use pipeline::run::{Fenced, Outcome, Run, RunState, Usage};
+use pipeline::run::{Fenced, Outcome, Run, RunState, Setup, Usage};
 use pipeline::subject;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use worker::Nats;
@@ -80,9 +80,16 @@ impl Attempt {
         Ok(())
     }
 
-    /// Notes a step, in a few words, and what was used so far.
+    /// Notes who works and how confined, right before the agent starts.
+    pub(crate) async fn set_up(&self, setup: Setup) -> Result<(), Failure> {
+        let setup = Box::new(setup);
+        self.change(|run| run.setup = Some(setup.clone())).await
+    }
+
+    /// Notes a step, in a few words, and what this attempt used so far.
     pub(crate) async fn step(&self, step: String, usage: Usage) -> Result<(), Failure> {
         let number = self.number;
+        let usage = self.run.usage.plus(usage);
         let key = subject::run_key(&self.run.id);
         let noted = self
             .nats
@@ -94,6 +101,28 @@ impl Attempt {
             .await?;
         log_if_fenced(noted.err());
         Ok(())
+    }
+
+    /// Notes a step that uses no model.
+    pub(crate) async fn note(&self, step: String) -> Result<(), Failure> {
+        let key = subject::run_key(&self.run.id);
+        let runs = self.nats.runs();
+        let noted = runs.update(&key, |run| run.step(self.number, step.clone()));
+        log_if_fenced(noted.await?.err());
+        Ok(())
+    }
+
+    /// Keeps what the repository's checks printed with the run. What is too large to be kept is only missed by readers.
+    pub(crate) async fn keep_check_outputs(&self, text: &[u8]) -> Result<(), Failure> {
+        let key = subject::artifact(&self.run.id, "checks.txt");
+        match self.nats.artifacts().put(&key, text).await {
+            Ok(_) => Ok(()),
+            Err(error @ worker::Error::TooLarge { .. }) => {
+                tracing::warn!(run.id = %self.run.id, %error, "the output of the checks is not kept");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Notes that the work is a commit now, and keeps its patch with the run. `false` when that is too large to be kept.
@@ -112,11 +141,30 @@ impl Attempt {
         Ok(kept.is_some())
     }
 
-    /// Notes what the model used in the end.
-    pub(crate) async fn used(&self, usage: Usage) -> Result<(), Failure> {
-        telemetry::metrics::model_tokens("input").inc_by(usage.input_tokens);
-        telemetry::metrics::model_tokens("output").inc_by(usage.output_tokens);
-        self.change(|run| run.usage = usage).await
+    /// Notes what this attempt used in the end, and keeps the transcript of its model calls with the run, in place of an
+    /// earlier attempt's. One that is too large to be kept is only missed by readers.
+    pub(crate) async fn worked(&self, usage: Usage, transcript: &[u8]) -> Result<(), Failure> {
+        let key = subject::artifact(&self.run.id, "transcript.jsonl");
+        let kept = if transcript.is_empty() {
+            None
+        } else {
+            match self.nats.artifacts().put(&key, transcript).await {
+                Ok(artifact) => Some(artifact),
+                Err(error @ worker::Error::TooLarge { .. }) => {
+                    tracing::warn!(run.id = %self.run.id, %error, "the transcript is not kept");
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let total = self.run.usage.plus(usage);
+        self.change(|run| {
+            run.usage = total;
+            if kept.is_some() {
+                run.transcript.clone_from(&kept);
+            }
+        })
+        .await
     }
 
     /// Writes the ending.

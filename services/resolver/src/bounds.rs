@@ -1,7 +1,7 @@
 //! Bounds of what a run record keeps of an ending: whatever a model says or a work tree holds, the record can be
 //! written. One that cannot would turn a push that succeeded into a run that failed.
 
-use pipeline::run::Outcome;
+use pipeline::run::{Check, Measured, Outcome};
 
 /// The model's account; a reply shows less, a comment could not hold more.
 const SUMMARY_CHARS_MAX: usize = 16_000;
@@ -33,7 +33,24 @@ pub(crate) fn bounded(mut outcome: Outcome) -> Outcome {
     ] {
         cut_list(items);
     }
+    outcome.checks.truncate(ITEMS_MAX);
+    for check in &mut outcome.checks {
+        cut_check(check);
+    }
     outcome
+}
+
+fn cut_check(check: &mut Check) {
+    cut(&mut check.name, ITEM_CHARS_MAX);
+    cut(&mut check.command, ITEM_CHARS_MAX);
+    for measured in [&mut check.before, &mut check.after] {
+        if let Measured::Stopped { limit: text, .. }
+        | Measured::NotMeasurable { why: text }
+        | Measured::NotRun { why: text } = measured
+        {
+            cut(text, ITEM_CHARS_MAX);
+        }
+    }
 }
 
 fn cut_list(items: &mut Vec<String>) {
@@ -78,11 +95,20 @@ mod tests {
         let list = vec![long.clone(); 1_000];
         let outcome = Outcome {
             failure: Outcome::of_failure(FailureCode::BranchConflict, Some(long.clone())).failure,
-            summary: Some(long),
+            summary: Some(long.clone()),
             not_done: list.clone(),
             questions: list.clone(),
             notes: list.clone(),
             left_out: list,
+            checks: vec![
+                Check {
+                    name: long.clone(),
+                    command: long.clone(),
+                    before: Measured::NotRun { why: long.clone() },
+                    after: Measured::NotMeasurable { why: long },
+                };
+                1_000
+            ],
             ..Outcome::default()
         };
         let mut run = run_asking(&"\u{1}".repeat(COMMENT_CHARS_MAX));

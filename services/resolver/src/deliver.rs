@@ -8,7 +8,9 @@ use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, RunState};
 
 use crate::attempt::{Attempt, Ending};
-use crate::git_door::GitDoor;
+use crate::checks::{self, Bench};
+use crate::git_door::{CheckedOut, GitDoor};
+use crate::handler::Resolver;
 use crate::message::commit_message;
 use crate::patching::Patched;
 use crate::push::push;
@@ -28,10 +30,10 @@ pub(crate) struct Work {
 
 /// Judges the tree, commits, keeps the patch, pushes.
 pub(crate) async fn deliver(
+    resolver: &Resolver,
     door: &GitDoor,
     attempt: &Attempt,
-    tree: &WorkTree,
-    base: &CommitId,
+    (tree, start): (&WorkTree, &CheckedOut),
     patched: Patched,
 ) -> Result<Ending, Failure> {
     let patience = &attempt.patience;
@@ -49,11 +51,16 @@ pub(crate) async fn deliver(
         summary: Some(report.summary.clone()).filter(|summary| !summary.trim().is_empty()),
         not_done: report.not_done.clone(),
         questions: report.questions.clone(),
+        notes: start.notes(),
         ..Outcome::default()
     };
     let (changes, left_out) = patience
-        .with("read the changes", || read_changes(door, tree, base))
+        .with("read the changes", || {
+            read_changes(door, tree, &start.instructions.overlay.commit)
+        })
         .await?;
+    let (changes, overlaid) = start.instructions.without_overlaid(changes);
+    outcome.notes.extend(overlaid);
     match judge(changes, &left_out) {
         Verdict::Nothing { notes } => {
             outcome.notes.extend(notes);
@@ -66,7 +73,9 @@ pub(crate) async fn deliver(
         Verdict::Work { changes, notes } => {
             outcome.notes.extend(notes);
             let mut work = patience
-                .with("commit", || commit(door, attempt, tree, base, &changes, &outcome))
+                .with("commit", || {
+                    commit(door, attempt, tree, &start.base, &changes, &outcome)
+                })
                 .await?;
             if !patience
                 .with("keep the patch", || keep_patch(door, attempt, &work))
@@ -77,7 +86,13 @@ pub(crate) async fn deliver(
             match cut_short {
                 // Half-finished work is kept for people to look at, and never pushed.
                 Some((state, code)) => Ok(kept(work.outcome, state, code, None)),
-                None => patience.with("push", || push(door, attempt, &work)).await,
+                None => {
+                    let bench = Bench::new(resolver, door, attempt);
+                    let checks = &start.configuration.checks;
+                    let commits = (&work.base, &work.commit);
+                    work.outcome.checks = checks::measure(&bench, checks, commits).await?;
+                    patience.with("push", || push(door, attempt, &work)).await
+                }
             }
         }
     }

@@ -11,6 +11,9 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommitId, InstanceId, RepositoryId};
 use pipeline::job::Job;
 
+use crate::instructions::{self, Instructions};
+use crate::repository_config::{self, Configuration};
+
 /// Commits fetched on the first attempt: nothing of ours can be on the branch yet.
 const DEPTH_FIRST: u32 = 1;
 /// Commits fetched on later attempts, to find out whether an earlier one has pushed; people who push more than this
@@ -28,6 +31,37 @@ pub(crate) struct GitDoor {
     instance: InstanceId,
     repository: RepositoryId,
     branch: String,
+    target: TargetBranch,
+    near: Option<String>,
+}
+
+/// The branch that the pull request is to be merged into.
+#[derive(Debug, Clone)]
+struct TargetBranch {
+    /// Full ref name.
+    name: String,
+    /// Its name as people see it.
+    shown: String,
+    /// Where the target repository is cloned from, when the source is in a fork.
+    elsewhere: Option<String>,
+}
+
+/// What a run starts from.
+#[derive(Debug)]
+pub(crate) struct CheckedOut {
+    /// The source branch's head, on top of which the work goes.
+    pub(crate) base: CommitId,
+    /// What instructs the agent, and the tree in its work tree.
+    pub(crate) instructions: Instructions,
+    /// What the repository asks of the resolver.
+    pub(crate) configuration: Configuration,
+}
+
+impl CheckedOut {
+    /// Facts for the reply, whatever comes of the run.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        [self.instructions.notes.clone(), self.configuration.notes.clone()].concat()
+    }
 }
 
 impl GitDoor {
@@ -43,9 +77,16 @@ impl GitDoor {
             let cause = anyhow::anyhow!("connection {id} is no longer configured");
             Failure::abandon(FailureCode::Internal, None, cause)
         })?;
-        let source = &job.from_ref.repository;
+        let (source, target) = (&job.from_ref.repository, &job.to_ref);
+        let client = clients.of(id)?;
         Ok(Self {
-            url: clients.of(id)?.clone_url(source),
+            url: client.clone_url(source),
+            target: TargetBranch {
+                name: target.id.clone(),
+                shown: target.display_id.clone(),
+                elsewhere: (target.repository.id != source.id).then(|| client.clone_url(&target.repository)),
+            },
+            near: job.near.clone(),
             proxy: proxy.clone(),
             cache,
             connections,
@@ -82,21 +123,54 @@ impl GitDoor {
         &self.branch
     }
 
-    /// Fetches the branch and puts its head's files into `directory`. `None` when the branch is gone.
+    /// Fetches both branches and puts the source's files into `directory`, with the target's instructions. `None` when
+    /// the source branch is gone.
     pub(crate) async fn check_out(
         &self,
         directory: &Path,
         attempt: u32,
-    ) -> Result<Option<CommitId>, Failure> {
-        let directory = directory.to_owned();
-        let depth = if attempt == 1 { DEPTH_FIRST } else { DEPTH_SEARCHED };
+    ) -> Result<Option<CheckedOut>, Failure> {
+        let (directory, target, near) = (directory.to_owned(), self.target.clone(), self.near.clone());
+        let depth = Depth::Shallow(if attempt == 1 { DEPTH_FIRST } else { DEPTH_SEARCHED });
+        if target.elsewhere.is_some() {
+            // A fork's target is in another repository, which is asked as well.
+            self.client()?.admit_git().await;
+        }
         self.with_remote(move |mirror, remote, branch, stop| {
-            let head = match mirror.fetch(remote, branch, Depth::Shallow(depth), stop) {
+            let (base, head) = match fetch_both(mirror, (remote, branch), &target, depth, stop) {
                 Err(git::Error::BranchGone { .. }) => return Ok(None),
-                head => head?,
+                fetched => fetched?,
             };
-            mirror.check_out(&head, &directory, &TreeLimits::default(), stop)?;
-            Ok(Some(head))
+            let from = instructions::Target {
+                head: head.as_ref(),
+                branch: &target.shown,
+            };
+            let instructions = instructions::read(mirror, &base, &from, near.as_deref())?;
+            let file = match &head {
+                Some(head) => {
+                    mirror.read_file(head, repository_config::PATH, repository_config::BYTES_MAX)?
+                }
+                None => None,
+            };
+            let configuration = file
+                .map(|file| repository_config::read(&file, &target.shown))
+                .unwrap_or_default();
+            let seen = &instructions.overlay.commit;
+            mirror.check_out(seen, &directory, &TreeLimits::default(), stop)?;
+            Ok(Some(CheckedOut {
+                base,
+                instructions,
+                configuration,
+            }))
+        })
+        .await
+    }
+
+    /// Puts a commit's files into `directory`; the commit is in the mirror.
+    pub(crate) async fn files_of(&self, commit: &CommitId, directory: &Path) -> Result<(), Failure> {
+        let (commit, directory) = (commit.clone(), directory.to_owned());
+        self.with_mirror(move |mirror, _, _, stop| {
+            Ok(mirror.check_out(&commit, &directory, &TreeLimits::default(), stop)?)
         })
         .await
     }
@@ -155,6 +229,26 @@ impl GitDoor {
             .unwrap_or_else(|| format!("{}@bot.invalid", bot.name));
         Ok(git::Identity { name, email })
     }
+}
+
+/// The heads of source and target; one exchange where they are in one repository.
+fn fetch_both(
+    mirror: &dyn Mirror,
+    (remote, branch): (&Remote, &str),
+    target: &TargetBranch,
+    depth: Depth,
+    stop: &AtomicBool,
+) -> Result<(CommitId, Option<CommitId>), git::Error> {
+    let Some(url) = &target.elsewhere else {
+        return mirror.fetch_both(remote, branch, &target.name, depth, stop);
+    };
+    let base = mirror.fetch(remote, branch, depth, stop)?;
+    let upstream = Remote {
+        url: url.clone(),
+        ..remote.clone()
+    };
+    let head = mirror.fetch_foreign(&upstream, &target.name, depth, stop)?;
+    Ok((base, head))
 }
 
 /// Raises the flag that gix looks at.

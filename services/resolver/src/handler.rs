@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::CodingAgent;
 use config::{Config, ConnectionSource};
 use jiff::Timestamp;
+use lifecycle::Health;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::job::Job;
@@ -16,6 +16,7 @@ use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 use crate::attempt::{Attempt, Ending};
 use crate::git_door::GitDoor;
 use crate::work_tree::{WorkDirectory, WorkTree};
+use crate::workshop::Workshop;
 use crate::{deliver, patching, recover};
 
 /// What every job needs.
@@ -23,8 +24,9 @@ pub(crate) struct Resolver {
     pub(crate) nats: Nats,
     connections: Arc<dyn ConnectionSource>,
     clients: Arc<bitbucket::Clients>,
-    pub(crate) agent: Arc<dyn CodingAgent>,
+    pub(crate) workshop: Workshop,
     pub(crate) settings: Settings,
+    pub(crate) health: Health,
     cache: Arc<git::Cache>,
     proxy: config::Proxy,
 }
@@ -35,25 +37,35 @@ pub(crate) struct Settings {
     pub(crate) run_time: Duration,
     pub(crate) run_turns: u32,
     pub(crate) run_tokens: u64,
+    pub(crate) run_usd: f64,
+    /// What the processes of a run may use together.
+    pub(crate) cell: sandbox::CellLimits,
+    /// What a change may contain.
+    pub(crate) policy: config::Policy,
 }
 
 impl Resolver {
     pub(crate) fn new(
         config: &Config,
         connections: Arc<dyn ConnectionSource>,
-        agent: Arc<dyn CodingAgent>,
+        workshop: Workshop,
         nats: Nats,
+        health: Health,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             nats,
             clients: Arc::new(bitbucket::Clients::new(connections.clone(), config.proxy.clone())),
             connections,
-            agent,
+            workshop,
+            health,
             settings: Settings {
                 work: WorkDirectory::take(config.data_dir.join("work"))?,
                 run_time: Duration::from_secs(config.limits.run_seconds),
                 run_turns: config.limits.run_turns,
                 run_tokens: config.limits.run_tokens,
+                run_usd: config.limits.run_usd,
+                cell: cell_limits(config),
+                policy: config.policy.clone(),
             },
             cache: Arc::new(git::Cache::new(&config.data_dir, git::CacheLimits::default())),
             proxy: config.proxy.clone(),
@@ -111,12 +123,27 @@ impl Resolver {
             return Ok(ending);
         }
         let tree = WorkTree::create(&self.settings.work, &attempt.run.id, attempt.number)?;
-        let Some(base) = door.check_out(tree.path(), attempt.number).await? else {
+        let Some(start) = door.check_out(tree.path(), attempt.number).await? else {
             return Ok(Ending::failed(FailureCode::SourceBranchGone, None));
         };
-        attempt.working_on(&base).await?;
-        let patched = patching::run_agent(self, job, attempt, &tree).await?;
-        deliver::deliver(&door, attempt, &tree, &base, patched).await
+        attempt.working_on(&start.base).await?;
+        if let Some(leak) = self.workshop.leaks(&self.health).await {
+            return Ok(Ending::failed(FailureCode::SandboxLeak, Some(leak)));
+        }
+        let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions)).await?;
+        deliver::deliver(self, &door, attempt, (&tree, &start), patched).await
+    }
+}
+
+/// What one run's processes may use. Its time is that of the run.
+fn cell_limits(config: &Config) -> sandbox::CellLimits {
+    sandbox::CellLimits {
+        wall: Duration::from_secs(config.limits.run_seconds),
+        output_bytes: config.sandbox.output_bytes_max,
+        processes: config.sandbox.processes_max,
+        memory_bytes: config.sandbox.memory_bytes_max,
+        disk_bytes: config.sandbox.disk_bytes_max,
+        ..sandbox::CellLimits::default()
     }
 }
 

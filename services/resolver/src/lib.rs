@@ -5,28 +5,33 @@
 
 mod attempt;
 mod bounds;
+mod checks;
 mod deliver;
 mod git_door;
 mod handler;
+mod instructions;
 mod message;
 mod patching;
 mod patience;
 mod push;
 mod recover;
+mod repository_config;
 #[cfg(test)]
 mod testing;
 mod verdict;
 mod work_tree;
+mod workshop;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::CodingAgent;
 use config::{Config, ConnectionSource};
 use lifecycle::{Health, Shutdown};
 use worker::{ConsumerSpec, Deliver, Nats};
 
 use crate::handler::Resolver;
+
+pub use crate::workshop::Workshop;
 
 /// Jobs one process works on at the same time; agents wait for the model most of the time.
 const JOBS_AT_ONCE: usize = 4;
@@ -43,12 +48,18 @@ const _: () = assert!(
 pub async fn run(
     settings: Arc<Config>,
     connections: Arc<dyn ConnectionSource>,
-    agent: Arc<dyn CodingAgent>,
+    workshop: Workshop,
     nats: Nats,
     health: Health,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let resolver = Arc::new(Resolver::new(&settings, connections, agent, nats.clone())?);
+    let resolver = Arc::new(Resolver::new(
+        &settings,
+        connections,
+        workshop,
+        nats.clone(),
+        health.clone(),
+    )?);
     let spec = ConsumerSpec {
         stream: pipeline::subject::JOBS,
         durable: "resolver",
@@ -65,7 +76,7 @@ pub async fn run(
 }
 
 /// How long one attempt at a job may take whose agent may work for `run_time`. Both the consumer and the watchdog go
-/// by it: an agent that uses all of its time must still be able to push.
+/// by it: an agent that uses all of its time must still be able to push, after the repository's checks.
 fn job_time(run_time: Duration) -> Duration {
-    run_time + MARGIN
+    run_time + checks::TIME_MAX + MARGIN
 }

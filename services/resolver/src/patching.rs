@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::attempt::Attempt;
 use crate::handler::Resolver;
+use crate::instructions::Instructions;
 use crate::work_tree::WorkTree;
 
 /// Steps that may wait to be noted; the agent waits when the record is slower.
@@ -32,7 +33,7 @@ pub(crate) async fn run_agent(
     resolver: &Resolver,
     job: &Job,
     attempt: &Attempt,
-    tree: &WorkTree,
+    (tree, instructions): (&WorkTree, &Instructions),
 ) -> Result<Patched, Failure> {
     let brief = resolver
         .nats
@@ -43,26 +44,26 @@ pub(crate) async fn run_agent(
             let cause = anyhow::anyhow!("brief {} is not in the object store", job.brief.key);
             Failure::abandon(FailureCode::Internal, None, cause)
         })?;
+    let (workshop, settings) = (&resolver.workshop, &resolver.settings);
+    attempt.set_up(workshop.setup(settings)).await?;
     let (stopped, _watch) = attempt.watch();
     let task = Task {
         run: job.run.clone(),
-        brief: String::from_utf8_lossy(&brief).into_owned(),
+        brief: instructions.with_brief(&String::from_utf8_lossy(&brief)),
         work_tree: tree.path().to_owned(),
         home: tree.home().to_owned(),
-        tmp: tree.home().join("tmp"),
-        limits: agent::Limits::new(
-            resolver.settings.run_turns,
-            resolver.settings.run_tokens,
-            resolver.settings.run_time,
-        ),
+        tmp: tree.tmp().to_owned(),
+        limits: workshop.limits(settings, &attempt.run.usage),
         cancel: stopped,
     };
     let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);
-    let (ended, ()) = tokio::join!(resolver.agent.run(task, sender), note_steps(attempt, receiver));
+    let (ended, ()) = tokio::join!(workshop.agent.run(task, sender), note_steps(attempt, receiver));
     match ended {
         Ok(report) => {
             let used = usage_of(&report.usage);
-            let note = || attempt.used(used);
+            telemetry::metrics::model_tokens("input").inc_by(used.input_tokens);
+            telemetry::metrics::model_tokens("output").inc_by(used.output_tokens);
+            let note = || attempt.worked(used, &report.transcript);
             attempt.patience.with("note what was used", note).await?;
             Ok(Patched::Reported(report))
         }

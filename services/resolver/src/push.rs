@@ -55,8 +55,13 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
                 in_the_way = FailureCode::BranchBusy;
                 tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
                 outcome = work.outcome.clone();
+                let measured = if outcome.checks.is_empty() {
+                    ""
+                } else {
+                    ", after the checks were run"
+                };
                 outcome.notes.push(format!(
-                    "The branch moved from `{}` to `{}` meanwhile; the change was merged onto it",
+                    "The branch moved from `{}` to `{}` meanwhile; the change was merged onto it{measured}",
                     work.base.short(),
                     new_head.short()
                 ));

@@ -1,4 +1,4 @@
-//! The directory an agent works in, and its home beside it. Gone when the attempt is over.
+//! The directory an agent works in, its home and its temporary files beside it. Gone when the attempt is over.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -103,15 +103,30 @@ pub(crate) struct WorkTree {
     root: PathBuf,
     tree: PathBuf,
     home: PathBuf,
+    tmp: PathBuf,
 }
 
 impl WorkTree {
     /// Makes fresh, empty directories.
     pub(crate) fn create(work: &WorkDirectory, run: &RunId, attempt: u32) -> Result<Self, Failure> {
-        let root = work.path.join(format!("{run}-{attempt}"));
+        Self::create_at(work.path.join(format!("{run}-{attempt}")))
+    }
+
+    /// The same for checks, which run in trees of their own: `side` tells an attempt's trees apart.
+    pub(crate) fn create_for_checks(
+        work: &WorkDirectory,
+        run: &RunId,
+        attempt: u32,
+        side: &str,
+    ) -> Result<Self, Failure> {
+        Self::create_at(work.path.join(format!("{run}-{attempt}-{side}")))
+    }
+
+    fn create_at(root: PathBuf) -> Result<Self, Failure> {
         let made = Self {
             tree: root.join("tree"),
             home: root.join("home"),
+            tmp: root.join("tmp"),
             root,
         };
         made.make().map_err(|error| {
@@ -131,10 +146,16 @@ impl WorkTree {
         &self.home
     }
 
+    /// Where the agent's temporary files go.
+    pub(crate) fn tmp(&self) -> &Path {
+        &self.tmp
+    }
+
     fn make(&self) -> io::Result<()> {
         remove_whatever_its_modes(&self.root)?;
         std::fs::create_dir_all(&self.tree)?;
-        std::fs::create_dir_all(&self.home)
+        std::fs::create_dir_all(&self.home)?;
+        std::fs::create_dir_all(&self.tmp)
     }
 }
 

@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Where programs are looked for: PATH, empty where there is none.
+pub fn search_path() -> std::ffi::OsString {
+    variable_os("PATH").unwrap_or_default()
+}
+
 /// An executable file of this name in one of PATH's directories, first match first.
 pub fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = variable_os("PATH")?;

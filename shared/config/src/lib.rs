@@ -19,7 +19,7 @@ mod source;
 
 pub use confinement::{Namespaces, Policy, Sandbox, SandboxMode};
 pub use connection::{BaseUrl, Connection, InvalidBaseUrl};
-pub use env::find_on_path;
+pub use env::{find_on_path, search_path};
 pub use load::{ENV_PREFIX, load, load_with};
 pub use problems::{Problem, Problems};
 pub use proxy::{Proxy, no_proxy_matches};

@@ -16,6 +16,14 @@ pub struct Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// One problem, found by somebody who knows more than the configuration does.
+    pub fn one(place: impl Into<String>, text: impl fmt::Display) -> Self {
+        Self(vec![Problem {
+            place: place.into(),
+            text: text.to_string(),
+        }])
+    }
+
     /// The problems, in the order they were found.
     pub fn all(&self) -> &[Problem] {
         &self.0

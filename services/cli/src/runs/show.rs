@@ -6,10 +6,11 @@ use pipeline::run::Run;
 use pipeline::subject;
 use worker::Nats;
 
+use crate::arguments::RunPart;
 use crate::say;
 
-/// Prints a run's record, patch or brief.
-pub(crate) async fn show(nats: &Nats, id: &str, patch: bool, brief: bool) -> Result<()> {
+/// Prints a run's record, or one of the artifacts kept beside it.
+pub(crate) async fn show(nats: &Nats, id: &str, part: RunPart) -> Result<()> {
     let Ok(id) = RunId::new(id) else {
         bail!("{id:?} is no run's id; they look like r-0123456789ab, and `runs list` shows them");
     };
@@ -18,9 +19,10 @@ pub(crate) async fn show(nats: &Nats, id: &str, patch: bool, brief: bool) -> Res
         .get(&subject::run_key(&id))
         .await?
         .with_context(|| format!("there is no run {id}"))?;
-    let artifact = match (patch, brief) {
-        (true, _) => Some((&run.patch, "patch")),
-        (_, true) => Some((&run.brief, "brief")),
+    let artifact = match part {
+        RunPart { patch: true, .. } => Some((&run.patch, "patch")),
+        RunPart { brief: true, .. } => Some((&run.brief, "brief")),
+        RunPart { transcript: true, .. } => Some((&run.transcript, "transcript")),
         _ => None,
     };
     let Some((artifact, what)) = artifact else {

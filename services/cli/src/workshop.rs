@@ -1,0 +1,109 @@
+//! What runs need on this machine: a sandbox that holds, and the configured agent in it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use config::{Config, Namespaces, Role, SandboxMode};
+use lifecycle::{Health, Shutdown};
+use resolver::Workshop;
+use sandbox::{Sandbox, Settings, Unavailable};
+use serde_json::{Value, json};
+
+use crate::coding_agent;
+
+/// The name of the sandbox in `/readyz` and in the line printed at start.
+pub(crate) const SANDBOX: &str = "sandbox";
+/// Between two tries to find a sandbox that holds: an operator who changed the machine need not restart the role.
+const RETRY_PAUSE: Duration = Duration::from_mins(1);
+
+/// What came of looking for a sandbox.
+pub(crate) type Found = Result<Sandbox, Unavailable>;
+
+/// Looks for the strongest sandbox this machine allows, where one of `roles` needs one.
+pub(crate) async fn look(config: &Config, roles: &[Role]) -> Result<Option<Found>> {
+    if !roles.contains(&Role::Resolver) {
+        return Ok(None);
+    }
+    Ok(Some(Sandbox::start(settings(config)?).await))
+}
+
+/// What the line printed at start says of it.
+pub(crate) fn told(found: &Found) -> Value {
+    match found {
+        Ok(sandbox) => sandbox.level().to_string().into(),
+        Err(unavailable) => format!("not available: {unavailable}").into(),
+    }
+}
+
+/// Opens the workshop as soon as there is a sandbox. `None` when shut down before.
+///
+/// Until then the role is not ready, takes no job, and looks again every minute.
+pub(crate) async fn open(
+    config: &Config,
+    mut found: Found,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<Option<Workshop>> {
+    let settings = settings(config)?;
+    let sandbox = loop {
+        let unavailable = match found {
+            Ok(sandbox) => break sandbox,
+            Err(unavailable) => unavailable,
+        };
+        tracing::error!(%unavailable, "no sandbox holds here; no run is started");
+        health.not_ready(SANDBOX, unavailable.reason);
+        tokio::select! {
+            () = shutdown.soft.cancelled() => return Ok(None),
+            () = tokio::time::sleep(RETRY_PAUSE) => {}
+        }
+        found = Sandbox::start(settings.clone()).await;
+    };
+    health.ready(SANDBOX);
+    let level = sandbox.level().to_string();
+    health.set_fact(
+        SANDBOX,
+        json!({"level": level, "does_not_protect_from": sandbox.residue()}),
+    );
+    tracing::info!(
+        level,
+        residue = sandbox.residue().len(),
+        "agents run in this sandbox"
+    );
+    let executable = settings.executable;
+    let agent = coding_agent::of(config, sandbox.clone(), executable.clone())?;
+    let model = config
+        .models
+        .first()
+        .context("at least one [[model]] is needed")?;
+    Ok(Some(Workshop {
+        sandbox,
+        agent,
+        model: model.alias.clone(),
+        has_prices: model.has_prices(),
+        executable,
+    }))
+}
+
+fn settings(config: &Config) -> Result<Settings> {
+    let sandbox = &config.sandbox;
+    Ok(Settings {
+        mode: match sandbox.mode {
+            SandboxMode::Enforce => sandbox::Mode::Enforce,
+            SandboxMode::Off => sandbox::Mode::Off,
+        },
+        namespaces: match sandbox.namespaces {
+            Namespaces::Auto => sandbox::Namespaces::Auto,
+            Namespaces::Never => sandbox::Namespaces::Never,
+            Namespaces::Always => sandbox::Namespaces::Always,
+        },
+        user: Some(sandbox.user),
+        read_paths: sandbox.read_paths.clone(),
+        executable: executable()?,
+    })
+}
+
+/// This program's file.
+fn executable() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot tell where this program's file is")
+}
