@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use crate::Mode;
+use crate::self_test::Control;
 
 /// The user that agents run as when the worker is root: "nobody" wherever there is one.
 const USER: u32 = 65534;
@@ -90,6 +92,8 @@ struct Inner {
     settings: Settings,
     level: Level,
     residue: Vec<&'static str>,
+    /// Which attacks work here without a sandbox; found out once.
+    control: OnceCell<Control>,
 }
 
 impl Sandbox {
@@ -109,6 +113,7 @@ impl Sandbox {
                 settings,
                 level,
                 residue,
+                control: OnceCell::new(),
             }),
         }
     }
@@ -121,6 +126,10 @@ impl Sandbox {
     /// What this level does not protect from, one sentence each.
     pub fn residue(&self) -> &[&'static str] {
         &self.inner.residue
+    }
+
+    pub(crate) fn control(&self) -> &OnceCell<Control> {
+        &self.inner.control
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -7,8 +7,10 @@ mod group;
 pub mod inner;
 mod level;
 mod limits;
+pub mod probe;
 mod no_network;
 mod run;
+mod self_test;
 mod sweep;
 
 use std::fmt;
@@ -21,6 +23,7 @@ pub use level::{Level, Namespaces, Sandbox, Settings, Unavailable, protect_this_
 pub use limits::CellLimits;
 pub use no_network::{NoFilter, without_network};
 pub use run::{Command, Ended, Output, Stderr, run};
+pub use self_test::{Examination, Leak, SelfTest, SelfTestError};
 pub use sweep::{Removed, SweepError, SweepRules, Swept, Why, Withheld, sweep};
 
 /// Whether agents have to run confined.

@@ -1,0 +1,60 @@
+//! Unix sockets of others: docker, `DBus`, the system log, abstract names.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::time::Duration;
+
+use super::Attempt;
+use super::network::{GreetedBy, arrived, greeting};
+use super::plan::Plan;
+
+impl GreetedBy for UnixStream {
+    fn wait_at_most(&self, wait: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(wait))
+    }
+}
+
+/// Where docker.sock or a `DBus` socket would be.
+pub(super) fn stream_in_the_file_system(plan: &Plan) -> Attempt {
+    greeting(plan, UnixStream::connect(&plan.unix.stream)?)
+}
+
+pub(super) fn abstract_stream(plan: &Plan) -> Attempt {
+    let name = SocketAddr::from_abstract_name(&plan.unix.abstract_stream)?;
+    greeting(plan, UnixStream::connect_addr(&name)?)
+}
+
+/// Where `/dev/log` would be.
+pub(super) fn datagram_in_the_file_system(plan: &Plan) -> Attempt {
+    let socket = UnixDatagram::unbound()?;
+    let token = format!("{} datagram", plan.canary);
+    socket.send_to(token.as_bytes(), &plan.unix.datagram)?;
+    arrived(token)
+}
+
+pub(super) fn abstract_datagram(plan: &Plan) -> Attempt {
+    let socket = UnixDatagram::unbound()?;
+    let token = format!("{} abstract datagram", plan.canary);
+    let name = SocketAddr::from_abstract_name(&plan.unix.abstract_datagram)?;
+    socket.send_to_addr(token.as_bytes(), &name)?;
+    arrived(token)
+}
+
+/// One end of a `socketpair` of datagram sockets can be connected anew, to anybody: a socket without `socket`.
+pub(super) fn datagram_by_socketpair(plan: &Plan) -> Attempt {
+    let (socket, _other_end) = UnixDatagram::pair()?;
+    let token = format!("{} socketpair", plan.canary);
+    socket.connect(&plan.unix.datagram)?;
+    socket.send(token.as_bytes())?;
+    arrived(token)
+}
+
+/// The same to an abstract name.
+pub(super) fn abstract_by_socketpair(plan: &Plan) -> Attempt {
+    let (socket, _other_end) = UnixDatagram::pair()?;
+    let token = format!("{} abstract socketpair", plan.canary);
+    socket.connect_addr(&SocketAddr::from_abstract_name(&plan.unix.abstract_datagram)?)?;
+    socket.send(token.as_bytes())?;
+    arrived(token)
+}

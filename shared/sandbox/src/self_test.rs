@@ -1,0 +1,219 @@
+//! The self-test: plants targets, lets the battery (`probe.rs`) attack them from inside a cell and from outside of any,
+//! and judges (`sandbox.md` Probes).
+//!
+//! An attack that works is a leak, whatever the control says. An attack that does not work counts as held only if the same
+//! code worked on the same kind of target outside (the control); otherwise it is not proven.
+
+mod battery;
+mod listeners;
+mod plant_files;
+mod plant_ipc;
+mod targets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cell::Needs;
+use crate::error::Error;
+use crate::level::{Level, Sandbox, Settings};
+use crate::probe::plan::{Outcome, Tried};
+use crate::probe::{POSITIVES, PROBES, Probe};
+
+/// What a self-test found. A leak is a [`SelfTestError`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfTest {
+    /// The probes that held, and that work outside.
+    pub held: Vec<String>,
+    /// The probes that held, and that do not work outside either: nothing is known. Normal where the kernel lacks what is
+    /// attacked, or where the worker itself may not do it.
+    pub not_proven: Vec<String>,
+    /// What the claimed level does not hold and what worked here, one sentence each.
+    pub residue: Vec<&'static str>,
+    /// How long the confined half took, the planting of its targets included.
+    pub wall: Duration,
+}
+
+/// Attacks that worked and that the level promises to hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the sandbox leaks: {}", probes.join(", "))]
+pub struct Leak {
+    /// Each with what was gained.
+    pub probes: Vec<String>,
+}
+
+/// Why nothing may be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SelfTestError {
+    /// Attacks work.
+    #[error(transparent)]
+    Leak(#[from] Leak),
+    /// Things that every program needs do not work inside, or attacks could not be tried.
+    #[error("the sandbox cannot be used: {}", probes.join(", "))]
+    Unusable {
+        /// Each with its reason.
+        probes: Vec<String>,
+    },
+    /// Its targets could not be planted.
+    #[error("cannot plant the targets of the sandbox's self-test")]
+    Plant(#[source] io::Error),
+    /// The battery's cell could not be opened, or its end not be confirmed.
+    #[error("cannot run the sandbox's self-test")]
+    Cell(#[from] Error),
+    /// The battery did not come to its end.
+    #[error("the sandbox's self-test did not end: {reason}")]
+    Incomplete {
+        /// How it ended instead.
+        reason: String,
+    },
+}
+
+/// Which attacks work on this machine without a sandbox.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Control {
+    worked: BTreeSet<String>,
+}
+
+impl Control {
+    /// Runs the battery outside of any cell, as the worker's own user.
+    pub(crate) async fn run(settings: &Settings) -> Result<Self, SelfTestError> {
+        let tried = battery::unconfined(settings).await?;
+        let worked = tried.into_iter().filter(|tried| tried.outcome == Outcome::Leaked);
+        Ok(Self {
+            worked: worked.map(|tried| tried.name).collect(),
+        })
+    }
+}
+
+/// What to examine a sandbox for.
+#[derive(Debug, Clone)]
+pub struct Examination {
+    /// Whose promises to judge by; any but the sandbox's own level is for seeing that leaks are found.
+    pub claimed: Level,
+    /// Also the probes that are slow by nature: `unshare` and `clone_namespaces` (sixteen children; `unshare_user` is
+    /// tried always), `git` and `compiler`.
+    pub thorough: bool,
+    /// What the battery's cell is opened with; more than the default weakens it.
+    pub needs: Needs,
+    /// What the battery may read.
+    pub read_paths: Vec<PathBuf>,
+}
+
+impl Examination {
+    /// By what `level` promises, in the narrowest cell.
+    pub fn of(level: Level) -> Self {
+        Self {
+            claimed: level,
+            thorough: true,
+            needs: Needs::default(),
+            read_paths: Vec::new(),
+        }
+    }
+}
+
+impl Sandbox {
+    /// Attacks this sandbox from inside a cell of its own: before every run. An unsandboxed one promises nothing and
+    /// passes.
+    ///
+    /// The control was run at the start, and the probes that are slow by nature are left out.
+    pub async fn self_test(&self) -> Result<SelfTest, SelfTestError> {
+        if self.level() == Level::Off {
+            return Ok(judge(Level::Off, &[], &Control::default(), &[], Instant::now())?);
+        }
+        let examination = Examination {
+            thorough: false,
+            ..Examination::of(self.level())
+        };
+        let control = self
+            .control()
+            .get_or_try_init(|| Control::run(self.settings()))
+            .await?;
+        self.examine_with(control, &examination).await
+    }
+
+    /// The thorough self-test of a worker's start. What it could not prove is named in a warning.
+    pub(crate) async fn prove(&self) -> Result<SelfTest, SelfTestError> {
+        let control = self
+            .control()
+            .get_or_try_init(|| Control::run(self.settings()))
+            .await?;
+        let test = self.examine_with(control, &Examination::of(self.level())).await?;
+        if !test.not_proven.is_empty() {
+            let probes = test.not_proven.join(", ");
+            tracing::warn!(
+                probes,
+                "the sandbox holds, but here these attacks do not work without it either"
+            );
+        }
+        Ok(test)
+    }
+
+    /// As [`Sandbox::self_test`], but for another claim or a wider cell, with a control of its own: for diagnosis, and to
+    /// see that a leak is found.
+    pub async fn examine(&self, examination: &Examination) -> Result<SelfTest, SelfTestError> {
+        let control = Control::run(self.settings()).await?;
+        self.examine_with(&control, examination).await
+    }
+
+    pub(crate) async fn examine_with(
+        &self,
+        control: &Control,
+        examination: &Examination,
+    ) -> Result<SelfTest, SelfTestError> {
+        let started = Instant::now();
+        let tried = battery::confined(self, examination).await?;
+        let expected: Vec<&Probe> = PROBES
+            .iter()
+            .filter(|probe| examination.thorough || !probe.slow)
+            .collect();
+        judge(examination.claimed, &tried, control, &expected, started)
+    }
+}
+
+fn judge(
+    claimed: Level,
+    tried: &[Tried],
+    control: &Control,
+    expected: &[&Probe],
+    started: Instant,
+) -> Result<SelfTest, SelfTestError> {
+    let by_name: BTreeMap<&str, &Tried> = tried.iter().map(|tried| (tried.name.as_str(), tried)).collect();
+    let mut test = SelfTest {
+        held: Vec::new(),
+        not_proven: Vec::new(),
+        residue: Vec::new(),
+        wall: started.elapsed(),
+    };
+    let (mut leaks, mut unusable) = (Vec::new(), Vec::new());
+    for probe in expected {
+        let name = probe.name.to_owned();
+        let proven = control.worked.contains(probe.name);
+        let Some(tried) = by_name.get(probe.name) else {
+            unusable.push(format!("{name} (nothing was heard of it)"));
+            continue;
+        };
+        let detailed = || format!("{name} ({})", tried.detail);
+        match tried.outcome {
+            Outcome::Leaked | Outcome::Error if probe.holds_from > claimed => {
+                if !test.residue.contains(&probe.residue) && !probe.residue.is_empty() {
+                    test.residue.push(probe.residue);
+                }
+            }
+            Outcome::Leaked => leaks.push(detailed()),
+            Outcome::Held if proven => test.held.push(name),
+            Outcome::Error if proven => unusable.push(detailed()),
+            Outcome::Held | Outcome::Error => test.not_proven.push(name),
+        }
+    }
+    let positives = POSITIVES.iter().filter_map(|probe| by_name.get(probe.name));
+    let broken = positives.filter(|tried| tried.outcome != Outcome::Held);
+    unusable.extend(broken.map(|tried| format!("{} ({})", tried.name, tried.detail)));
+    if !leaks.is_empty() {
+        return Err(Leak { probes: leaks }.into());
+    }
+    if !unusable.is_empty() {
+        return Err(SelfTestError::Unusable { probes: unusable });
+    }
+    Ok(test)
+}

@@ -1,0 +1,197 @@
+//! The planted sockets: whoever gets to them reads the canary, or is seen from here.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{
+    SocketAddr as UnixAddress, UnixDatagram as StdUnixDatagram, UnixListener as StdUnixListener,
+};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::probe::plan::{Ports, Question, UnixSockets};
+
+/// How long a datagram may take on this machine, and a connection to be made.
+const ARRIVAL_WAIT: Duration = Duration::from_millis(300);
+
+/// Longer than any datagram the battery sends.
+const DATAGRAM_BYTES_MAX: usize = 1024;
+
+/// The sockets outside, open until dropped.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) ports: Ports,
+    pub(super) unix: UnixSockets,
+    udp: Vec<UdpSocket>,
+    unix_datagrams: Vec<UnixDatagram>,
+    /// Greet whoever connects; end when dropped.
+    _greeters: JoinSet<()>,
+}
+
+/// Greets everybody who connects with the canary, until the set is dropped.
+pub(super) fn greet(listener: std::net::TcpListener, canary: String) -> io::Result<JoinSet<()>> {
+    let mut greeters = JoinSet::new();
+    greet_tcp(&mut greeters, TcpListener::from_std(listener)?, canary);
+    Ok(greeters)
+}
+
+impl Listeners {
+    /// Opens all of them; those in the file system in `folder`. Without IPv6 there are none for it.
+    pub(super) async fn open(folder: &Path, canary: &str) -> io::Result<Self> {
+        let mut greeters = JoinSet::new();
+        let mut tcp = Vec::new();
+        for _ in 0..3 {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            tcp.push(listener.local_addr()?.port());
+            greet_tcp(&mut greeters, listener, canary.to_owned());
+        }
+        let ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.ok();
+        let ipv6_port = ipv6
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()?
+            .as_ref()
+            .map(SocketAddr::port);
+        if let Some(listener) = ipv6 {
+            greet_tcp(&mut greeters, listener, canary.to_owned());
+        }
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let udp_ipv6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await.ok();
+        let udp_ipv6_port = udp_ipv6
+            .as_ref()
+            .map(UdpSocket::local_addr)
+            .transpose()?
+            .as_ref()
+            .map(SocketAddr::port);
+        let unix = UnixSockets {
+            stream: folder.join("docker.sock"),
+            datagram: folder.join("log.sock"),
+            abstract_stream: format!("{canary}-stream"),
+            abstract_datagram: format!("{canary}-datagram"),
+        };
+        let unix_datagrams = open_unix(&unix, &mut greeters, canary)?;
+        Ok(Self {
+            ports: Ports {
+                nats: tcp[0],
+                metrics: tcp[1],
+                other_run: tcp[2],
+                ipv6: ipv6_port,
+                udp: udp.local_addr()?.port(),
+                udp_ipv6: udp_ipv6_port,
+            },
+            unix,
+            udp: [Some(udp), udp_ipv6].into_iter().flatten().collect(),
+            unix_datagrams,
+            _greeters: greeters,
+        })
+    }
+
+    /// Answers what only the outside can know.
+    pub(super) async fn answer(&self, question: &Question) -> bool {
+        match question {
+            Question::Reach(port) => {
+                let connecting = TcpStream::connect((Ipv4Addr::LOCALHOST, *port));
+                // The connection may be closed at once: it stays in the other's queue.
+                matches!(timeout(ARRIVAL_WAIT, connecting).await, Ok(Ok(_)))
+            }
+            Question::Datagram(token) => timeout(ARRIVAL_WAIT, self.wait_for_datagram(token.as_bytes()))
+                .await
+                .is_ok(),
+        }
+    }
+
+    async fn wait_for_datagram(&self, token: &[u8]) {
+        let udp = self.udp.iter().map(|socket| async move {
+            let mut datagram = [0; DATAGRAM_BYTES_MAX];
+            loop {
+                match socket.recv(&mut datagram).await {
+                    Ok(length) if holds(&datagram[..length], token) => return,
+                    Ok(_) => {}
+                    // An error of an earlier datagram; the next answer is of the next one.
+                    Err(error) => tracing::debug!(%error, "a planted datagram socket"),
+                }
+            }
+        });
+        let unix = self.unix_datagrams.iter().map(|socket| async move {
+            let mut datagram = [0; DATAGRAM_BYTES_MAX];
+            loop {
+                match socket.recv(&mut datagram).await {
+                    Ok(length) if holds(&datagram[..length], token) => return,
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "a planted datagram socket"),
+                }
+            }
+        });
+        tokio::select! {
+            () = first(udp) => {}
+            () = first(unix) => {}
+        }
+    }
+}
+
+/// Waits for the first of these.
+async fn first(waits: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut waits: Vec<_> = waits.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        if waits
+            .iter_mut()
+            .any(|wait| wait.as_mut().poll(context).is_ready())
+        {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+fn holds(datagram: &[u8], token: &[u8]) -> bool {
+    datagram.windows(token.len().max(1)).any(|window| window == token)
+}
+
+fn open_unix(unix: &UnixSockets, greeters: &mut JoinSet<()>, canary: &str) -> io::Result<Vec<UnixDatagram>> {
+    let stream = UnixListener::bind(&unix.stream)?;
+    let abstract_stream =
+        StdUnixListener::bind_addr(&UnixAddress::from_abstract_name(&unix.abstract_stream)?)?;
+    abstract_stream.set_nonblocking(true)?;
+    for listener in [stream, UnixListener::from_std(abstract_stream)?] {
+        let canary = canary.to_owned();
+        greeters.spawn(async move {
+            let mut greeted = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // Who is gone before the greeting has gained nothing.
+                let _ = stream.write_all(canary.as_bytes()).await;
+                greeted.push(stream);
+            }
+        });
+    }
+    let name = UnixAddress::from_abstract_name(&unix.abstract_datagram)?;
+    let abstract_datagram = StdUnixDatagram::bind_addr(&name)?;
+    abstract_datagram.set_nonblocking(true)?;
+    Ok(vec![
+        UnixDatagram::bind(&unix.datagram)?,
+        UnixDatagram::from_std(abstract_datagram)?,
+    ])
+}
+
+/// Connections stay open: one that is closed with bytes unread is reset, and the greeting could be lost.
+fn greet_tcp(greeters: &mut JoinSet<()>, listener: TcpListener, canary: String) {
+    greeters.spawn(async move {
+        let mut greeted = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(canary.as_bytes()).await;
+            greeted.push(stream);
+        }
+    });
+}
+
+/// Keeps `descriptor` open over `exec`, as a mistake would.
+pub(super) fn leak(descriptor: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?)
+}
