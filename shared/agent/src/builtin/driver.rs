@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pipeline::ids::RunId;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::net::unix::pipe::Sender;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -69,31 +69,9 @@ impl Driver for Builtin {
         if let Some(stdin) = streams.stdin {
             give(run, stdin, &self.order(launch)).await?;
         }
-        let mut lines = Lines::new(streams.stdout, LINE_BYTES_MAX);
-        let mut garbage: u64 = 0;
-        let last = loop {
-            match lines.next().await {
-                Ok(Some(line)) => match serde_json::from_slice(&line) {
-                    Ok(Line::Step(step)) => {
-                        if let Some(step) = text::step(&step) {
-                            tell(progress, Progress::Step(step));
-                        }
-                    }
-                    Ok(Line::Report(last)) => break Some(last.bounded()),
-                    Err(_) => garbage += 1,
-                },
-                Ok(None) => break None,
-                Err(error) => {
-                    tracing::warn!(run.id = %run, %error, "the built-in agent's output cannot be read");
-                    break None;
-                }
-            }
-        };
-        garbage += lines.too_long();
-        if garbage > 0 {
-            tracing::warn!(run.id = %run, garbage, "the built-in agent printed what is no line of it");
-        }
-        last.map_or_else(|| Ok(crashed()), |last| said(run, last))
+        hear(run, streams.stdout, progress)
+            .await
+            .map_or_else(|| Ok(crashed()), |last| said(run, last))
     }
 }
 
@@ -125,6 +103,41 @@ async fn give(run: &RunId, mut stdin: Sender, order: &Order) -> Result<(), Error
         Err(_) => tracing::warn!(run.id = %run, "the built-in agent does not read its order"),
     }
     Ok(())
+}
+
+/// Reads the program's lines up to its report, and tells its steps; none where the output ends without a report. Lines
+/// that are no line of the program are counted and left out.
+async fn hear(
+    run: &RunId,
+    output: impl AsyncRead + Unpin,
+    progress: &mpsc::Sender<Progress>,
+) -> Option<Last> {
+    let mut lines = Lines::new(output, LINE_BYTES_MAX);
+    let mut garbage: u64 = 0;
+    let last = loop {
+        let line = match lines.next().await {
+            Ok(Some(line)) => line,
+            Ok(None) => break None,
+            Err(error) => {
+                tracing::warn!(run.id = %run, %error, "the built-in agent's output cannot be read");
+                break None;
+            }
+        };
+        match serde_json::from_slice(&line) {
+            Ok(Line::Step(step)) => {
+                if let Some(step) = text::step(&step) {
+                    tell(progress, Progress::Step(step));
+                }
+            }
+            Ok(Line::Report(last)) => break Some(last.bounded()),
+            Err(_) => garbage += 1,
+        }
+    };
+    garbage += lines.too_long();
+    if garbage > 0 {
+        tracing::warn!(run.id = %run, garbage, "the built-in agent printed what is no line of it");
+    }
+    last
 }
 
 fn crashed() -> Said {
@@ -169,4 +182,96 @@ fn crashed_for(run: &RunId, summary: &mut String, why: String) -> Ended {
         *summary = why;
     }
     Ended::Crashed
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// More than any test prints.
+    const STEPS_MAX: usize = 100;
+
+    async fn heard(printed: &[u8]) -> (Result<Said, Error>, Vec<String>) {
+        let run = RunId::new("r-0123456789ab").unwrap();
+        let (progress, mut told) = mpsc::channel(STEPS_MAX);
+        let last = hear(&run, printed, &progress).await;
+        let said = last.map_or_else(|| Ok(crashed()), |last| said(&run, last));
+        let steps = std::iter::from_fn(|| told.try_recv().ok()).map(|told| match told {
+            Progress::Step(step) => step,
+            Progress::Usage(usage) => panic!("{usage:?}"),
+        });
+        (said, steps.collect())
+    }
+
+    fn report(ended: serde_json::Value) -> String {
+        json!({"report": {"summary": "s", "not_done": ["n"], "questions": ["q"], "ended": ended}}).to_string()
+    }
+
+    #[tokio::test]
+    async fn steps_are_told_and_what_follows_the_report_is_not_read() {
+        let printed = format!(
+            "{{\"step\": \"one\\n\\u001b[2J\"}}\n{}\n{{\"step\": \"two\"}}\n",
+            report(json!("finished"))
+        );
+        let (said, steps) = heard(printed.as_bytes()).await;
+        let expected = Said {
+            summary: "s".to_owned(),
+            not_done: vec!["n".to_owned()],
+            questions: vec!["q".to_owned()],
+            ended: Some(Ended::Finished),
+        };
+        assert_eq!(said.unwrap(), expected);
+        assert_eq!(steps, ["one [2J"]);
+    }
+
+    #[tokio::test]
+    async fn an_output_without_a_report_is_a_crash() {
+        for printed in [
+            "",
+            "{\"step\": \"one\"}\n",
+            "{\"report\": {\"summary\"",
+            "{\"report\": 1}\n",
+        ] {
+            let (said, _) = heard(printed.as_bytes()).await;
+            assert_eq!(said.unwrap().ended, Some(Ended::Crashed), "{printed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_of_any_length_is_left_out() {
+        let long = vec![b'x'; 3 * LINE_BYTES_MAX];
+        let printed = [
+            b"\xff\n\n[]\n",
+            long.as_slice(),
+            b"\n",
+            report(json!("no_tool_calls")).as_bytes(),
+            b"\n",
+        ]
+        .concat();
+        let (said, steps) = heard(&printed).await;
+        assert_eq!(said.unwrap().ended, Some(Ended::NoToolCalls));
+        assert!(steps.is_empty());
+    }
+
+    #[tokio::test]
+    async fn why_there_was_no_answer_is_kept_where_nobody_else_knows_it() {
+        let unanswered = |why| report(json!({"unanswered": why}));
+        let garbled = unanswered(json!({"garbled": {"reason": "r"}}));
+        let (said, _) = heard(garbled.as_bytes()).await;
+        assert!(matches!(said, Err(Error::ModelAnswer { .. })), "{said:?}");
+        let too_long = unanswered(json!({"too_long": {"said": "r"}}));
+        let (said, _) = heard(too_long.as_bytes()).await;
+        assert!(matches!(said, Err(Error::ModelContext { .. })), "{said:?}");
+        for why in [
+            json!({"refused": {"status": 400, "said": "no"}}),
+            json!({"unreachable": {"reason": "gone"}}),
+        ] {
+            let (said, _) = heard(unanswered(why).replace("\"s\"", "\"\"").as_bytes()).await;
+            let said = said.unwrap();
+            assert_eq!(said.ended, Some(Ended::Crashed));
+            assert!(said.summary.starts_with("the model c"), "{said:?}");
+        }
+    }
 }

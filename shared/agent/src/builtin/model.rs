@@ -32,6 +32,7 @@ pub(super) struct Model {
     api: Api,
     tools: Vec<Definition>,
     answers: u64,
+    sealed_thoughts: bool,
 }
 
 impl Model {
@@ -62,16 +63,33 @@ impl Model {
             api: order.api,
             tools: tools::definitions(),
             answers: 0,
+            sealed_thoughts: order.api == Api::Responses,
         })
     }
 
     /// Sends the conversation and returns the model's answer.
+    ///
+    /// Whether a model can seal its thoughts is found out by asking for it; one that cannot is asked without.
     pub(super) async fn ask(&mut self, messages: &[Message]) -> Result<Turn, Unanswered> {
+        let answer = self.ask_once(messages).await;
+        match &answer {
+            Err(Unanswered::Refused { status: 400, said })
+                if self.sealed_thoughts && said.contains("ncrypted") =>
+            {
+                self.sealed_thoughts = false;
+                self.ask_once(messages).await
+            }
+            _ => answer,
+        }
+    }
+
+    async fn ask_once(&mut self, messages: &[Message]) -> Result<Turn, Unanswered> {
         let body = self.api.request(&Question {
             model: &self.model,
             system: prompt::SYSTEM,
             tools: &self.tools,
             messages,
+            sealed_thoughts: self.sealed_thoughts,
         });
         let sent = self
             .http

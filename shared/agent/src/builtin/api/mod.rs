@@ -34,6 +34,8 @@ pub(super) struct Question<'a> {
     pub(super) tools: &'a [Definition],
     /// The conversation; the last message is from outside.
     pub(super) messages: &'a [Message],
+    /// Whether thoughts are asked for in a form that can be sent back, where that has to be asked for.
+    pub(super) sealed_thoughts: bool,
 }
 
 impl Api {
@@ -148,6 +150,7 @@ mod tests {
             system: "the system message",
             tools: &tools,
             messages,
+            sealed_thoughts: true,
         })
     }
 

@@ -6,6 +6,9 @@ use super::super::answer::{Answered, AnsweredPart};
 use super::super::conversation::{Message, Part};
 use super::{Question, text};
 
+/// What reasoning models are asked for, as they work better with their thoughts at hand; other models refuse it.
+const SEALED_THOUGHTS: &str = "reasoning.encrypted_content";
+
 pub(super) fn request(question: &Question<'_>) -> Value {
     let mut input = Vec::new();
     for message in question.messages {
@@ -26,13 +29,17 @@ pub(super) fn request(question: &Question<'_>) -> Value {
                 "parameters": tool.schema, "strict": false})
         })
         .collect();
-    json!({
+    let mut request = json!({
         "model": question.model,
         "instructions": question.system,
         "input": input,
         "tools": tools,
         "store": false,
-    })
+    });
+    if question.sealed_thoughts {
+        request["include"] = json!([SEALED_THOUGHTS]);
+    }
+    request
 }
 
 fn item(part: &Part) -> Value {
