@@ -17,8 +17,8 @@ use crate::signature::RawBody;
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Memory for bodies being read, all connections together: far more than honest traffic needs (5 KiB each), and a
-/// bound on what unsigned traffic can take.
-const ROOM_BYTES: usize = 64 * 1024 * 1024;
+/// bound on what unsigned traffic can take. The process grows by up to twice as much: an allocator keeps what it had.
+const ROOM_BYTES: usize = 32 * 1024 * 1024;
 
 /// However large the limit of one body, some fit at once.
 const BODIES_AT_ONCE_MIN: usize = 4;
@@ -68,9 +68,12 @@ impl Room {
             if length > self.body_bytes_max {
                 return Err(Answer::TooLarge);
             }
-            let had = taken.num_permits() * UNIT_BYTES;
-            if length > had {
-                taken.merge(self.take(length - had).await?);
+            if length > bytes.capacity() {
+                // Room for what is reserved, which is more than what is used: doubled, so that growing costs little.
+                let capacity = length.max(2 * bytes.capacity()).min(self.body_bytes_max);
+                let had = taken.num_permits() * UNIT_BYTES;
+                taken.merge(self.take(capacity.saturating_sub(had)).await?);
+                bytes.reserve_exact(capacity - bytes.len());
             }
             bytes.extend_from_slice(&chunk);
         }
