@@ -214,7 +214,7 @@ fn open(lock: &MirrorLock) -> Result<(gix::Repository, bool), Error> {
 
 /// The mirror's own configuration and nothing else: no system, user or environment configuration, no hooks, no
 /// filters, no credential helpers.
-fn open_options() -> gix::open::Options {
+pub(crate) fn open_options() -> gix::open::Options {
     gix::open::Options::isolated()
         .strict_config(true)
         .config_overrides(["gc.auto=0", "core.logAllRefUpdates=false", "core.fsync=none"])

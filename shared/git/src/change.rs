@@ -1,6 +1,7 @@
 //! What an agent has changed, read back from a directory that may be hostile: walked and opened beneath one
 //! descriptor without following any link, compared with the commit by content. Times and sizes are not believed.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -18,10 +19,16 @@ use crate::limits::TreeLimits;
 use crate::mirror::tree_of;
 use crate::parallel::{self, Worker};
 
+mod bare;
 mod ignore;
+mod names;
+mod submodules;
 mod walk;
 
 use walk::Candidate;
+
+/// Paths of which nothing may be taken, and why: what is tracked there stays as it is.
+pub(crate) type Withheld = BTreeMap<BString, String>;
 
 /// What is different in a work tree.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +105,7 @@ pub(crate) fn changes(
     commit: &CommitId,
     directory: &Path,
     limits: &TreeLimits,
+    withheld: &Withheld,
 ) -> Result<Changes, Error> {
     let tree = tree_of(repo, commit)?;
     let root = rustix::fs::open(
@@ -106,7 +114,7 @@ pub(crate) fn changes(
         FileMode::empty(),
     )
     .map_err(|error| Error::io("opening the work tree")(error.into()))?;
-    let walked = walk::walk(&repo.objects, &root, tree, limits)?;
+    let walked = walk::walk(&repo.objects, &root, tree, limits, withheld)?;
     let found = Mutex::new(Changes {
         changes: walked.removed,
         left_out: walked.left_out,
@@ -143,8 +151,41 @@ pub(crate) fn changes(
     )?;
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.changes.sort_by(|a, b| a.path.cmp(&b.path));
+    restore_submodules(repo, tree, &mut found)?;
+    if found.changes.len() as u64 > limits.changed_files {
+        return Err(Error::ChangeTooLarge {
+            what: "the number of changed files".to_owned(),
+            limit: limits.changed_files,
+        });
+    }
     found.left_out.sort();
+    found.left_out.dedup();
     Ok(found)
+}
+
+/// Takes `.gitmodules` as it was where the new one may not be taken.
+fn restore_submodules(repo: &gix::Repository, tree: gix::ObjectId, found: &mut Changes) -> Result<(), Error> {
+    const PATH: &str = ".gitmodules";
+    let Some(at) = found.changes.iter().position(|change| change.path == PATH) else {
+        return Ok(());
+    };
+    let blob = |id| {
+        repo.find_blob(id)
+            .map(|mut blob| blob.take_data())
+            .map_err(Error::damaged)
+    };
+    let tree = repo.find_tree(tree).map_err(Error::damaged)?;
+    let old = tree
+        .find_entry(PATH)
+        .filter(|entry| entry.mode().is_blob())
+        .map(|entry| blob(entry.object_id()))
+        .transpose()?;
+    let new = found.changes[at].blob.map(|(_, id)| blob(id)).transpose()?;
+    if let Err(why) = submodules::check(old.as_deref(), new.as_deref()) {
+        found.changes.remove(at);
+        found.left_out.push(format!("`{PATH}` was left out: {why}"));
+    }
+    Ok(())
 }
 
 /// A path's content as it is now.
@@ -256,7 +297,7 @@ fn compare(
             let total = written.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
             if total > limits.changed_bytes {
                 return Err(Error::ChangeTooLarge {
-                    what: "all changed files, in bytes,",
+                    what: "all changed files, in bytes,".to_owned(),
                     limit: limits.changed_bytes,
                 });
             }

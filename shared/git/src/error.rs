@@ -77,9 +77,15 @@ pub enum Error {
     #[error("{what} is over the limit of {limit}")]
     ChangeTooLarge {
         /// What.
-        what: &'static str,
+        what: String,
         /// The limit, in the unit that `what` names.
         limit: u64,
+    },
+    /// What an agent left in its work tree could not be read, or not in time.
+    #[error("the work tree could not be read: {why}")]
+    Unreadable {
+        /// Why.
+        why: String,
     },
     /// A path that must not be written: `..`, `.git` in any spelling, the same name twice.
     #[error("the tree has a path that must not be written: {path}: {why}")]

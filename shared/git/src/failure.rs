@@ -12,6 +12,7 @@ impl From<Error> for Failure {
             Error::BranchGone { .. } => Failure::refuse(Code::SourceBranchGone, None),
             Error::TooLarge { .. } => Failure::refuse(Code::RepositoryTooLarge, error.to_string()),
             Error::ChangeTooLarge { .. } => Failure::refuse(Code::ChangeTooLarge, error.to_string()),
+            Error::Unreadable { .. } => Failure::abandon(Code::WorkTreeUnreadable, None, error.into()),
             Error::HostileTree { .. } => Failure::abandon(Code::GitFailed, error.to_string(), error.into()),
             // A token is renewed by an administrator; until then the run waits, as it does where REST refuses the token.
             Error::Unauthorized => Failure::unavailable(Code::BitbucketUnauthorized, None, error.into()),

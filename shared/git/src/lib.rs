@@ -8,6 +8,7 @@ pub use limits::TreeLimits;
 pub use mirror::{Depth, Mirror};
 pub use overlay::{How, Overlaid, Overlay};
 pub use patch::Patch;
+pub use read_changes::{READ_CHANGES, ReadRequest, Reader, read_changes_main};
 pub use remote::Remote;
 pub use tree_file::TreeFile;
 
@@ -26,6 +27,7 @@ mod overlay;
 mod parallel;
 mod patch;
 mod push;
+mod read_changes;
 mod remote;
 mod tree;
 mod tree_file;

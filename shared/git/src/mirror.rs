@@ -15,10 +15,11 @@ use crate::fetch::Whose;
 use crate::limits::TreeLimits;
 use crate::overlay::Overlay;
 use crate::patch::Patch;
+use crate::read_changes::{ReadRequest, Reader};
 use crate::remote::{Clients, Remote};
 use crate::tree_file::TreeFile;
 
-/// A locked mirror of one repository, and what can be done with it. Everything blocks; nothing starts a process.
+/// A locked mirror of one repository, and what can be done with it. Everything blocks.
 pub trait Mirror: Send {
     /// Brings the branch's head into the mirror. `branch` is a full ref name (`refs/heads/x`).
     fn fetch(
@@ -76,8 +77,18 @@ pub trait Mirror: Send {
     ) -> Result<(), Error>;
 
     /// What is different in `directory` from the commit. The directory may be hostile: symbolic links are never
-    /// followed, nothing in it is run or believed, and nobody may be writing to it any more.
+    /// followed, nothing in it is run or believed, and nobody may be writing to it any more. Reads in this process, and
+    /// for as long as it takes; what an agent leaves is read [apart](Self::changes_apart).
     fn changes(&self, commit: &CommitId, directory: &Path, limits: &TreeLimits) -> Result<Changes, Error>;
+
+    /// As [`changes`](Self::changes), in a process of its own that has no network, no credential and a deadline.
+    /// Must not be called on a thread of an asynchronous runtime that may not block.
+    fn changes_apart(
+        &self,
+        reader: &Reader,
+        request: &ReadRequest,
+        stop: &AtomicBool,
+    ) -> Result<Changes, Error>;
 
     /// Makes a commit of the changes on top of the request's parent.
     fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error>;
@@ -209,7 +220,18 @@ impl Mirror for GixMirror {
     }
 
     fn changes(&self, commit: &CommitId, directory: &Path, limits: &TreeLimits) -> Result<Changes, Error> {
-        self.guarded(|| crate::change::changes(&self.repo, commit, directory, limits))
+        let withheld = crate::change::Withheld::default();
+        self.guarded(|| crate::change::changes(&self.repo, commit, directory, limits, &withheld))
+    }
+
+    fn changes_apart(
+        &self,
+        reader: &Reader,
+        request: &ReadRequest,
+        stop: &AtomicBool,
+    ) -> Result<Changes, Error> {
+        let mirror = self.lock.directory();
+        self.guarded(|| crate::read_changes::changes_apart(mirror, reader, request, stop))
     }
 
     fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error> {

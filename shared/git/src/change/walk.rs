@@ -8,13 +8,11 @@ use gix::objs::tree::EntryKind;
 use rustix::fs::{AtFlags, FileType, OFlags};
 
 use super::ignore::Ignores;
-use super::{Change, ChangeKind, open_beneath};
+use super::names::{Folded, check_new, check_no_file};
+use super::{Change, ChangeKind, Withheld, bare, open_beneath};
 use crate::error::Error;
 use crate::limits::TreeLimits;
-use crate::tree::{self, Entry, check_name, join};
-
-/// What a bare repository has at its top. Committed, its configuration would run for whoever enters the directory.
-const BARE_REPOSITORY: [&[u8]; 3] = [b"HEAD", b"objects", b"refs"];
+use crate::tree::{self, Entry, join};
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -40,11 +38,13 @@ pub(super) fn walk(
     root: &OwnedFd,
     tree: gix::ObjectId,
     limits: &TreeLimits,
+    withheld: &Withheld,
 ) -> Result<Walked, Error> {
     let mut walk = Walk {
         objects,
         root,
         limits,
+        withheld,
         entries: 0,
         added: 0,
         ignores: Ignores::default(),
@@ -64,6 +64,7 @@ struct Walk<'a> {
     objects: &'a gix::OdbHandle,
     root: &'a OwnedFd,
     limits: &'a TreeLimits,
+    withheld: &'a Withheld,
     entries: u64,
     added: u64,
     ignores: Ignores,
@@ -78,6 +79,35 @@ struct Place {
     tree: Option<gix::ObjectId>,
     /// Only what is tracked counts below.
     ignored: bool,
+}
+
+/// What the names of one directory mean for each other.
+struct NamesHere {
+    folded: Folded,
+    /// Together they would be taken for a repository.
+    is_repository: bool,
+}
+
+impl NamesHere {
+    /// Says why a name may not be taken. What the repository has already may stay.
+    fn check(&mut self, name: &BStr, kind: FileType, old: Option<&Entry>) -> Result<(), String> {
+        if let Some(old) = old {
+            let as_it_was = match kind {
+                FileType::Symlink => old.mode.is_link(),
+                FileType::Directory => old.mode.is_tree() || old.mode.is_commit(),
+                _ => true,
+            };
+            return if as_it_was { Ok(()) } else { check_no_file(name) };
+        }
+        check_new(name, kind == FileType::RegularFile)?;
+        if self.is_repository && bare::is_part(name) {
+            return Err("git would take its directory for a repository".to_owned());
+        }
+        if !self.folded.add(name) {
+            return Err("another name here differs from it only in upper and lower case".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl Walk<'_> {
@@ -97,10 +127,9 @@ impl Walk<'_> {
                 .into_iter()
                 .map(|entry| (entry.name.clone(), entry))
                 .collect();
-        } else if BARE_REPOSITORY
-            .iter()
-            .all(|part| names.iter().any(|(name, _)| name == part))
-        {
+        }
+        let is_repository = bare::is_repository(names.iter().map(|(name, _)| name));
+        if is_repository && place.tree.is_none() {
             self.leave_out(place.path.as_ref(), "it is a git repository of its own");
             return Ok(());
         }
@@ -110,9 +139,17 @@ impl Walk<'_> {
                 .iter()
                 .any(|(name, kind)| name == ".gitignore" && *kind == FileType::RegularFile)
             && self.ignores.enter(self.root, place.path.as_ref());
+        let mut folded = Folded::default();
+        for (name, _) in names.iter().filter(|(name, _)| tracked.contains_key(name)) {
+            folded.add(name.as_ref());
+        }
+        let mut names_here = NamesHere {
+            folded,
+            is_repository,
+        };
         for (name, kind) in names {
             let old = tracked.remove(&name);
-            self.entry(&place, &name, kind, old)?;
+            self.entry(&place, &mut names_here, &name, kind, old)?;
         }
         for (name, entry) in tracked {
             self.gone(join(place.path.as_ref(), name.as_ref()), &entry, place.depth)?;
@@ -140,7 +177,7 @@ impl Walk<'_> {
             }
             self.entries += 1;
             if self.entries > self.limits.entries {
-                let what = "the number of files in the work tree";
+                let what = "the number of files in the work tree".to_owned();
                 return Err(Error::ChangeTooLarge {
                     what,
                     limit: self.limits.entries,
@@ -160,6 +197,7 @@ impl Walk<'_> {
     fn entry(
         &mut self,
         place: &Place,
+        names_here: &mut NamesHere,
         name: &BString,
         kind: FileType,
         old: Option<Entry>,
@@ -180,8 +218,12 @@ impl Walk<'_> {
         if ignored && old.is_none() {
             return Ok(());
         }
-        if let Err(why) = check_name(name.as_ref(), kind == FileType::Symlink) {
-            self.leave_out(path.as_ref(), &why.to_string());
+        if let Some(why) = self.withheld.get(&path).cloned() {
+            self.leave_out(path.as_ref(), &why);
+            return Ok(());
+        }
+        if let Err(why) = names_here.check(name.as_ref(), kind, old.as_ref()) {
+            self.leave_out(path.as_ref(), &why);
             return Ok(());
         }
         match kind {
@@ -259,7 +301,7 @@ impl Walk<'_> {
         if old.is_none() {
             self.added += 1;
             if self.added > self.limits.changed_files {
-                let what = "the number of added files";
+                let what = "the number of added files".to_owned();
                 return Err(Error::ChangeTooLarge {
                     what,
                     limit: self.limits.changed_files,
@@ -272,6 +314,10 @@ impl Walk<'_> {
 
     /// Tracked and not there any more. A submodule's directory means nothing: nobody has filled it.
     fn gone(&mut self, path: BString, entry: &Entry, depth: usize) -> Result<(), Error> {
+        if let Some(why) = self.withheld.get(&path).cloned() {
+            self.leave_out(path.as_ref(), &why);
+            return Ok(());
+        }
         match entry.mode.kind() {
             EntryKind::Commit => {}
             EntryKind::Tree => {

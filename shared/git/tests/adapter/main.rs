@@ -8,6 +8,7 @@
 mod server;
 mod world;
 
+mod apart;
 mod fetching;
 mod hostile;
 mod merging;
