@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::net::unix::pipe::Sender;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::Provider;
 use crate::{Ended, Error, Progress, Task};
@@ -52,6 +53,9 @@ pub(crate) struct Launch<'a> {
     pub(crate) provider: Provider,
     /// Our own executable.
     pub(crate) executable: &'a Path,
+    /// Cancelled when the agent should come to its end: cancelled, out of budget or out of time. Soon after, it is
+    /// killed.
+    pub(crate) stop: CancellationToken,
     /// A loopback port of the run's own, where [`sandbox::Needs::private_port`] asked for one.
     pub(crate) private_port: Option<u16>,
 }
@@ -61,7 +65,7 @@ pub(crate) struct Streams {
     /// Its standard input, where the program was to have one; dropping it closes it.
     pub(crate) stdin: Option<Sender>,
     /// Its standard output.
-    pub(crate) stdout: Receiver,
+    pub(crate) stdout: sandbox::OutputStream,
 }
 
 /// What an agent said. Nothing of it is believed.

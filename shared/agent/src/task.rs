@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pipeline::ids::RunId;
+use sandbox::{CellEnd, CellLimits};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,8 @@ pub struct Limits {
     pub command_wall: Duration,
     /// Bytes of a command's output that the model gets to see, half from its start and half from its end.
     pub output_bytes: usize,
+    /// What its processes may use; its time is [`Limits::wall`].
+    pub cell: CellLimits,
 }
 
 impl Limits {
@@ -76,6 +79,7 @@ impl Limits {
             wall,
             command_wall: Self::COMMAND_WALL,
             output_bytes: Self::OUTPUT_BYTES,
+            cell: CellLimits::default(),
         }
     }
 }
@@ -129,6 +133,24 @@ pub struct Report {
     pub model_errors: u32,
     /// The model calls as JSON lines, without secrets.
     pub transcript: Vec<u8>,
+    /// How its processes ended; none where it was cancelled before anything was started.
+    pub cell: Option<CellEnd>,
+}
+
+impl Report {
+    /// Of a task that was cancelled before anything was started.
+    pub(crate) fn cancelled() -> Self {
+        Self {
+            summary: String::new(),
+            not_done: Vec::new(),
+            questions: Vec::new(),
+            usage: Usage::default(),
+            ended: Ended::Cancelled,
+            model_errors: 0,
+            transcript: Vec::new(),
+            cell: None,
+        }
+    }
 }
 
 /// Why an agent ended.

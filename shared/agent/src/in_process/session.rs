@@ -80,6 +80,7 @@ impl<'a> Session<'a> {
             ended,
             model_errors: 0,
             transcript: Vec::new(),
+            cell: None,
         })
     }
 
