@@ -8,10 +8,11 @@ use reqwest::{Certificate, Client, Proxy};
 /// A connection that takes longer than this is not going to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest wait for a whole answer. Models that think at length on a slow machine take minutes.
+/// The longest wait for an answer to begin, or for one that does not stream. Models that think at length on a slow
+/// machine take minutes.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Builds the client that [`crate::ModelSettings`] takes.
+/// Builds the client that [`crate::Endpoint`] takes.
 ///
 /// `ca_pem` holds CA certificates trusted beside the system's. `proxy` is the URL of the HTTP proxy for the model's
 /// host, already decided by the caller; the environment is not looked at. Redirects are not followed, as they would
@@ -21,7 +22,8 @@ pub fn http_client(ca_pem: Option<&[u8]>, proxy: Option<&str>) -> Result<Client,
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ANSWER_TIMEOUT);
+        // No limit for the whole: an answer that streams may take longer, and goes on as long as something comes.
+        .read_timeout(ANSWER_TIMEOUT);
     if let Some(pem) = ca_pem {
         let certificates = Certificate::from_pem_bundle(pem).map_err(HttpClientError::Ca)?;
         builder = builder.tls_certs_merge(certificates);

@@ -1,0 +1,130 @@
+//! Passes an answer on and reads along.
+
+use std::convert::Infallible;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::exchange::Exchange;
+use super::failed::Failed;
+use super::reply::{self, Body, Refusal};
+use super::sse::Events;
+
+/// The longest answer that does not stream, and the longest event of one that does. Models write a few hundred KB.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The longest stream. Every token comes in an event of its own, of about 300 bytes.
+const STREAM_BYTES_MAX: usize = 8 * ANSWER_BYTES_MAX;
+
+/// Passes on an answer that comes as one. The agent gets it when it is known to be one.
+pub(super) async fn whole(
+    mut exchange: Exchange,
+    mut response: reqwest::Response,
+) -> Result<Response<Body>, Refusal> {
+    let bytes = match collect(&exchange, &mut response).await {
+        Ok(bytes) => bytes,
+        Err(failed) => return Err(exchange.fail(failed)),
+    };
+    let read = serde_json::from_slice::<Value>(&bytes)
+        .map_err(|error| format!("not JSON: {error}"))
+        .and_then(|body| Answer::of_whole(exchange.api, &body));
+    match read {
+        Ok(answer) => exchange.answer = answer,
+        Err(reason) => return Err(exchange.fail(Failed::answer(reason))),
+    }
+    exchange.done()?;
+    // An endpoint that repeats its key, in a debugging field for instance, does not tell it to the agent.
+    let bytes = match std::str::from_utf8(&bytes) {
+        Ok(text) => match exchange.shared.redactor.clean(text) {
+            std::borrow::Cow::Borrowed(_) => bytes,
+            std::borrow::Cow::Owned(clean) => clean.into(),
+        },
+        Err(_) => bytes,
+    };
+    Ok(reply::bytes_response(StatusCode::OK, bytes))
+}
+
+async fn collect(exchange: &Exchange, response: &mut reqwest::Response) -> Result<Bytes, Failed> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = exchange.shared.upstream.piece(response).await? {
+        if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(Failed::answer(format!(
+                "it has more than {ANSWER_BYTES_MAX} bytes"
+            )));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Passes on a stream of events. Each piece goes on as it comes; what is wrong with the answer is said in its end.
+pub(super) fn stream(exchange: Exchange, response: reqwest::Response) -> Response<Body> {
+    let relay = Relay {
+        exchange,
+        response,
+        events: Events::new(ANSWER_BYTES_MAX),
+        bytes: 0,
+        ended: false,
+    };
+    let pieces = stream::unfold(relay, |mut relay| async move {
+        let piece = relay.next().await?;
+        Some((Ok::<_, Infallible>(Frame::data(piece)), relay))
+    });
+    let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A stream on its way.
+struct Relay {
+    exchange: Exchange,
+    response: reqwest::Response,
+    events: Events,
+    bytes: usize,
+    ended: bool,
+}
+
+impl Relay {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let shared = &self.exchange.shared;
+        let last = match shared.upstream.piece(&mut self.response).await {
+            Ok(Some(piece)) => match self.read(&piece) {
+                Ok(()) => return Some(piece),
+                Err(refusal) => Some(refusal),
+            },
+            Ok(None) => self.finish(),
+            Err(failed) => Some(self.exchange.fail(failed)),
+        };
+        self.ended = true;
+        last.map(|refusal| refusal.event(self.exchange.api.form()))
+    }
+
+    /// Errs when the stream must end here.
+    fn read(&mut self, piece: &Bytes) -> Result<(), Refusal> {
+        self.bytes += piece.len();
+        if self.bytes > STREAM_BYTES_MAX {
+            let reason = format!("it has more than {STREAM_BYTES_MAX} bytes");
+            return Err(self.exchange.fail(Failed::answer(reason)));
+        }
+        let Exchange { api, answer, .. } = &mut self.exchange;
+        self.events.take(piece, |event| answer.event(*api, event));
+        self.exchange.grow()
+    }
+
+    fn finish(&mut self) -> Option<Refusal> {
+        let Exchange { api, answer, .. } = &mut self.exchange;
+        self.events.end(|event| answer.event(*api, event));
+        self.exchange.done().err()
+    }
+}
