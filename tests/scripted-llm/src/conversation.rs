@@ -13,6 +13,8 @@ pub(crate) enum Api {
     Responses,
     /// Anthropic's `POST …/messages`.
     Messages,
+    /// Anthropic's `POST …/messages/count_tokens`; no rule answers it.
+    CountTokens,
 }
 
 impl Api {
@@ -23,6 +25,7 @@ impl Api {
             ("/chat/completions", Self::ChatCompletions),
             ("/responses", Self::Responses),
             ("/messages", Self::Messages),
+            ("/messages/count_tokens", Self::CountTokens),
         ]
         .into_iter()
         .find_map(|(end, api)| path.ends_with(end).then_some(api))

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use ledger::{REQUESTS_KEPT_MAX, Request};
-pub use script::{Reply, Rule, Script, ToolCall};
+pub use script::{Delivery, Reply, Rule, SaidUsage, Script, Tokens, ToolCall};
 
 use ledger::Ledger;
 

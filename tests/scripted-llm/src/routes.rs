@@ -1,5 +1,6 @@
 //! HTTP: the three model APIs under any base path, and the control routes under `/llm/v1`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use crate::answer::{self, Answer};
 use crate::conversation::{self, Api};
 use crate::ledger::{Arrival, Ledger, Request};
-use crate::script::{Reply, Script, WAIT_MAX};
+use crate::script::{Delivery, Reply, Script, WAIT_MAX};
 
 /// A context window of a million tokens is about 4 MB of text; this leaves room for JSON's escapes.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -72,6 +73,13 @@ async fn model(
     };
     let api = Api::of_path(uri.path());
     let (number, response) = match api {
+        Some(Api::CountTokens) if method == Method::POST => {
+            let count = json!({"input_tokens": answer::input_tokens(json.as_ref().unwrap_or(&Value::Null))});
+            (
+                shared.ledger.record(arrival, None).number,
+                Json(count).into_response(),
+            )
+        }
         Some(api) if method == Method::POST => converse(&shared, api, json, arrival).await,
         None if method == Method::GET && uri.path().trim_end_matches('/').ends_with("/models") => (
             shared.ledger.record(arrival, None).number,
@@ -157,9 +165,17 @@ async fn converse(
                     ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
                 );
             }
-            Reply::Message { text, tool_calls } => {
-                let answer = Answer::new(decision.number, &body, text, tool_calls);
-                return (decision.number, respond(api, &body, &answer));
+            Reply::Message {
+                text,
+                tool_calls,
+                delivery,
+            } => {
+                let answer = Answer::new(decision.number, &body, text, tool_calls, delivery.usage);
+                let number = decision.number;
+                return (
+                    number,
+                    respond(shared, api, &body, &answer, &delivery, decision.releases),
+                );
             }
         };
     }
@@ -202,17 +218,64 @@ fn scripted_error(api: Api, status: u16, retry_after: Option<String>, message: O
     response
 }
 
-fn respond(api: Api, body: &Value, answer: &Answer) -> Response {
+fn respond(
+    shared: &Shared,
+    api: Api,
+    body: &Value,
+    answer: &Answer,
+    delivery: &Delivery,
+    releases: watch::Receiver<u64>,
+) -> Response {
     if body["stream"] != true {
         return Json(answer.whole(api)).into_response();
     }
-    let frames = answer.stream(api, body);
-    let stream = futures::stream::iter(frames.into_iter().map(Ok::<_, std::convert::Infallible>));
+    let stream = Stream {
+        shared: shared.clone(),
+        frames: answer.stream(api, body).into(),
+        sent: 0,
+        hold_after: delivery.hold_after,
+        cut_after: delivery.cut_after,
+        releases,
+    };
+    let frames = futures::stream::unfold(stream, |mut stream| async move {
+        let frame = stream.next().await?;
+        Some((frame, stream))
+    });
     (
         [(header::CONTENT_TYPE, "text/event-stream")],
-        Body::from_stream(stream),
+        Body::from_stream(frames),
     )
         .into_response()
+}
+
+/// A streamed answer on its way.
+struct Stream {
+    shared: Shared,
+    frames: VecDeque<String>,
+    sent: usize,
+    hold_after: Option<usize>,
+    cut_after: Option<usize>,
+    releases: watch::Receiver<u64>,
+}
+
+impl Stream {
+    /// The next event; an error breaks the connection.
+    async fn next(&mut self) -> Option<std::io::Result<String>> {
+        if self.hold_after == Some(self.sent) {
+            self.hold_after = None;
+            let waited = wait(&self.shared, self.releases.changed()).await;
+            if !matches!(waited, Waited::Over) {
+                return Some(Err(std::io::Error::other("held for too long, or shutting down")));
+            }
+        }
+        if self.cut_after == Some(self.sent) {
+            // The server sends what it has when it has to wait; an error at once would take it along.
+            tokio::task::yield_now().await;
+            return Some(Err(std::io::Error::other("cut off by the script")));
+        }
+        self.sent += 1;
+        self.frames.pop_front().map(Ok)
+    }
 }
 
 #[derive(Deserialize)]

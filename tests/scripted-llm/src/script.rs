@@ -81,6 +81,8 @@ pub enum Reply {
         text: Option<String>,
         /// The tool calls, in order.
         tool_calls: Vec<ToolCall>,
+        /// How it is sent.
+        delivery: Delivery,
     },
     /// An error answer in the shape of the API that was asked.
     Status {
@@ -113,6 +115,7 @@ impl Reply {
         Self::Message {
             text: Some(text.into()),
             tool_calls: Vec::new(),
+            delivery: Delivery::default(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Reply {
                 name: name.into(),
                 arguments,
             }],
+            delivery: Delivery::default(),
         }
     }
 
@@ -163,6 +167,55 @@ impl ToolCall {
     }
 }
 
+/// How an answer is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// What it says about tokens.
+    pub usage: SaidUsage,
+    /// Streams wait for a release after so many events.
+    pub hold_after: Option<usize>,
+    /// Streams break off after so many events, as when the endpoint dies.
+    pub cut_after: Option<usize>,
+}
+
+/// What an answer says about tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SaidUsage {
+    /// A quarter of the bytes.
+    #[default]
+    Estimated,
+    /// Nothing.
+    Nothing,
+    /// These numbers.
+    Given(Tokens),
+}
+
+/// Tokens of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// Sent, cached ones included.
+    pub input: usize,
+    /// Of them, those found in the cache.
+    #[serde(default)]
+    pub cached: usize,
+    /// Written.
+    pub output: usize,
+}
+
+impl TryFrom<Value> for SaidUsage {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        if value == Value::Bool(false) {
+            return Ok(Self::Nothing);
+        }
+        serde_json::from_value(value)
+            .map(Self::Given)
+            .map_err(|error| format!("usage is false or {{input, cached, output}}: {error}"))
+    }
+}
+
 fn no_arguments() -> Value {
     Value::Object(serde_json::Map::new())
 }
@@ -180,6 +233,9 @@ struct ReplyFields {
     hold: Option<bool>,
     garbage: Option<String>,
     then: Option<Box<Reply>>,
+    usage: Option<Value>,
+    hold_after: Option<usize>,
+    cut_after: Option<usize>,
 }
 
 impl TryFrom<ReplyFields> for Reply {
@@ -205,6 +261,16 @@ impl TryFrom<ReplyFields> for Reply {
         }
         if fields.then.is_some() && fields.delay_ms.is_none() && fields.hold != Some(true) {
             return Err("then goes with delay_ms or hold only".to_owned());
+        }
+        let delivery = Delivery {
+            usage: fields
+                .usage
+                .map_or(Ok(SaidUsage::default()), SaidUsage::try_from)?,
+            hold_after: fields.hold_after,
+            cut_after: fields.cut_after,
+        };
+        if delivery != Delivery::default() && !kinds[0] {
+            return Err("usage, hold_after and cut_after go with text or tool_calls only".to_owned());
         }
         let then = fields
             .then
@@ -235,6 +301,7 @@ impl TryFrom<ReplyFields> for Reply {
             _ => Reply::Message {
                 text: fields.text,
                 tool_calls: fields.tool_calls.unwrap_or_default(),
+                delivery,
             },
         })
     }

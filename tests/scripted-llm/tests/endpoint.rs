@@ -428,3 +428,89 @@ async fn the_list_of_requests_waits_for_the_next_one() {
     assert_eq!(listed.as_array().map(Vec::len), Some(1));
     assert_eq!(listed[0]["number"], 2);
 }
+
+#[tokio::test]
+async fn usage_is_what_the_script_says() {
+    let world = World::with(json!([
+        {"when": "count", "reply": {"text": "x", "usage": {"input": 70, "cached": 30, "output": 9}}},
+        {"reply": {"text": "x", "usage": false}},
+    ]))
+    .await;
+    let body = |said: &str| json!({"messages": [{"role": "user", "content": said}]});
+    let answer =
+        async |path: &str, body: Value| -> Value { world.post(path, body).await.json().await.unwrap() };
+    let chat = answer("/v1/chat/completions", body("count")).await;
+    assert_eq!(chat["usage"]["prompt_tokens_details"]["cached_tokens"], 30);
+    let message = answer("/v1/messages", body("count")).await;
+    let used = &message["usage"];
+    assert_eq!(
+        (
+            &used["input_tokens"],
+            &used["cache_read_input_tokens"],
+            &used["output_tokens"]
+        ),
+        (&json!(40), &json!(30), &json!(9))
+    );
+    let response = answer("/v1/responses", json!({"input": "count"})).await;
+    assert_eq!(response["usage"]["input_tokens"], 70);
+    assert!(
+        answer("/v1/chat/completions", body("silent"))
+            .await
+            .get("usage")
+            .is_none()
+    );
+    let silent = answer("/v1/messages", body("silent")).await;
+    assert_eq!(
+        (
+            &silent["usage"]["input_tokens"],
+            &silent["usage"]["output_tokens"]
+        ),
+        (&json!(0), &json!(0))
+    );
+    let mut streamed = body("silent");
+    streamed["stream"] = true.into();
+    streamed["stream_options"] = json!({"include_usage": true});
+    let events = world.events("/v1/chat/completions", streamed).await;
+    assert!(
+        events.iter().all(|event| event.get("usage").is_none()),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_is_held_between_two_events_and_cut_off_after_one() {
+    let world = World::with(json!([
+        {"when": "hold", "reply": {"text": "abcd", "hold_after": 2}},
+        {"when": "cut", "reply": {"text": "abcd", "cut_after": 2}},
+    ]))
+    .await;
+    let ask = async |said: &str| {
+        let body = json!({"stream": true, "messages": [{"role": "user", "content": said}]});
+        world.post("/v1/chat/completions", body).await
+    };
+    let mut held = ask("hold").await;
+    let mut text = String::new();
+    while !text.contains("\"ab\"") {
+        let piece = held.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(std::str::from_utf8(&piece).unwrap());
+    }
+    assert!(!text.contains("\"cd\""), "{text}");
+    world.model.release();
+    assert!(held.text().await.unwrap().contains("\"cd\""));
+    let cut = ask("cut").await;
+    assert_eq!(cut.status(), 200);
+    cut.text().await.expect_err("the stream breaks off");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_without_a_rule() {
+    let world = World::with(json!([])).await;
+    let body = json!({"messages": [{"role": "user", "content": "12345678"}]});
+    let count: Value = world
+        .post("/v1/messages/count_tokens", body)
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert!(count["input_tokens"].as_u64() > Some(2));
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Answer, pieces};
+use crate::script::Tokens;
 
 pub(super) fn whole(answer: &Answer) -> Value {
     let mut message = json!({"role": "assistant", "content": answer.text, "refusal": null});
@@ -20,7 +21,9 @@ pub(super) fn whole(answer: &Answer) -> Value {
     let choice =
         json!({"index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason(answer)});
     let mut whole = envelope(answer, "chat.completion", json!([choice]));
-    whole["usage"] = usage(answer);
+    if let Some(tokens) = &answer.tokens {
+        whole["usage"] = usage(tokens);
+    }
     whole
 }
 
@@ -44,9 +47,9 @@ pub(super) fn stream(answer: &Answer, with_usage: bool) -> Vec<Value> {
         .map(|delta| chunk(answer, &delta, &Value::Null))
         .collect();
     chunks.push(chunk(answer, &json!({}), &finish_reason(answer).into()));
-    if with_usage {
+    if let Some(tokens) = answer.tokens.as_ref().filter(|_| with_usage) {
         let mut last = envelope(answer, "chat.completion.chunk", json!([]));
-        last["usage"] = usage(answer);
+        last["usage"] = usage(tokens);
         chunks.push(last);
     }
     chunks
@@ -75,11 +78,11 @@ fn finish_reason(answer: &Answer) -> &'static str {
     }
 }
 
-fn usage(answer: &Answer) -> Value {
+fn usage(tokens: &Tokens) -> Value {
     json!({
-        "prompt_tokens": answer.input_tokens,
-        "completion_tokens": answer.output_tokens,
-        "total_tokens": answer.input_tokens + answer.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens": tokens.input,
+        "completion_tokens": tokens.output,
+        "total_tokens": tokens.input + tokens.output,
+        "prompt_tokens_details": {"cached_tokens": tokens.cached},
     })
 }

@@ -15,7 +15,7 @@ pub(super) fn whole(answer: &Answer) -> Value {
     let mut message = envelope(answer);
     message["content"] = text.chain(calls).collect();
     message["stop_reason"] = stop_reason(answer).into();
-    message["usage"]["output_tokens"] = answer.output_tokens.into();
+    message["usage"]["output_tokens"] = output_tokens(answer).into();
     message
 }
 
@@ -42,7 +42,7 @@ pub(super) fn stream(answer: &Answer) -> Vec<Value> {
     events.push(json!({
         "type": "message_delta",
         "delta": {"stop_reason": stop_reason(answer), "stop_sequence": null},
-        "usage": {"output_tokens": answer.output_tokens},
+        "usage": {"output_tokens": output_tokens(answer)},
     }));
     events.push(json!({"type": "message_stop"}));
     events
@@ -58,7 +58,15 @@ fn block(events: &mut Vec<Value>, index: usize, start: &Value, deltas: Vec<Value
     events.push(json!({"type": "content_block_stop", "index": index}));
 }
 
+/// Anthropic always has these fields; an endpoint that does not count has zeros in them.
+fn output_tokens(answer: &Answer) -> usize {
+    answer.tokens.map_or(0, |tokens| tokens.output)
+}
+
 fn envelope(answer: &Answer) -> Value {
+    let input = answer
+        .tokens
+        .map_or(0, |tokens| tokens.input.saturating_sub(tokens.cached));
     json!({
         "id": format!("msg_{}", answer.number),
         "type": "message",
@@ -68,10 +76,10 @@ fn envelope(answer: &Answer) -> Value {
         "stop_reason": null,
         "stop_sequence": null,
         "usage": {
-            "input_tokens": answer.input_tokens,
-            "output_tokens": 1,
+            "input_tokens": input,
+            "output_tokens": usize::from(answer.tokens.is_some()),
             "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
+            "cache_read_input_tokens": answer.tokens.map_or(0, |tokens| tokens.cached),
         },
     })
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::conversation::Api;
-use crate::script::ToolCall;
+use crate::script::{SaidUsage, Tokens, ToolCall};
 
 /// The usual rule of thumb for English text and code; makes usage plausible and the same for the same request.
 const BYTES_PER_TOKEN: usize = 4;
@@ -25,30 +25,39 @@ pub(crate) struct Answer {
     model: String,
     text: Option<String>,
     tool_calls: Vec<ToolCall>,
-    input_tokens: usize,
-    output_tokens: usize,
+    /// Absent: it says nothing about them.
+    tokens: Option<Tokens>,
 }
 
 impl Answer {
-    pub(crate) fn new(number: u64, body: &Value, text: Option<String>, tool_calls: Vec<ToolCall>) -> Self {
-        let input: usize = ["messages", "input", "system", "instructions", "tools"]
-            .iter()
-            .filter_map(|field| body.get(field))
-            .map(|part| part.to_string().len())
-            .sum();
+    pub(crate) fn new(
+        number: u64,
+        body: &Value,
+        text: Option<String>,
+        tool_calls: Vec<ToolCall>,
+        usage: SaidUsage,
+    ) -> Self {
         let output = text.as_deref().unwrap_or_default().len()
             + tool_calls
                 .iter()
                 .map(|call| call.name.len() + call.arguments_text().len())
                 .sum::<usize>();
+        let tokens = match usage {
+            SaidUsage::Nothing => None,
+            SaidUsage::Given(tokens) => Some(tokens),
+            SaidUsage::Estimated => Some(Tokens {
+                input: input_tokens(body),
+                cached: 0,
+                output: output.div_ceil(BYTES_PER_TOKEN).max(1),
+            }),
+        };
         Self {
             number,
             created: jiff::Timestamp::now().as_second(),
             model: body["model"].as_str().unwrap_or(MODEL).to_owned(),
             text,
             tool_calls,
-            input_tokens: input.div_ceil(BYTES_PER_TOKEN),
-            output_tokens: output.div_ceil(BYTES_PER_TOKEN).max(1),
+            tokens,
         }
     }
 
@@ -57,7 +66,7 @@ impl Answer {
         match api {
             Api::ChatCompletions => chat::whole(self),
             Api::Responses => responses::whole(self),
-            Api::Messages => messages::whole(self),
+            Api::Messages | Api::CountTokens => messages::whole(self),
         }
     }
 
@@ -74,7 +83,7 @@ impl Answer {
                 frames
             }
             Api::Responses => named_events(&responses::stream(self)),
-            Api::Messages => named_events(&messages::stream(self)),
+            Api::Messages | Api::CountTokens => named_events(&messages::stream(self)),
         }
     }
 
@@ -82,6 +91,16 @@ impl Answer {
     fn call_id(&self, index: usize) -> String {
         format!("call_{}_{index}", self.number)
     }
+}
+
+/// The tokens of a request.
+pub(crate) fn input_tokens(body: &Value) -> usize {
+    let bytes: usize = ["messages", "input", "system", "instructions", "tools"]
+        .iter()
+        .filter_map(|field| body.get(field))
+        .map(|part| part.to_string().len())
+        .sum();
+    bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
 /// Events that carry their name in `type` as well as on the `event:` line.
@@ -122,7 +141,7 @@ pub(crate) fn error(api: Option<Api>, status: StatusCode, why: &str) -> Response
         400..=499 => "invalid_request_error",
         _ => "api_error",
     };
-    let body = if api == Some(Api::Messages) {
+    let body = if matches!(api, Some(Api::Messages | Api::CountTokens)) {
         json!({"type": "error", "error": {"type": kind, "message": why}})
     } else {
         json!({"error": {"message": why, "type": kind, "param": null, "code": null}})

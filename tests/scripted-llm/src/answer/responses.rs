@@ -7,13 +7,15 @@ use super::{Answer, pieces};
 pub(super) fn whole(answer: &Answer) -> Value {
     let mut response = envelope(answer, "completed");
     response["output"] = items(answer).into();
-    response["usage"] = json!({
-        "input_tokens": answer.input_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": answer.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": answer.input_tokens + answer.output_tokens,
-    });
+    if let Some(tokens) = &answer.tokens {
+        response["usage"] = json!({
+            "input_tokens": tokens.input,
+            "input_tokens_details": {"cached_tokens": tokens.cached},
+            "output_tokens": tokens.output,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": tokens.input + tokens.output,
+        });
+    }
     response
 }
 
