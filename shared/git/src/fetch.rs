@@ -10,17 +10,18 @@ use gix::protocol::fetch::{Arguments, Context, Negotiate, Options, Response, Sha
 use gix::protocol::handshake::Ref;
 use gix::protocol::ls_refs::RefPrefixes;
 use gix::protocol::{Handshake, LsRefsCommand};
-use gix::refs::transaction::PreviousValue;
 use gix_transport::Protocol;
 use pipeline::ids::CommitId;
 
 use crate::error::Error;
-use crate::mirror::{Depth, GixMirror, check_branch, commit_id, object_id, pack_directory, tip_ref};
+use crate::mirror::{Depth, GixMirror, check_branch, commit_id, pack_directory};
 use crate::remote::{Connection, Remote};
 
-/// Tips told to the server beside the branch's own. They save sending what other branches have brought; more than a
-/// few rarely save more than they cost.
-const HAVES_MAX: usize = 32;
+mod tips;
+
+pub(crate) use tips::{Whose, note_pushed};
+use tips::{set_tip_at, tip_at, tip_of, tips};
+
 /// Commits asked for when what is new cannot be told by date (a branch set back, clocks that disagree).
 const DEPTH_WITHOUT_DATE: u32 = 64;
 /// Packs are indexed with this many threads at most; the rest of the machine belongs to agents.
@@ -29,15 +30,6 @@ const INDEX_THREADS_MAX: usize = 4;
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 /// How we introduce ourselves in git's protocol.
 const AGENT: &str = concat!("openhands-resolver/", env!("CARGO_PKG_VERSION"));
-
-/// Whose branches are fetched; what was fetched of them is noted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// The repository's that is mirrored.
-    Own,
-    /// Another repository's, such as the one a fork was made of: it may have a branch of the same name.
-    Foreign,
-}
 
 /// The mirror's part of [`crate::Mirror::fetch`] and its kin: the heads of `branches`, in their order, `None` where
 /// the server has no such branch. One exchange, however many branches are new.
@@ -323,49 +315,5 @@ impl Negotiate for Wanted {
             previous_response_had_at_least_one_in_common: false,
         };
         Ok((round, true))
-    }
-}
-
-/// The local ref that keeps what was fetched of a branch. No branch has a space in its name, so a foreign one is
-/// never taken for one of the mirrored repository.
-fn tip_of(remote: &Remote, whose: Whose, branch: &str) -> String {
-    match whose {
-        Whose::Own => tip_ref(branch),
-        Whose::Foreign => tip_ref(&format!("{} {branch}", remote.url)),
-    }
-}
-
-/// What was last fetched of the branch, if it is still here.
-fn tip_at(repo: &gix::Repository, tip: &str) -> Option<gix::ObjectId> {
-    let reference = repo.try_find_reference(tip).ok()??;
-    let id = reference.try_id()?.detach();
-    repo.has_object(id).then_some(id)
-}
-
-fn tips(repo: &gix::Repository) -> Vec<gix::ObjectId> {
-    let Ok(references) = repo.references() else {
-        return Vec::new();
-    };
-    let Ok(all) = references.prefixed("refs/tips/") else {
-        return Vec::new();
-    };
-    let ids = all.filter_map(|reference| Some(reference.ok()?.try_id()?.detach()));
-    let mut ids: Vec<_> = ids.filter(|id| repo.has_object(id)).take(HAVES_MAX).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-/// Notes what the mirror has of the branch. Its own ref, moved anywhere; nothing of the server's.
-fn set_tip_at(repo: &gix::Repository, tip: &str, head: gix::ObjectId) -> Result<(), Error> {
-    repo.reference(tip, head, PreviousValue::Any, "fetch")
-        .map_err(Error::damaged)?;
-    Ok(())
-}
-
-/// As after a fetch, after a push. The push stands whatever happens here; the next fetch only costs more.
-pub(crate) fn note_pushed(repo: &gix::Repository, branch: &str, head: &CommitId) {
-    if let Err(error) = set_tip_at(repo, &tip_ref(branch), object_id(head)) {
-        tracing::warn!(branch, %error, "the mirror's own ref could not be moved after a push");
     }
 }
