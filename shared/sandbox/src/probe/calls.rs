@@ -15,6 +15,8 @@ const CHILD_SECONDS_MAX: libc::c_uint = 5;
 pub(crate) enum Arg<'a> {
     /// A number, or an address that is meant to be wrong.
     Int(i64),
+    /// The length of a buffer.
+    Length(usize),
     /// What the kernel reads.
     In(&'a [u8]),
     /// What the kernel writes into.
@@ -32,6 +34,7 @@ pub(crate) fn call(number: libc::c_long, args: &mut [Arg<'_>]) -> io::Result<i64
     for (word, arg) in words.iter_mut().zip(args.iter_mut()) {
         *word = match arg {
             Arg::Int(value) => *value,
+            Arg::Length(length) => length.cast_signed() as i64,
             Arg::In(bytes) => address(bytes).cast_signed(),
             Arg::Out(bytes) => address(bytes).cast_signed(),
             Arg::Text(text) => address(text.to_bytes_with_nul()).cast_signed(),

@@ -84,13 +84,12 @@ pub(super) fn becoming_root(_: &Plan) -> Attempt {
     })
 }
 
-pub(super) fn supplementary_groups(_: &Plan) -> Attempt {
+pub(super) fn being_in_the_root_group(_: &Plan) -> Attempt {
     let groups = status("Groups")?;
-    // Groups that the namespace does not map are shown as the overflow group, and count as the ordinary user's own do.
-    match groups.split_whitespace().find(|group| *group == "0") {
-        Some(group) => Ok(format!("in the group {group}")),
-        None => Err(Failure::Refused(format!("in the groups [{groups}]"))),
+    if rustix::process::getegid().is_root() || groups.split_whitespace().any(|group| group == "0") {
+        return Ok("in the group of root".to_owned());
     }
+    Err(Failure::Refused(format!("in the groups [{groups}]")))
 }
 
 /// Every limit that keeps a program from eating the machine.

@@ -81,13 +81,12 @@ pub(super) fn expect_canary(plan: &Plan, read: &[u8]) -> Attempt {
 pub(super) fn multipath_tcp(plan: &Plan) -> Attempt {
     let socket = socket(libc::AF_INET, STREAM, libc::IPPROTO_MPTCP)?;
     let to = ipv4_address(plan.ports.nats);
-    let length = to.len() as i64;
     call(
         libc::SYS_connect,
         &mut [
             Arg::Int(socket.as_raw_fd().into()),
             Arg::In(&to),
-            Arg::Int(length),
+            Arg::Length(to.len()),
         ],
     )?;
     greeting(plan, TcpStream::from(socket))
@@ -97,7 +96,6 @@ pub(super) fn multipath_tcp(plan: &Plan) -> Attempt {
 pub(super) fn fast_open_by_sendto(plan: &Plan) -> Attempt {
     let socket = socket(libc::AF_INET, STREAM, 0)?;
     let to = ipv4_address(plan.ports.nats);
-    let length = to.len() as i64;
     call(
         libc::SYS_sendto,
         &mut [
@@ -106,7 +104,7 @@ pub(super) fn fast_open_by_sendto(plan: &Plan) -> Attempt {
             Arg::Int(1),
             Arg::Int(libc::MSG_FASTOPEN.into()),
             Arg::In(&to),
-            Arg::Int(length),
+            Arg::Length(to.len()),
         ],
     )?;
     greeting(plan, TcpStream::from(socket))

@@ -228,7 +228,7 @@ pub(super) fn slow_another_run(plan: &Plan) -> Attempt {
 /// To the processors it may use already.
 fn set_processors(pid: i64) -> Attempt {
     let mut mask = [0; 128];
-    let size = Arg::Int(mask.len() as i64);
+    let size = Arg::Length(mask.len());
     let used = call(
         libc::SYS_sched_getaffinity,
         &mut [Arg::Int(pid), size, Arg::Out(&mut mask)],

@@ -203,7 +203,7 @@ pub(crate) const PROBES: &[Probe] = &[
     held("no_filter", identity::no_filter),
     held("being_root", identity::being_root),
     held("becoming_root", identity::becoming_root),
-    held("root_group", identity::supplementary_groups),
+    held("root_group", identity::being_in_the_root_group),
     held("missing_limits", identity::missing_limits),
     held("inherited_environment", identity::inherited_environment),
     // The kernel.

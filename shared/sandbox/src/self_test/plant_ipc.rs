@@ -33,22 +33,9 @@ impl Ipc {
             terminal: make_terminal(),
         };
         if let Some(id) = ipc.planted.messages {
-            ipc.send(id, canary);
+            send(id, canary);
         }
         ipc
-    }
-
-    fn send(&self, id: i32, canary: &str) {
-        // A message is its type, one word that is not 0, and the text.
-        let message = [&1u64.to_ne_bytes(), canary.as_bytes()].concat();
-        let length = Arg::Int(canary.len() as i64);
-        let sent = call(
-            libc::SYS_msgsnd,
-            &mut [Arg::Int(id.into()), Arg::In(&message), length, Arg::Int(0)],
-        );
-        if let Err(error) = sent {
-            tracing::debug!(%error, "no message planted; the probe for it proves nothing");
-        }
     }
 
     /// The end of the terminal that a person's shell would have.
@@ -82,6 +69,19 @@ impl Drop for Ipc {
         for error in removed.into_iter().flatten().filter_map(Result::err) {
             tracing::warn!(%error, "a target of the sandbox's self-test stays behind");
         }
+    }
+}
+
+fn send(id: i32, canary: &str) {
+    // A message is its type, one word that is not 0, and the text.
+    let message = [&1u64.to_ne_bytes(), canary.as_bytes()].concat();
+    let length = Arg::Length(canary.len());
+    let sent = call(
+        libc::SYS_msgsnd,
+        &mut [Arg::Int(id.into()), Arg::In(&message), length, Arg::Int(0)],
+    );
+    if let Err(error) = sent {
+        tracing::debug!(%error, "no message planted; the probe for it proves nothing");
     }
 }
 

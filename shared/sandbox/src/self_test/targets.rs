@@ -102,9 +102,9 @@ fn canary() -> io::Result<String> {
     // So few bytes come at once and whole.
     call(
         libc::SYS_getrandom,
-        &mut [Arg::Out(&mut bytes), Arg::Int(CANARY_BYTES as i64), Arg::Int(0)],
+        &mut [Arg::Out(&mut bytes), Arg::Length(CANARY_BYTES), Arg::Int(0)],
     )?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 async fn start_bystander(

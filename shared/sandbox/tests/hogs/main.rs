@@ -1,0 +1,273 @@
+//! Programs that take whatever they can get are killed soon after their limit, leave nobody behind, and the next run works.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sandbox::{
+    CellEnd, CellLimits, CellSpec, How, Level, Mode, Namespaces, Needs, Program, Running, Sandbox, Settings,
+    Stdin,
+};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Two seconds are promised from the limit to the kill. The rest is for a machine with two processors, on which the other
+/// tests run at the same time, and on which the hog takes a processor for itself.
+const KILLED_WITHIN: Duration = Duration::from_secs(2 + 8);
+
+/// A run that has not met its limit by then has hung.
+const WALL: Duration = Duration::from_secs(60);
+
+const CONFINED: [Level; 2] = [Level::One, Level::Two];
+
+const MIB: u64 = 1024 * 1024;
+
+/// What the hogs are given: little, so that they are through it soon.
+const LIMITS: CellLimits = CellLimits {
+    wall: WALL,
+    output_bytes: 4 * MIB,
+    processes: 64,
+    memory_bytes: 128 * MIB,
+    disk_bytes: 64 * MIB,
+    file_bytes: 1024 * MIB,
+};
+
+async fn sandbox(level: Level) -> Sandbox {
+    let settings = Settings {
+        mode: if level == Level::Off {
+            Mode::Off
+        } else {
+            Mode::Enforce
+        },
+        namespaces: if level == Level::Two {
+            Namespaces::Always
+        } else {
+            Namespaces::Never
+        },
+        user: None,
+        read_paths: Vec::new(),
+        executable: PathBuf::from(env!("CARGO_BIN_EXE_sandbox-inner")),
+    };
+    let sandbox = Sandbox::start(settings)
+        .await
+        .expect("this machine can confine agents");
+    assert_eq!(sandbox.level(), level);
+    sandbox
+}
+
+/// The directories of one run, and a marker on the command line of all its processes.
+struct Run {
+    folder: TempDir,
+    marker: String,
+}
+
+impl Run {
+    fn new() -> Self {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let folder = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("it is ours");
+        for name in ["work", "home", "tmp"] {
+            fs::create_dir(folder.path().join(name)).expect("it is ours");
+        }
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        Self {
+            folder,
+            marker: format!("hog-{}-{number}", std::process::id()),
+        }
+    }
+
+    fn spec(&self, limits: CellLimits) -> CellSpec {
+        CellSpec {
+            work_tree: self.folder.path().join("work"),
+            home: self.folder.path().join("home"),
+            tmp: self.folder.path().join("tmp"),
+            read_paths: vec![PathBuf::from(env!("CARGO_BIN_EXE_sandbox-hog"))],
+            needs: Needs::default(),
+            model_listener: false,
+            limits,
+        }
+    }
+
+    async fn start(&self, sandbox: &Sandbox, limits: CellLimits, hog: &str, limit: u64) -> Running {
+        let program = Program {
+            program: env!("CARGO_BIN_EXE_sandbox-hog").into(),
+            args: vec![self.marker.clone().into(), hog.into(), limit.to_string().into()],
+            env: Vec::new(),
+            stdin: Stdin::Null,
+        };
+        let cell = sandbox.cell(self.spec(limits)).await.expect("a cell");
+        cell.start(program).await.expect("the hog starts")
+    }
+
+    /// Everybody on this machine who was started with the marker and is not dead.
+    fn survivors(&self) -> Vec<String> {
+        let processes = fs::read_dir("/proc")
+            .expect("there is a /proc")
+            .filter_map(Result::ok);
+        let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines.filter(|line| line.contains(&self.marker)).collect()
+    }
+}
+
+/// Runs a hog at both levels to its end, which has to be `how`.
+async fn meets_its_limit(hog: &str, limit: u64, how: How) {
+    for level in CONFINED {
+        let (sandbox, run) = (sandbox(level).await, Run::new());
+        let mut running = run.start(&sandbox, LIMITS, hog, limit).await;
+        let (over, end) = over_and_end(&mut running, &CancellationToken::new()).await;
+        assert_eq!(end.how, how, "{hog} at {level}");
+        assert!(
+            over.elapsed() < KILLED_WITHIN,
+            "{hog} at {level} was killed after {:?}",
+            over.elapsed()
+        );
+        assert_eq!(
+            (end.survivors, run.survivors()),
+            (0, Vec::new()),
+            "{hog} at {level}"
+        );
+        the_next_run_works(&sandbox).await;
+    }
+}
+
+/// Waits for the end, and says when the hog said that it was over its limit. One that is killed before it could say so has
+/// met its limit all the same.
+async fn over_and_end(running: &mut Running, cancel: &CancellationToken) -> (Instant, CellEnd) {
+    let mut stdout = running.stdout.take().expect("it is piped");
+    let mut said = [0; 4];
+    let over = async {
+        let read = stdout.read_exact(&mut said).await;
+        assert!(read.is_err() || &said == b"over", "{said:?}");
+        Instant::now()
+    };
+    let (over, end) = tokio::join!(over, running.ended(cancel));
+    (over, end.expect("the kill is confirmed"))
+}
+
+async fn the_next_run_works(sandbox: &Sandbox) {
+    let run = Run::new();
+    let program = Program {
+        program: "sh".into(),
+        args: vec!["-c".into(), "echo still here | cat".into()],
+        env: Vec::new(),
+        stdin: Stdin::Null,
+    };
+    let output = sandbox
+        .run(run.spec(LIMITS), program, 1000, CancellationToken::new())
+        .await
+        .expect("a cell");
+    assert_eq!(
+        (output.end.how, output.stdout.text().as_str()),
+        (How::Exited(0), "still here\n")
+    );
+}
+
+#[tokio::test]
+async fn a_fork_bomb_meets_the_limit_of_processes() {
+    meets_its_limit("fork_bomb", LIMITS.processes, How::ProcessLimit).await;
+}
+
+#[tokio::test]
+async fn memory_of_many_processes_is_added_up() {
+    meets_its_limit("anonymous_memory", LIMITS.memory_bytes, How::MemoryLimit).await;
+}
+
+#[tokio::test]
+async fn shared_memory_counts() {
+    meets_its_limit("shared_memory", LIMITS.memory_bytes, How::MemoryLimit).await;
+}
+
+#[tokio::test]
+async fn one_big_file_meets_the_limit_of_the_disk() {
+    meets_its_limit("big_file", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn a_file_without_a_name_counts() {
+    meets_its_limit("deleted_file", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn the_folder_for_temporary_files_counts() {
+    meets_its_limit("temporary_file", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn many_small_files_count() {
+    meets_its_limit("many_files", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn endless_output_meets_its_limit_though_nobody_reads_it() {
+    for level in CONFINED {
+        let (sandbox, run) = (sandbox(level).await, Run::new());
+        let mut running = run.start(&sandbox, LIMITS, "endless_output", 0).await;
+        let end = running
+            .ended(&CancellationToken::new())
+            .await
+            .expect("the kill is confirmed");
+        assert_eq!(
+            (end.how, run.survivors()),
+            (How::OutputLimit, Vec::new()),
+            "{level}"
+        );
+        assert!(end.wall < KILLED_WITHIN, "{level}: {:?}", end.wall);
+        the_next_run_works(&sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_deaf_to_signals_is_killed_at_its_time() {
+    let limits = CellLimits {
+        wall: Duration::from_secs(1),
+        ..LIMITS
+    };
+    for level in CONFINED {
+        let (sandbox, run) = (sandbox(level).await, Run::new());
+        let mut running = run.start(&sandbox, limits, "busy", 0).await;
+        let (_, end) = over_and_end(&mut running, &CancellationToken::new()).await;
+        assert_eq!(
+            (end.how, run.survivors()),
+            (How::TimeLimit, Vec::new()),
+            "{level}"
+        );
+        assert!(end.wall < limits.wall + KILLED_WITHIN, "{level}: {:?}", end.wall);
+        the_next_run_works(&sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn processes_that_are_always_already_gone_are_killed() {
+    for level in CONFINED {
+        let (sandbox, run) = (sandbox(level).await, Run::new());
+        let mut running = run.start(&sandbox, LIMITS, "chained_forkers", 0).await;
+        let mut stdout = running.stdout.take().expect("it is piped");
+        let mut said = [0; 4];
+        timeout(WALL, stdout.read_exact(&mut said))
+            .await
+            .expect("the chains get going")
+            .expect("they say so");
+        // The control: the search finds them while they run.
+        assert!(!run.survivors().is_empty(), "{level}");
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        let cancelled = Instant::now();
+        let end = running.ended(&cancel).await.expect("the kill is confirmed");
+        assert_eq!(
+            (end.how, run.survivors()),
+            (How::Cancelled, Vec::new()),
+            "{level}"
+        );
+        assert!(
+            cancelled.elapsed() < KILLED_WITHIN,
+            "{level}: {:?}",
+            cancelled.elapsed()
+        );
+        the_next_run_works(&sandbox).await;
+    }
+}

@@ -1,0 +1,223 @@
+//! Programs that take whatever they can get. Each says `over` on its standard output when it is past what the test gave it,
+//! and goes on.
+//!
+//! Arguments: a marker, by which the test finds it among all processes; the name of the hog; how much the limit is, in its unit.
+
+use std::fs::{self, File, OpenOptions};
+use std::hint::black_box;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::ExitCode;
+
+/// What is taken at a time: small enough to be past a limit by little.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// A page of memory: touching one byte of it takes all of it.
+const PAGE_BYTES: usize = 4096;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(2).collect();
+    let limit = args
+        .get(1)
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(u64::MAX);
+    let ended = match args.first().map(String::as_str) {
+        Some("fork_bomb") => fork_bomb(limit),
+        Some("chained_forkers") => chained_forkers(),
+        Some("anonymous_memory") => memory(limit, libc::MAP_PRIVATE),
+        Some("shared_memory") => memory(limit, libc::MAP_SHARED),
+        Some("big_file") => fill(File::create("big-file"), limit),
+        Some("deleted_file") => fill(
+            OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_TMPFILE)
+                .open("."),
+            limit,
+        ),
+        Some("temporary_file") => fill(File::create(std::env::temp_dir().join("big-file")), limit),
+        Some("many_files") => many_files(limit),
+        Some("endless_output") => endless_output(),
+        Some("busy") => busy(),
+        _ => return ExitCode::from(2),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The exit code says it too.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says that the limit is behind it. Standard output may be gone, and that must not end the hog.
+fn over() {
+    let _ = io::stdout().write_all(b"over\n");
+    let _ = io::stdout().flush();
+}
+
+/// 0 in the child, -1 where there may be no more processes.
+fn fork() -> i32 {
+    #[expect(unsafe_code, reason = "fork has no safe wrapper")]
+    // SAFETY: this program has one thread.
+    unsafe {
+        libc::fork()
+    }
+}
+
+fn hold_for_ever() -> ! {
+    loop {
+        rustix::event::pause();
+    }
+}
+
+/// Every process forks without end; those that cannot any more stay and try again.
+fn fork_bomb(limit: u64) -> io::Result<()> {
+    let mut made: u64 = 0;
+    loop {
+        match fork() {
+            -1 => {
+                over();
+                rustix::event::poll(
+                    &mut [],
+                    Some(&rustix::event::Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 1_000_000,
+                    }),
+                )?;
+            }
+            _ => {
+                made += 1;
+                // Children count from where they were made; the first process makes as many as the limit by itself.
+                if made == limit {
+                    over();
+                }
+            }
+        }
+    }
+}
+
+/// A session of its own, a child, and away: whoever looks sees a process that is already gone. The first process ends
+/// when its chain is well under way.
+fn chained_forkers() -> io::Result<()> {
+    const CHAINS: usize = 4;
+    /// So many links are there before the first process says that the chain is under way.
+    const LINKS: usize = 50;
+    let (mut reader, mut writer) = io::pipe()?;
+    for _ in 0..CHAINS {
+        if fork() == 0 {
+            for link in 0u64.. {
+                // Fails for a leader, whose child then is none.
+                let _ = rustix::process::setsid();
+                if link == LINKS as u64 {
+                    writer.write_all(b"x")?;
+                }
+                if fork() > 0 {
+                    std::process::exit(0);
+                }
+            }
+        }
+    }
+    io::Read::read_exact(&mut reader, &mut [0; CHAINS])?;
+    over();
+    hold_for_ever()
+}
+
+/// Takes the limit twice, in four processes: no limit of a single one is reached.
+fn memory(limit: u64, kind: libc::c_int) -> io::Result<()> {
+    const PROCESSES: u64 = 4;
+    let (mut reader, mut writer) = io::pipe()?;
+    for _ in 0..PROCESSES {
+        if fork() == 0 {
+            for _ in 0..limit * 2 / PROCESSES / PIECE_BYTES as u64 {
+                touch(kind)?;
+            }
+            writer.write_all(b"x")?;
+            hold_for_ever();
+        }
+    }
+    // The kill may come before all are there; then nobody waits for the word.
+    io::Read::read_exact(&mut reader, &mut [0; PROCESSES as usize])?;
+    over();
+    hold_for_ever()
+}
+
+fn touch(kind: libc::c_int) -> io::Result<()> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    #[expect(unsafe_code, reason = "shared anonymous memory has no safe wrapper")]
+    // SAFETY: new memory at an address of the kernel's choice, never unmapped; it is as long as the slice made of it.
+    let piece = unsafe {
+        let start = libc::mmap(
+            std::ptr::null_mut(),
+            PIECE_BYTES,
+            access,
+            kind | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        std::slice::from_raw_parts_mut(start.cast::<u8>(), PIECE_BYTES)
+    };
+    for byte in piece.iter_mut().step_by(PAGE_BYTES) {
+        *byte = 1;
+    }
+    black_box(piece);
+    Ok(())
+}
+
+/// Writes the limit four times.
+fn fill(file: io::Result<File>, limit: u64) -> io::Result<()> {
+    let (mut file, piece) = (file?, vec![b'x'; PIECE_BYTES]);
+    let mut written = 0;
+    while written < limit * 4 {
+        file.write_all(&piece)?;
+        if written <= limit && written + piece.len() as u64 > limit {
+            over();
+        }
+        written += piece.len() as u64;
+    }
+    hold_for_ever()
+}
+
+fn many_files(limit: u64) -> io::Result<()> {
+    let piece = vec![b'x'; PIECE_BYTES / 16];
+    let mut written = 0;
+    for number in 0.. {
+        let folder = format!("folder-{}", number / 100);
+        fs::create_dir_all(&folder)?;
+        fs::write(format!("{folder}/file-{number}"), &piece)?;
+        if written <= limit && written + piece.len() as u64 > limit {
+            over();
+        }
+        written += piece.len() as u64;
+        if written > limit * 4 {
+            break;
+        }
+    }
+    hold_for_ever()
+}
+
+fn endless_output() -> io::Result<()> {
+    let piece = vec![b'x'; 64 * 1024];
+    loop {
+        io::stdout().write_all(&piece)?;
+    }
+}
+
+/// Computes for ever, deaf to every signal that can be ignored.
+fn busy() -> io::Result<()> {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGXCPU] {
+        #[expect(unsafe_code, reason = "signal has no safe wrapper")]
+        // SAFETY: to ignore a signal installs no handler.
+        unsafe {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+    over();
+    let mut number: u64 = 0;
+    loop {
+        number = black_box(number.wrapping_add(1));
+    }
+}
