@@ -68,8 +68,10 @@ pub(crate) async fn measure(
     }
     let (stopped, _watch) = bench.attempt.watch();
     let until = Instant::now() + TIME_MAX;
-    let before = bench.side("before", base).await?;
-    let after = bench.side("after", work).await?;
+    let patience = &bench.attempt.patience;
+    let check_out = "check out what is measured";
+    let before = patience.with(check_out, || bench.side("before", base)).await?;
+    let after = patience.with(check_out, || bench.side("after", work)).await?;
     let mut outputs = Outputs::default();
     let mut measured = Vec::with_capacity(checks.len());
     for check in checks {
@@ -89,10 +91,8 @@ pub(crate) async fn measure(
             });
         }
     }
-    bench
-        .attempt
-        .keep_check_outputs(outputs.text().as_bytes())
-        .await?;
+    let keep = || bench.attempt.keep_check_outputs(outputs.text().as_bytes());
+    patience.with("keep what the checks printed", keep).await?;
     Ok(measured)
 }
 

@@ -1,7 +1,7 @@
 //! Patience of work that is done: the agent's work is too dear to be done twice because something was away when it was
 //! to be delivered.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline::failure::{Counts, Failure};
@@ -17,10 +17,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Pauses double up to here.
 const DOUBLINGS_MAX: u32 = 9;
 
-/// Begins with the first step it is asked for.
+/// Used up by steps that had to be taken again, and not by the time that lies between them: checks may take longer than
+/// all patience.
 #[derive(Default)]
 pub(crate) struct Patience {
-    until: OnceLock<Instant>,
+    used: Mutex<Duration>,
 }
 
 impl Patience {
@@ -33,7 +34,9 @@ impl Patience {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let until = *self.until.get_or_init(|| Instant::now() + PATIENCE);
+        let begun = Instant::now();
+        let until =
+            begun + PATIENCE.saturating_sub(*self.used.lock().unwrap_or_else(PoisonError::into_inner));
         let mut tries = 1;
         loop {
             let wait = match take().await {
@@ -46,7 +49,12 @@ impl Patience {
                     tracing::warn!(step, %code, cause = format!("{cause:#}"), "waiting with work that is done");
                     after.unwrap_or_else(|| pause(tries)).min(PATIENCE_PAUSE_MAX)
                 }
-                ended => return ended,
+                ended => {
+                    if tries > 1 {
+                        *self.used.lock().unwrap_or_else(PoisonError::into_inner) += begun.elapsed();
+                    }
+                    return ended;
+                }
             };
             tries += 1;
             tokio::time::sleep(wait).await;
@@ -100,6 +108,18 @@ mod tests {
         );
         assert!(patience.with("second", step).await.is_err());
         assert_eq!(begun.elapsed(), waited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_between_the_steps_uses_up_nothing() {
+        let patience = Patience::default();
+        let done = || async { Ok::<_, Failure>(()) };
+        patience.with("first", done).await.unwrap();
+        tokio::time::advance(PATIENCE * 2).await;
+        let begun = Instant::now();
+        let step = || async { Err::<(), _>(away(None)) };
+        assert!(patience.with("second", step).await.is_err());
+        assert!(begun.elapsed() >= PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -120,10 +120,9 @@ fn what_is_no_text_or_too_long_is_not_used() {
 
 #[test]
 fn more_checks_than_a_reply_can_show_are_refused() {
-    let checks: String = (0..9)
-        .map(|n| format!("c{n} = {{ command = \"x\" }}\n"))
-        .collect();
-    let said = said_of(&format!("[checks]\n{checks}"));
+    let checks =
+        ["0", "1", "2", "3", "4", "5", "6", "7", "8"].map(|n| format!("c{n} = {{ command = \"x\" }}"));
+    let said = said_of(&format!("[checks]\n{}", checks.join("\n")));
     assert!(
         said[0].contains("line 10, column 1: there are 9 checks, at most 8 may be"),
         "{said:?}"
@@ -144,8 +143,8 @@ fn unknown_keys_are_said_and_ignored() {
             "In `.openhands/resolver.toml` of `main`, `paths` (line 4) is not known and was ignored",
         ]
     );
-    let many: String = (0..9).map(|n| format!("k{n} = 1\n")).collect();
-    let said = super::read(&file(&many), "main").notes;
+    let many = ["0", "1", "2", "3", "4", "5", "6", "7", "8"].map(|n| format!("k{n} = 1"));
+    let said = super::read(&file(&many.join("\n")), "main").notes;
     assert_eq!(said.len(), UNKNOWN_NAMED_MAX + 1);
     assert!(said[UNKNOWN_NAMED_MAX].contains("4 more keys"), "{said:?}");
 }
