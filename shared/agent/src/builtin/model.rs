@@ -28,7 +28,7 @@ pub(super) struct Model {
     http: Client,
     url: String,
     headers: HeaderMap,
-    model: String,
+    name: String,
     api: Api,
     tools: Vec<Definition>,
     answers: u64,
@@ -59,7 +59,7 @@ impl Model {
             http,
             url: format!("{}{}", order.base_url.trim_end_matches('/'), order.api.path()),
             headers,
-            model: order.model.clone(),
+            name: order.model.clone(),
             api: order.api,
             tools: tools::definitions(),
             answers: 0,
@@ -85,7 +85,7 @@ impl Model {
 
     async fn ask_once(&mut self, messages: &[Message]) -> Result<Turn, Unanswered> {
         let body = self.api.request(&Question {
-            model: &self.model,
+            model: &self.name,
             system: prompt::SYSTEM,
             tools: &self.tools,
             messages,

@@ -1,92 +1,8 @@
-//! When a run ends before the model says so, and what must not outlive it.
+//! Where a command ends, and what must not outlive it.
 
-use std::time::{Duration, Instant};
-
-use agent::{Ended, Error};
 use serde_json::json;
 
-use crate::world::{LIMIT, World, call};
-
-/// How fast a run must be over when it is stopped.
-const AT_ONCE: Duration = Duration::from_secs(1);
-
-#[tokio::test]
-async fn the_turn_limit_ends_the_run_with_the_work_done_so_far() {
-    let world = World::with(json!([{"reply": call("bash", json!({"command": "echo x >> log"}))}])).await;
-    let mut task = world.task("never ends");
-    task.limits.turns = 4;
-    let report = world.run_task(task).await.unwrap();
-    assert_eq!((report.ended, report.usage.turns), (Ended::TurnLimit, 4));
-    assert_eq!(world.read("log"), b"x\nx\nx\nx\n");
-}
-
-#[tokio::test]
-async fn the_token_limit_ends_the_run() {
-    let world = World::with(json!([{"reply": call("bash", json!({"command": "true"}))}])).await;
-    let mut task = world.task("never ends");
-    task.limits.tokens = 2000;
-    let report = world.run_task(task).await.unwrap();
-    assert_eq!(report.ended, Ended::TokenLimit);
-    assert!(report.usage.tokens() >= 2000, "{:?}", report.usage);
-}
-
-#[tokio::test]
-async fn the_time_limit_ends_a_command_and_the_run() {
-    let world = World::with(json!([{"reply": call("bash", json!({"command": "sleep 300"}))}])).await;
-    let mut task = world.task("takes long");
-    task.limits.wall = Duration::from_millis(500);
-    let before = Instant::now();
-    let report = world.run_task(task).await.unwrap();
-    assert_eq!(report.ended, Ended::TimeLimit);
-    assert!(
-        before.elapsed() < Duration::from_millis(500) + AT_ONCE,
-        "{:?}",
-        before.elapsed()
-    );
-}
-
-#[tokio::test]
-async fn cancelling_ends_a_running_command_and_everything_it_started() {
-    let script = "(while :; do date > beat; done) & echo up > ready; wait";
-    let world = World::with(json!([{"reply": call("bash", json!({"command": script}))}])).await;
-    let ready = world.fifo("ready");
-    let task = world.task("takes long");
-    let cancel = task.cancel.clone();
-    let stop = async {
-        // Comes when the command is in the middle of its work.
-        assert_eq!(ready.await.expect("the command starts"), "up\n");
-        cancel.cancel();
-        Instant::now()
-    };
-    let (report, asked) = tokio::join!(world.run_task(task), stop);
-    assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
-    assert_eq!(report.unwrap().ended, Ended::Cancelled);
-    // The heart would go on beating: 300 rounds of the loop happen in the time of this one command.
-    std::fs::write(world.tree().join("beat"), "still").unwrap();
-    world
-        .shell("i=0; while [ $i -lt 300 ]; do i=$((i+1)); date > /dev/null; done")
-        .await;
-    assert_eq!(world.read("beat"), b"still");
-}
-
-#[tokio::test]
-async fn cancelling_ends_a_run_that_waits_for_the_model() {
-    let world = World::with(json!([{"reply": {"hold": true}}])).await;
-    let task = world.task("task");
-    let cancel = task.cancel.clone();
-    let stop = async {
-        world
-            .model()
-            .wait_for_requests(1, LIMIT)
-            .await
-            .expect("the model is asked");
-        cancel.cancel();
-        Instant::now()
-    };
-    let (report, asked) = tokio::join!(world.run_task(task), stop);
-    assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
-    assert_eq!(report.unwrap().ended, Ended::Cancelled);
-}
+use crate::world::{World, call, ended};
 
 #[tokio::test]
 async fn a_command_has_its_own_time_limit_and_the_run_goes_on() {
@@ -95,9 +11,9 @@ async fn a_command_has_its_own_time_limit_and_the_run_goes_on() {
         {"when": "killed after 0.3 s", "reply": {"text": "too slow"}},
     ]))
     .await;
-    let mut task = world.task("task");
-    task.limits.command_wall = Duration::from_millis(300);
-    assert_eq!(world.run_task(task).await.unwrap().summary, "too slow");
+    let mut order = world.order("task");
+    order["command_wall"] = json!({"secs": 0, "nanos": 300_000_000});
+    assert_eq!(world.run_order(&order.to_string()).await.summary(), "too slow");
     assert!(world.results()[0].ends_with("begun\n"), "{:?}", world.results());
 }
 
@@ -111,30 +27,98 @@ async fn a_background_child_does_not_hold_up_a_command_nor_outlive_it() {
         {"when": "exit code 0\nstill\n", "reply": {"text": "it is dead"}},
     ]))
     .await;
-    assert_eq!(world.run("task").await.unwrap().summary, "it is dead");
+    assert_eq!(world.run("task").await.summary(), "it is dead");
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_does_not_stop_the_work() {
+async fn a_command_that_left_its_group_does_not_hold_up_the_run() {
     let world = World::with(json!([
-        {"when": "task", "reply": call("bash", json!({"command": "true"}))},
-        {"when": "exit code", "reply": {"text": "ok"}},
+        {"when": "task", "reply": call("bash", json!({"command": "setsid sh -c 'echo $$ > pid; exec sleep 300' & while [ ! -s pid ]; do :; done"}))},
+        {"when": "killed", "reply": {"text": "ok"}},
+        {"when": "exit code 0", "reply": call("bash", json!({"command": "kill -9 $(cat pid) && echo killed"}))},
     ]))
     .await;
-    world.hang_up();
-    assert_eq!(world.run("task").await.unwrap().summary, "ok");
+    assert_eq!(world.run("task").await.summary(), "ok");
 }
 
 #[tokio::test]
-async fn a_missing_work_tree_is_an_error_that_is_worth_another_attempt() {
-    let world = World::with(json!([])).await;
-    let mut task = world.task("task");
-    task.work_tree = "/no/such/tree".into();
-    let error = world.run_task(task).await.unwrap_err();
-    assert!(matches!(error, Error::WorkTree { .. }), "{error:?}");
-    let failure = pipeline::failure::Failure::from(error);
+async fn long_output_reaches_the_model_without_its_middle() {
+    let world = World::with(json!([
+        {"when": "task", "reply": call("bash", json!({"command": "echo first; seq 100000; echo last"}))},
+        {"when": "exit code 0", "reply": {"text": "ok"}},
+    ]))
+    .await;
+    world.run("task").await.summary();
+    let result = world.results().remove(0);
     assert!(
-        matches!(failure, pipeline::failure::Failure::Retry { .. }),
-        "{failure:?}"
+        result.contains("\nfirst\n1\n2\n") && result.ends_with("\n100000\nlast\n"),
+        "{result}"
     );
+    assert!(result.contains("[578906 bytes cut]"), "{result}");
+    assert!(result.len() < 10_200, "{}", result.len());
+}
+
+#[tokio::test]
+async fn a_command_longer_than_the_kernel_takes_is_declined_and_the_run_goes_on() {
+    let world = World::with(json!([
+        {"when": "task", "reply": call("bash", json!({"command": format!("echo {}", "x".repeat(200_000))}))},
+        {"when": "bytes, and 100000 are the most", "reply": {"text": "ok"}},
+    ]))
+    .await;
+    assert_eq!(world.run("task").await.summary(), "ok");
+}
+
+#[tokio::test]
+async fn an_argument_of_five_megabytes_is_refused_and_not_sent_back() {
+    for api in ["chat", "responses", "messages"] {
+        let new = "x".repeat(5_000_000);
+        let world = World::speaking(
+            api,
+            json!([
+                {"when": "task", "reply": call("edit", json!({"path": "f", "old": "", "new": new}))},
+                {"when": "are the most", "reply": {"text": "understood"}},
+            ]),
+        )
+        .await;
+        assert_eq!(world.run("task").await.summary(), "understood", "{api}");
+        assert!(!world.tree().join("f").exists());
+        let sent = world.requests()[1].body.to_string();
+        assert!(sent.len() < 20_000, "{api}: {}", sent.len());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_any_model_writes_ends_the_run() {
+    let text = "x".repeat(17 * 1024 * 1024);
+    let world = World::with(json!([{"reply": {"text": text}}])).await;
+    let ran = world.run("task").await;
+    let why = ran.said("ended")["unanswered"]["garbled"]["reason"].to_string();
+    assert!(why.contains("larger than 16777216 bytes"), "{why}");
+}
+
+#[tokio::test]
+async fn an_answer_with_many_calls_is_done_in_part_and_the_rest_is_said() {
+    let calls: Vec<_> = (0..60)
+        .map(|number| json!({"name": "bash", "arguments": {"command": format!("echo {number} >> log")}}))
+        .collect();
+    let world = World::with(json!([
+        {"when": "task", "reply": {"tool_calls": calls}},
+        {"when": "at most 50 tools", "reply": {"text": "ok"}},
+    ]))
+    .await;
+    assert_eq!(world.run("task").await.summary(), "ok");
+    assert_eq!(String::from_utf8_lossy(&world.read("log")).lines().count(), 50);
+    assert_eq!(world.results().len(), 60);
+}
+
+#[tokio::test]
+async fn a_program_whose_reader_is_gone_ends() {
+    let world = World::with(json!([{"reply": call("bash", json!({"command": "echo x >> log"}))}])).await;
+    let mut child = world.start(&world.order("never ends").to_string()).await;
+    drop(child.stdout.take());
+    let ran = ended(child).await;
+    assert!(!ran.status.success());
+    assert!(ran.stderr.contains("cannot write to standard output"), "{ran:?}");
+    // The first step could not be told, and nothing was done after it.
+    assert_eq!(world.read("log"), b"x\n");
 }

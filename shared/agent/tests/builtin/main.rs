@@ -1,7 +1,8 @@
-//! The built-in agent against a scripted model: real HTTP, real shells, real files.
+//! The built-in agent's program against a scripted model: real HTTP, real shells, real files.
 
+mod apis;
 mod limits;
 mod model;
-mod network;
+mod order;
 mod tools;
 mod world;

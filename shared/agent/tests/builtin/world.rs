@@ -1,31 +1,40 @@
-//! A scripted model, a work tree, and the agent between them.
+//! A scripted model, a work tree, and the program between them.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use agent::{Builtin, CodingAgent as _, Error, Limits, ModelSettings, Progress, Report, Retries, Task};
-use pipeline::ids::RunId;
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use scripted_llm::{Request, Script, ScriptedLlm};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
 
 /// Far more than anything here takes; a test that reaches it has hung.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// More messages than any test sends, so that none is lost.
-const PROGRESS_MAX: usize = 100;
+/// What the program finds in its environment, beside HOME.
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 pub(crate) struct World {
     model: Option<ScriptedLlm>,
-    agent: Builtin,
+    base_url: String,
+    api: &'static str,
     dir: tempfile::TempDir,
-    progress: (mpsc::Sender<Progress>, Mutex<mpsc::Receiver<Progress>>),
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) status: ExitStatus,
+    pub(crate) steps: Vec<String>,
+    /// The report, without its frame.
+    pub(crate) report: Option<Value>,
+    /// Lines that are neither.
+    pub(crate) garbage: Vec<String>,
+    pub(crate) stderr: String,
 }
 
 /// A scripted reply that calls one tool.
@@ -33,38 +42,41 @@ pub(crate) fn call(name: &str, arguments: Value) -> Value {
     json!({"tool_calls": [{"name": name, "arguments": arguments}]})
 }
 
+impl Ran {
+    /// A field of the report.
+    pub(crate) fn said(&self, field: &str) -> &Value {
+        let report = self.report.as_ref();
+        &report.unwrap_or_else(|| panic!("no report: {self:?}"))[field]
+    }
+
+    /// The summary, of a run that finished.
+    pub(crate) fn summary(&self) -> &str {
+        assert_eq!(self.said("ended"), "finished", "{self:?}");
+        self.said("summary").as_str().unwrap_or_default()
+    }
+}
+
 impl World {
+    /// A model that is asked through chat completions.
     pub(crate) async fn with(script: Value) -> Self {
+        Self::speaking("chat", script).await
+    }
+
+    pub(crate) async fn speaking(api: &'static str, script: Value) -> Self {
         let script = Script::from_value(script).expect("the test's script is valid");
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let model = ScriptedLlm::start(listen, script)
             .await
             .expect("loopback is free");
-        let agent = Builtin::new(ModelSettings {
-            base_url: model.base_url(),
-            api_key: Some("the-key".into()),
-            headers: vec![("X-Gateway".to_owned(), "team-7".into())],
-            // genai would read a namespace and a reasoning effort into it.
-            model: "vendor::qwen-high".to_owned(),
-            http: agent::http_client(None, None).expect("no special settings"),
-        })
-        .expect("usable settings")
-        .with_retries(Retries {
-            tries: 3,
-            first_wait: Duration::from_millis(1),
-            wait_max: Duration::from_millis(10),
-            retry_after_max: Duration::from_secs(5),
-        });
         let dir = tempfile::tempdir().expect("a temporary directory");
         for name in ["tree", "home"] {
             std::fs::create_dir(dir.path().join(name)).expect("made");
         }
-        let (sender, receiver) = mpsc::channel(PROGRESS_MAX);
         Self {
+            base_url: format!("http://{}", model.addr()),
             model: Some(model),
-            agent,
+            api,
             dir,
-            progress: (sender, Mutex::new(receiver)),
         }
     }
 
@@ -73,12 +85,8 @@ impl World {
     }
 
     pub(crate) async fn stop_model(&mut self) {
-        self.model
-            .take()
-            .expect("the model is running")
-            .shutdown()
-            .await
-            .expect("it stops");
+        let model = self.model.take().expect("the model is running");
+        model.shutdown().await.expect("it stops");
     }
 
     pub(crate) fn tree(&self) -> PathBuf {
@@ -99,78 +107,60 @@ impl World {
         std::fs::read(self.tree().join(path)).expect("the file exists")
     }
 
-    pub(crate) fn task(&self, brief: &str) -> Task {
-        Task {
-            run: RunId::new("r-0123456789ab").expect("a run id"),
-            brief: brief.to_owned(),
-            work_tree: self.tree(),
-            home: self.home(),
-            tmp: self.home(),
-            limits: Limits::new(50, 10_000_000, LIMIT),
-            cancel: CancellationToken::new(),
-        }
+    /// The line the program is given.
+    pub(crate) fn order(&self, brief: &str) -> Value {
+        json!({
+            "brief": brief,
+            "work_tree": self.tree(),
+            "base_url": self.base_url,
+            "key": "the-key",
+            "model": "vendor::qwen-high",
+            "api": self.api,
+            "wall": {"secs": LIMIT.as_secs(), "nanos": 0},
+            "command_wall": {"secs": LIMIT.as_secs(), "nanos": 0},
+            "output_bytes": 10_000,
+        })
     }
 
-    pub(crate) async fn run(&self, brief: &str) -> Result<Report, Error> {
-        self.run_task(self.task(brief)).await
+    pub(crate) async fn run(&self, brief: &str) -> Ran {
+        self.run_order(&self.order(brief).to_string()).await
     }
 
-    pub(crate) async fn run_task(&self, task: Task) -> Result<Report, Error> {
-        let run = self.agent.run(task, self.progress.0.clone());
-        tokio::time::timeout(2 * LIMIT, run).await.expect("the run ends")
+    pub(crate) async fn run_order(&self, order: &str) -> Ran {
+        ended(self.start(order).await).await
     }
 
-    /// A command of the test itself.
-    pub(crate) async fn shell(&self, script: &str) {
-        let output = sandbox::run(sandbox::Command {
-            program: "/bin/sh".into(),
-            args: vec!["-c".into(), script.into()],
-            work_dir: self.tree(),
-            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-            time_limit: LIMIT,
-            output_bytes_max: 1000,
-            stderr: sandbox::Stderr::WithStdout,
-            cancel: CancellationToken::new(),
-        });
-        assert_eq!(output.await.expect("it runs").ended, sandbox::Ended::Exited(0));
+    /// Starts the program and gives it its order.
+    pub(crate) async fn start(&self, order: &str) -> Child {
+        given(self.command(), order).await
     }
 
-    /// A fifo in the work tree, and what is written to it until it is closed.
-    pub(crate) fn fifo(&self, name: &str) -> oneshot::Receiver<String> {
-        let path = self.tree().join(name);
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fifo can be made");
-        let (sender, receiver) = oneshot::channel();
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            File::open(path)?.read_to_string(&mut text)?;
-            // A test that has already failed does not listen any more.
-            let _ = sender.send(text);
-            std::io::Result::Ok(())
-        });
-        receiver
+    /// As [`World::start`], as another user, to whom the work tree then belongs. Only root can do that.
+    pub(crate) async fn start_as(&self, user: u32, order: &str) -> Child {
+        std::fs::set_permissions(self.dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
+        chown(self.tree(), Some(user), Some(user)).expect("we are root");
+        let mut command = self.command();
+        command.uid(user).gid(user);
+        given(command, order).await
     }
 
-    /// From now on nobody listens to the progress.
-    pub(crate) fn hang_up(&self) {
-        self.progress.1.lock().expect("not poisoned").close();
-    }
-
-    pub(crate) fn progress(&self) -> Vec<Progress> {
-        let mut receiver = self.progress.1.lock().expect("not poisoned");
-        std::iter::from_fn(|| receiver.try_recv().ok()).collect()
-    }
-
-    pub(crate) fn steps(&self) -> Vec<String> {
-        let steps = self.progress().into_iter();
-        steps
-            .filter_map(|told| {
-                if let Progress::Step(step) = told {
-                    Some(step)
-                } else {
-                    None
-                }
-            })
-            .collect()
+    fn command(&self) -> Command {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program is started without a cell, to see it by itself"
+        )]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent-inner"));
+        command
+            .arg("builtin-agent")
+            .current_dir(self.tree())
+            .env_clear()
+            .env("PATH", PATH)
+            .env("HOME", self.home())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
@@ -179,11 +169,65 @@ impl World {
 
     /// The tool results that the model has seen, in order.
     pub(crate) fn results(&self) -> Vec<String> {
-        let last = self.requests().pop().expect("a request");
-        let messages = last.body["messages"].as_array().cloned().unwrap_or_default();
-        let tools = messages.iter().filter(|message| message["role"] == "tool");
-        tools
-            .filter_map(|message| message["content"].as_str().map(str::to_owned))
+        let last = self.requests().pop().expect("a request").body;
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let results: Vec<Value> = match self.api {
+            "chat" => list(&last["messages"])
+                .into_iter()
+                .filter(|message| message["role"] == "tool")
+                .map(|message| message["content"].clone())
+                .collect(),
+            "responses" => list(&last["input"])
+                .into_iter()
+                .filter(|item| item["type"] == "function_call_output")
+                .map(|item| item["output"].clone())
+                .collect(),
+            _ => list(&last["messages"])
+                .iter()
+                .flat_map(|message| list(&message["content"]))
+                .filter(|block| block["type"] == "tool_result")
+                .map(|block| block["content"].clone())
+                .collect(),
+        };
+        results
+            .iter()
+            .map(|text| text.as_str().expect("a text").to_owned())
             .collect()
     }
+}
+
+async fn given(mut command: Command, order: &str) -> Child {
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A program that does not want its order says so in its own way.
+    let _ = stdin.write_all(order.as_bytes()).await;
+    child
+}
+
+/// Waits for the end of a started program and reads what it printed.
+pub(crate) async fn ended(child: Child) -> Ran {
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output());
+    let output = output
+        .await
+        .expect("the program ends")
+        .expect("it can be waited for");
+    let mut ran = Ran {
+        status: output.status,
+        steps: Vec::new(),
+        report: None,
+        garbage: Vec::new(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let value: Value = serde_json::from_str(line).unwrap_or_default();
+        if let Some(step) = value["step"].as_str() {
+            ran.steps.push(step.to_owned());
+        } else if value["report"].is_object() {
+            assert!(ran.report.is_none(), "two reports");
+            ran.report = Some(value["report"].clone());
+        } else {
+            ran.garbage.push(line.to_owned());
+        }
+    }
+    ran
 }

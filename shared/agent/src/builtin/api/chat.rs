@@ -75,7 +75,8 @@ pub(super) fn read(body: &Value) -> Option<Answered> {
             let words = content.iter().filter_map(|part| part["text"].as_str()).collect();
             parts.push(AnsweredPart::Text(words));
         }
-        _ => {}
+        // A refusal is what the model has to say.
+        _ => parts.push(AnsweredPart::Text(text(&message["refusal"]))),
     }
     for call in message["tool_calls"].as_array().into_iter().flatten() {
         parts.push(AnsweredPart::Call {
@@ -129,6 +130,12 @@ mod tests {
         assert_eq!(turn.text.as_deref(), Some("in parts"));
         let sent = request(Api::Chat, &[turn.message.unwrap()]);
         assert_eq!(sent["messages"][1]["reasoning_content"], "hm");
+    }
+
+    #[test]
+    fn a_refusal_is_read_as_text() {
+        let body = json!({"choices": [{"message": {"content": null, "refusal": "no"}}]});
+        assert_eq!(Turn::of(read(&body).unwrap(), 1).text.as_deref(), Some("no"));
     }
 
     #[test]

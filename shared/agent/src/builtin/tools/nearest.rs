@@ -17,22 +17,26 @@ const LIKE_PERCENT_MIN: usize = 60;
 
 /// Says that `old` does not occur in the content, and what in it comes nearest.
 pub(super) fn missing(content: &[u8], old: &str) -> String {
-    let mut said =
-        "old does not occur; view the file and copy the text exactly, spaces and tabs included".to_owned();
+    let mut said = vec![
+        "old does not occur; view the file and copy the text exactly, spaces and tabs included".to_owned(),
+    ];
     if std::str::from_utf8(content).is_err() {
-        said.push_str("\nThe file is not UTF-8: take a part for old that has only plain letters");
+        said.push("The file is not UTF-8: take a part for old that has only plain letters".to_owned());
     }
     let text = String::from_utf8_lossy(content);
     let lines: Vec<&str> = text.lines().take(FILE_LINES_MAX).map(short).collect();
     let old: Vec<&str> = old.lines().take(OLD_LINES_MAX).map(short).collect();
     if let Some(first) = nearest(&lines, &old) {
-        said.push_str("\nNearest to it:");
+        said.push("Nearest to it:".to_owned());
         let shown = lines.iter().enumerate().skip(first);
-        for (index, line) in shown.take(old.len().clamp(1, SHOWN_LINES_MAX)) {
-            said.push_str(&format!("\n{}: {line}", index + 1));
-        }
+        let count = old.len().clamp(1, SHOWN_LINES_MAX);
+        said.extend(
+            shown
+                .take(count)
+                .map(|(index, line)| format!("{}: {line}", index + 1)),
+        );
     }
-    said
+    said.join("\n")
 }
 
 /// The index of the line where the text fits best: where most of its lines are, not counting spaces around them; else

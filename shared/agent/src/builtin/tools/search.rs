@@ -1,6 +1,9 @@
 //! `search{pattern}`: the lines of the tree's files that match.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -67,7 +70,7 @@ pub(super) fn run(tree: &Tree, arguments: Arguments, bytes_max: usize) -> Result
     let start = clean(&tree.relative(path).map_err(|error| error.of(path))?);
     match tree.open_for_reading(path).map_err(|error| error.of(path))? {
         Opened::File(file) => search.file(&start, file),
-        Opened::Directory(directory) => search.below(&start, directory.into()),
+        Opened::Directory(directory) => search.below(&start, directory),
     }
     Ok(Done {
         result: search.result(),
@@ -95,7 +98,7 @@ fn compiled(arguments: &Arguments) -> Result<Regex, String> {
 /// The path without `.` and `./`, as it is shown.
 fn clean(path: &Path) -> PathBuf {
     path.components()
-        .filter(|part| *part != std::path::Component::CurDir)
+        .filter(|part| *part != Component::CurDir)
         .collect()
 }
 
@@ -117,7 +120,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Searches everything below a directory, in the order of the names.
-    fn below(&mut self, start: &Path, directory: std::os::fd::OwnedFd) {
+    fn below(&mut self, start: &Path, directory: OwnedFd) {
         let mut waiting = self.listed(start, &directory);
         drop(directory);
         while let Some(path) = waiting.pop() {
@@ -149,7 +152,7 @@ impl Search<'_> {
     }
 
     /// What a directory holds, last name first.
-    fn listed(&mut self, path: &Path, directory: &std::os::fd::OwnedFd) -> Vec<PathBuf> {
+    fn listed(&mut self, path: &Path, directory: &OwnedFd) -> Vec<PathBuf> {
         let Ok(entries) = Dir::read_from(directory) else {
             self.skipped += 1;
             return Vec::new();
@@ -167,8 +170,7 @@ impl Search<'_> {
                 self.broken_off = Some("there are too many files");
                 break;
             }
-            let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(name);
-            found.push(path.join(name));
+            found.push(path.join(OsStr::from_bytes(name)));
         }
         found.sort_unstable_by(|one, other| other.cmp(one));
         found
@@ -217,15 +219,15 @@ impl Search<'_> {
         let Self {
             shown, lines, files, ..
         } = self;
-        let mut result = format!("{shown}[{lines} matching lines; {files} files searched");
+        let mut notes = vec![
+            format!("{lines} matching lines"),
+            format!("{files} files searched"),
+        ];
         if self.skipped > 0 {
-            result.push_str(&format!("; {} too large, too deep or unreadable", self.skipped));
+            notes.push(format!("{} too large, too deep or unreadable", self.skipped));
         }
-        if let Some(why) = self.broken_off {
-            result.push_str(&format!("; broken off: {why}"));
-        }
-        result.push(']');
-        result
+        notes.extend(self.broken_off.map(|why| format!("broken off: {why}")));
+        format!("{shown}[{}]", notes.join("; "))
     }
 }
 
