@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::CommandDigest;
 use pipeline::message::{Message, VERSION};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod hear;
 mod turn;
 
 /// The record of one lane.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Lane {
     /// Message version.
     pub(crate) v: u32,
@@ -36,7 +37,7 @@ pub(crate) struct Lane {
 }
 
 /// A run that waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Entry {
     /// The run.
     pub(crate) run: RunId,
@@ -45,19 +46,22 @@ pub(crate) struct Entry {
     /// The place in `EVENTS` of the delivery that asked.
     pub(crate) sequence: u64,
     /// When it entered the queue.
+    #[schemars(with = "String")]
     pub(crate) at: Timestamp,
 }
 
 /// The run that has its turn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Running {
     /// What it was in the queue.
     pub(crate) entry: Entry,
     /// The process that prepares or prepared its job.
     pub(crate) by: String,
     /// When that process began; without a job its claim runs out.
+    #[schemars(with = "String")]
     pub(crate) claimed_at: Timestamp,
     /// When its turn came.
+    #[schemars(with = "String")]
     pub(crate) since: Timestamp,
     /// How often its job could not be prepared.
     pub(crate) tries: u32,
@@ -66,7 +70,7 @@ pub(crate) struct Running {
 }
 
 /// What is known of a comment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Memory {
     /// The highest version seen.
     pub(crate) version: u32,
@@ -82,11 +86,12 @@ pub(crate) struct Memory {
 }
 
 /// A refusal a person has read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Refusal {
     /// Who was refused.
     pub(crate) person: String,
     /// When.
+    #[schemars(with = "String")]
     pub(crate) at: Timestamp,
     /// The run that says it.
     pub(crate) run: RunId,

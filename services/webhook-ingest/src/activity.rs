@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pipeline::ids::ConnectionId;
 use pipeline::message::{Message, VERSION};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -21,13 +22,14 @@ use worker::{Created, Error, Records};
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Deliveries of one connection, all ingests together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionActivity {
     /// Message version.
     pub v: u32,
     /// The connection; also the record's key.
     pub connection: ConnectionId,
     /// When a signed delivery last arrived.
+    #[schemars(with = "Option<String>")]
     pub last_delivery_at: Option<Timestamp>,
     /// Its event key.
     pub last_event_key: Option<String>,
@@ -36,6 +38,7 @@ pub struct ConnectionActivity {
     /// Deliveries refused as 401 so far.
     pub refused_401: u64,
     /// When one was last refused.
+    #[schemars(with = "Option<String>")]
     pub last_refused_at: Option<Timestamp>,
 }
 
@@ -201,5 +204,21 @@ async fn add(records: &Records<ConnectionActivity>, news: &ConnectionActivity) -
         Created::New => Ok(()),
         // Another ingest was first.
         Created::Exists(_) => records.update(key, add).await.map(|_| ()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_that_of_the_type() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/connection-activity.v1.json");
+        let stale =
+            pipeline::schema::keep(path.as_ref(), &schemars::schema_for!(ConnectionActivity)).unwrap();
+        assert!(
+            !stale,
+            "{path} was rewritten: look at the difference and commit it"
+        );
     }
 }

@@ -10,6 +10,7 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
 use pipeline::message::{Message, VERSION, encode};
 use pipeline::subject;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::publish::trace_headers;
@@ -26,11 +27,12 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// A message that was given up, in the stream `DEAD`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     /// Message version.
     pub v: u32,
     /// When it was given up.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// The durable consumer that gave it up.
     pub service: String,
@@ -59,7 +61,7 @@ impl Message for DeadLetter {
 }
 
 /// Bytes, readable where they are text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "encoding", content = "content", rename_all = "kebab-case")]
 pub enum Payload {
     /// As it is.
@@ -126,4 +128,19 @@ pub(crate) async fn bury(
     .await?;
     telemetry::metrics::dead_letters(spec.durable).inc();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_that_of_the_type() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/dead-letter.v1.json");
+        let stale = pipeline::schema::keep(path.as_ref(), &schemars::schema_for!(DeadLetter)).unwrap();
+        assert!(
+            !stale,
+            "{path} was rewritten: look at the difference and commit it"
+        );
+    }
 }

@@ -301,3 +301,13 @@ fn a_lane_survives_its_bytes() {
         "the watchdog finds a lost claim on its next round"
     );
 }
+
+#[test]
+fn the_schema_is_that_of_the_type() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/lane.v1.json");
+    let stale = pipeline::schema::keep(path.as_ref(), &schemars::schema_for!(Lane)).unwrap();
+    assert!(
+        !stale,
+        "{path} was rewritten: look at the difference and commit it"
+    );
+}
