@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::output::Count;
 pub use self::output::OutputStream;
 use self::warden::Warden;
+pub(crate) use self::wire::Ready as Built;
 use self::wire::{Launch, Order, Plan};
 use crate::captured::Captured;
 use crate::error::Error;
@@ -144,6 +145,7 @@ pub struct CellOutput {
 #[derive(Debug)]
 pub struct Cell {
     warden: Warden,
+    built: Built,
     listener: Option<TcpListener>,
     model_port: Option<u16>,
     work_tree: PathBuf,
@@ -196,13 +198,14 @@ impl Sandbox {
             limits: spec.limits,
             user: self.user_at(level),
         };
-        let (warden, handed_out) = Warden::open(&self.settings().executable, plan).await?;
+        let (warden, built, handed_out) = Warden::open(&self.settings().executable, plan).await?;
         let listener = handed_out.map(TcpListener::from).or(outside);
         if let Some(listener) = &listener {
             listener.set_nonblocking(true).map_err(failed)?;
         }
         Ok(Cell {
             warden,
+            built,
             model_port: listener.as_ref().map(port_of).transpose().map_err(failed)?,
             listener,
             work_tree: spec.work_tree,
@@ -272,6 +275,10 @@ impl Cell {
     /// The port on 127.0.0.1 under which the program reaches that listener.
     pub fn model_port(&self) -> Option<u16> {
         self.model_port
+    }
+
+    pub(crate) fn built(&self) -> Built {
+        self.built
     }
 
     /// Starts the program in the work tree. A program that cannot be executed is [`Error::Start`].

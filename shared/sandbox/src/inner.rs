@@ -4,12 +4,20 @@
 //! input is the socket to the worker. It forks the first process of the cell (`init`), which starts the program; the
 //! warden itself stays outside, watches, kills, and says when everything is dead.
 
+mod calls;
+mod disk;
 mod domain;
+mod identity;
 mod init;
 mod kill;
 mod launch;
+mod namespaces;
+mod paths;
 mod process;
+mod rlimits;
+mod root;
 mod warden;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,8 @@
 //! How strongly this machine can confine a run, found out by trying.
 
+mod residue;
+mod trial;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +11,7 @@ use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+use self::residue::{NO_SANDBOX, residue};
 use crate::Mode;
 use crate::self_test::Control;
 
@@ -99,12 +103,39 @@ struct Inner {
 impl Sandbox {
     /// Finds the strongest level this kernel allows by trying it and proves it with the self-test.
     pub async fn start(settings: Settings) -> Result<Self, Unavailable> {
-        if settings.mode == Mode::Enforce {
-            return Err(Unavailable {
-                reason: "this version starts agents without confinement".into(),
-            });
+        if settings.mode == Mode::Off {
+            return Ok(Self::at(settings, Level::Off, vec![NO_SANDBOX]));
         }
-        Ok(Self::at(settings, Level::Off, Vec::new()))
+        let mut missing = Vec::new();
+        for level in candidates(settings.namespaces) {
+            let sandbox = Self::at(settings.clone(), *level, Vec::new());
+            let proven = async {
+                let built = sandbox.try_out(*level).await?;
+                let test = sandbox.prove().await.map_err(|error| in_one_line(&error))?;
+                Ok::<_, String>((built, test))
+            };
+            match proven.await {
+                Ok((built, test)) => {
+                    let own_user = sandbox.user_at(*level).is_some();
+                    return Ok(sandbox.with_residue(residue(*level, built, own_user, test.residue)));
+                }
+                Err(reason) => missing.push(format!("{level}: {reason}")),
+            }
+        }
+        Err(Unavailable {
+            reason: format!("this machine cannot confine agents; {}", missing.join("; ")),
+        })
+    }
+
+    fn with_residue(&self, residue: Vec<&'static str>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                settings: self.inner.settings.clone(),
+                level: self.inner.level,
+                residue,
+                control: OnceCell::new_with(self.inner.control.get().cloned()),
+            }),
+        }
     }
 
     fn at(settings: Settings, level: Level, residue: Vec<&'static str>) -> Self {
@@ -140,6 +171,21 @@ impl Sandbox {
     pub(crate) fn user_at(&self, level: Level) -> Option<u32> {
         let confined = level != Level::Off;
         (confined && rustix::process::geteuid().is_root()).then(|| self.inner.settings.user.unwrap_or(USER))
+    }
+}
+
+/// An error and what led to it.
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+fn candidates(namespaces: Namespaces) -> &'static [Level] {
+    match namespaces {
+        Namespaces::Auto => &[Level::Two, Level::One],
+        Namespaces::Never => &[Level::One],
+        Namespaces::Always => &[Level::Two],
     }
 }
 

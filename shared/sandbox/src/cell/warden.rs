@@ -15,7 +15,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::How;
-use super::wire::{self, Ended, Failure, Notice, Order, Plan};
+use super::wire::{self, Ended, Failure, Notice, Order, Plan, Ready};
 use crate::error::Error;
 
 /// How long a cell may take to build. Usually some milliseconds; a large work tree has to be handed to another user
@@ -38,7 +38,7 @@ pub(super) struct Warden {
 
 impl Warden {
     /// Starts a warden and has the cell built. Returns the listener that was bound inside, if one was asked for.
-    pub(super) async fn open(executable: &Path, plan: Plan) -> Result<(Self, Option<OwnedFd>), Error> {
+    pub(super) async fn open(executable: &Path, plan: Plan) -> Result<(Self, Ready, Option<OwnedFd>), Error> {
         let (here, there) = wire::pair().map_err(|source| broken("its socket", source))?;
         rustix::io::ioctl_fionbio(&here, true).map_err(|source| broken("its socket", source.into()))?;
         let socket = UnixDatagram::from_std(here.into()).map_err(|source| broken("its socket", source))?;
@@ -51,8 +51,8 @@ impl Warden {
         warden.send(&Order::Open(Box::new(plan)), &[])?;
         let (notice, mut descriptors) = warden.receive(OPEN_WAIT, "building the cell").await?;
         match notice {
-            Notice::Ready(_) if descriptors.len() == usize::from(listener_wanted) => {
-                Ok((warden, descriptors.pop()))
+            Notice::Ready(ready) if descriptors.len() == usize::from(listener_wanted) => {
+                Ok((warden, ready, descriptors.pop()))
             }
             Notice::Failed(failure) => Err(refused(failure, executable.as_os_str(), Path::new("/"))),
             other => Err(unexpected(&other)),

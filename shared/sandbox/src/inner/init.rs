@@ -1,33 +1,40 @@
 //! The first process inside a cell: starts the program, reaps, and is the second killer should the warden die.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitStatus};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitStatus};
 use rustix::time::Timespec;
 
 use super::kill::{Reach, kill_all};
-use super::{launch, process, step};
+use super::root::Luggage;
+use super::{domain, identity, launch, namespaces, process, rlimits, step};
 use crate::cell::How;
 use crate::cell::wire::{self, Failure, Launch, Notice, Order, Plan, Ready};
+use crate::level::Level;
 
 /// How often orphans that ended are reaped; until then they count as processes of the run.
 const REAP_EVERY: Duration = Duration::from_millis(50);
 
-/// Everything from the built cell on, until the warden kills this process or is dead itself.
-pub(super) fn run(warden: OwnedFd, plan: &Plan, reach: &Reach) -> io::Result<()> {
+/// Everything from the fork on, until the warden kills this process or is dead itself. `reach` is how this process kills
+/// the rest; none in a process namespace, where the rest dies with it.
+pub(super) fn run(warden: OwnedFd, plan: &Plan, reach: Option<&Reach>) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    wire::send(
-        &warden,
-        &Notice::Ready(Ready {
-            landlock: false,
-            own_proc: false,
-        }),
-        &[],
-    )?;
+    match build(plan) {
+        Ok((ready, listener)) => {
+            let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+            wire::send(&warden, &Notice::Ready(ready), &listener)?;
+        }
+        Err(failure) => {
+            wire::send(&warden, &Notice::Failed(failure), &[])?;
+            wire::receive::<Order>(&warden)?;
+            return Ok(());
+        }
+    }
     let Some((Order::Start(order), descriptors)) = wire::receive(&warden)? else {
         return Ok(());
     };
@@ -43,7 +50,32 @@ pub(super) fn run(warden: OwnedFd, plan: &Plan, reach: &Reach) -> io::Result<()>
         }
     }
     // Here only when the warden is dead.
-    kill_all(reach).map_err(io::Error::other)
+    reach.map_or(Ok(()), |reach| kill_all(reach).map_err(io::Error::other))
+}
+
+/// Builds what is to be built from inside.
+fn build(plan: &Plan) -> Result<(Ready, Option<TcpListener>), Failure> {
+    rlimits::yield_memory()?;
+    if plan.level != Level::Two {
+        let ready = Ready {
+            landlock: plan.level == Level::One,
+            own_proc: false,
+        };
+        return Ok((ready, None));
+    }
+    // The warden has one thread, so its death is what this signal says.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(step("parent-death signal"))?;
+    let luggage = Luggage::pack(plan)?;
+    namespaces::take_identity()?;
+    namespaces::loopback_up()?;
+    let listener = plan.bind_listener.then(namespaces::listener).transpose()?;
+    let own_proc = luggage.unpack(plan)?;
+    identity::shrink_bounding_set()?;
+    identity::drop_capabilities()?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(step("not dumpable"))?;
+    let landlock = domain::is_there();
+    Ok((Ready { landlock, own_proc }, listener))
 }
 
 /// Starts the program. It is executed, or it failed to be: nothing in between.

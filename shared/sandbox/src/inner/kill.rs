@@ -22,7 +22,6 @@ const LOOK_AGAIN: Timespec = Timespec {
 #[derive(Debug)]
 pub(super) enum Reach {
     /// All are in the process namespace of this first process; the kernel kills them with it.
-    #[expect(dead_code, reason = "level 2 follows")]
     Namespace(Pid),
     /// All descend from this process, which adopts orphans, and are in its landlock domain: `kill(-1)` reaches them
     /// and nobody else.

@@ -6,7 +6,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use super::step;
+use super::calls::Filters;
+use super::domain::Rules;
+use super::{identity, rlimits, step};
 use crate::cell::wire::{Failure, Launch, Plan};
 use crate::level::Level;
 
@@ -28,7 +30,7 @@ fn prepare(plan: &Plan, order: &Launch, descriptors: Vec<OwnedFd>) -> Result<std
     // A session of its own: without a controlling terminal it can neither read from nor type into the worker's.
     rustix::process::setsid().map_err(step("setsid"))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    rustix::process::chdir(&plan.work_tree).map_err(step("entering the work tree"))?;
+    rlimits::set(plan)?;
     let [stdin, stdout, stderr] = streams(order.stdin, descriptors)?;
     #[expect(
         clippy::disallowed_methods,
@@ -42,7 +44,48 @@ fn prepare(plan: &Plan, order: &Launch, descriptors: Vec<OwnedFd>) -> Result<std
         .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
+    if plan.level == Level::Off {
+        rustix::process::chdir(&plan.work_tree).map_err(step("entering the work tree"))?;
+    } else {
+        confine(plan)?;
+    }
     Ok(command)
+}
+
+/// In this order: what needs rights comes before they are lost.
+fn confine(plan: &Plan) -> Result<(), Failure> {
+    let filters = Filters::new(plan)?;
+    let rules = Rules::new(plan)?;
+    if plan.level == Level::One {
+        identity::shrink_bounding_set()?;
+        identity::switch(plan)?;
+    }
+    rustix::process::chdir(&plan.work_tree).map_err(step("entering the work tree"))?;
+    identity::drop_capabilities()?;
+    close_at_exec()?;
+    if let Some(rules) = rules {
+        rules.enforce()?;
+    }
+    filters.enforce()
+}
+
+/// Everything but the three streams is closed when the program starts, also what somebody forgot to mark so.
+fn close_at_exec() -> Result<(), Failure> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: close_range takes numbers; with this flag it closes nothing now.
+    #[expect(unsafe_code, reason = "no crate in use wraps close_range")]
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if result < 0 {
+        return Err(step("closing descriptors")(std::io::Error::last_os_error()));
+    }
+    Ok(())
 }
 
 fn streams(stdin: bool, descriptors: Vec<OwnedFd>) -> Result<[Stdio; 3], Failure> {

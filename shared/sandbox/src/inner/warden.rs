@@ -1,8 +1,8 @@
 //! The warden: builds the cell, has the program started in it, watches it, and kills it.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -11,18 +11,18 @@ use rustix::time::Timespec;
 
 use super::domain::KillerDomain;
 use super::kill::{Reach, kill_all};
-use super::{init, process, step};
+use super::watch::Watch;
+use super::{identity, init, namespaces, process, step};
 use crate::cell::How;
 use crate::cell::wire::{self, Ended, Failure, Notice, Order, Plan};
 use crate::level::Level;
 
-/// Between two looks at what the run uses (`sandbox.md Limits`).
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The worker ends a run at its wall clock. The warden is the second line, this much later.
-const WALL_GRACE: Duration = Duration::from_secs(1);
+/// Until the program is started there is nothing to look at.
+const UNTIL_STARTED: Duration = Duration::from_secs(3600);
 
 /// Serves one cell, from the worker's order to build it to its end.
 pub(super) fn run() -> io::Result<()> {
+    close_inherited()?;
     let control = take_control()?;
     let Some((Order::Open(plan), _)) = wire::receive(&control)? else {
         return Ok(());
@@ -49,45 +49,53 @@ enum Verdict {
 
 /// One cell, seen from outside.
 struct Warden {
-    plan: Plan,
     reach: Reach,
     init: Pid,
     /// To the first process inside.
     inside: OwnedFd,
-    started: Option<Instant>,
-    memory_peak_bytes: u64,
+    watch: Watch,
+    running: bool,
 }
 
 impl Warden {
     fn open(plan: Plan) -> Result<Self, Failure> {
-        let (inside, outside) = wire::pair().map_err(step("socket"))?;
+        if plan.level == Level::One && plan.user.is_none() && rustix::process::geteuid().is_root() {
+            return Err(Failure::Cell(
+                "root is not confined by landlock and seccomp alone".into(),
+            ));
+        }
+        identity::hand_over(&plan)?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(step("adopting orphans"))?;
-        let reach = match plan.level {
-            Level::Two | Level::One => return Err(Failure::Cell("not yet".into())),
-            Level::Off => KillerDomain::enter().map_or(Reach::Descendants, Reach::Domain),
+        let (init, reach, inside) = match plan.level {
+            Level::Two => first_of_namespaces(&plan)?,
+            Level::One => {
+                let domain = KillerDomain::enter().map_err(Failure::Cell)?;
+                first_here(&plan, Reach::Domain(domain))?
+            }
+            Level::Off => {
+                let reach = KillerDomain::enter().map_or(Reach::Descendants, Reach::Domain);
+                first_here(&plan, reach)?
+            }
         };
-        let Some(init) = process::fork(0).map_err(step("fork"))? else {
-            // It keeps the socket to the worker: that closes for the worker when both killers are gone, not before.
-            drop(inside);
-            let ran = init::run(outside, &plan, &reach);
-            std::process::exit(i32::from(ran.is_err()));
-        };
-        drop(outside);
         Ok(Self {
-            plan,
+            watch: Watch::new(&plan, init),
             reach,
             init,
             inside,
-            started: None,
-            memory_peak_bytes: 0,
+            running: false,
         })
     }
 
     /// Until the run is over, for whatever reason.
     fn serve(&mut self, control: &OwnedFd) -> Verdict {
         loop {
-            let (ordered, noticed) = match wait(control, &self.inside, LOOK_EVERY) {
+            let idle = if self.running {
+                self.watch.idle()
+            } else {
+                UNTIL_STARTED
+            };
+            let (ordered, noticed) = match wait(control, &self.inside, idle) {
                 Ok(ready) => ready,
                 Err(error) => return Verdict::Failed(Failure::Cell(format!("waiting: {error}"))),
             };
@@ -97,7 +105,9 @@ impl Warden {
             if noticed && let Some(verdict) = self.pass_on(control) {
                 return verdict;
             }
-            if let Some(how) = self.over_limit() {
+            if self.running
+                && let Some(how) = self.watch.look()
+            {
                 return Verdict::Ended(how);
             }
         }
@@ -125,7 +135,8 @@ impl Warden {
             Ok(Some((Notice::Failed(failure), _))) => Some(Verdict::Failed(failure)),
             Ok(Some((notice, descriptors))) => {
                 if matches!(notice, Notice::Started) {
-                    self.started = Some(Instant::now());
+                    self.running = true;
+                    self.watch.started();
                 }
                 let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
                 let sent = wire::send(control, &notice, &descriptors);
@@ -136,11 +147,6 @@ impl Warden {
             Ok(None) => Some(Verdict::Ended(How::Signalled(Signal::KILL.as_raw()))),
             Err(error) => Some(Verdict::Failed(step("a notice")(error))),
         }
-    }
-
-    fn over_limit(&mut self) -> Option<How> {
-        let started = self.started?;
-        (started.elapsed() > self.plan.limits.wall + WALL_GRACE).then_some(How::TimeLimit)
     }
 
     /// Kills everything and says what is to be told.
@@ -156,7 +162,7 @@ impl Warden {
             Verdict::Failed(failure) => Notice::Failed(failure),
             Verdict::Ended(how) => Notice::Ended(Ended {
                 how,
-                memory_peak_bytes: self.memory_peak_bytes,
+                memory_peak_bytes: self.watch.memory_peak_bytes(),
                 left_behind,
                 survivors: self.processes(),
             }),
@@ -171,6 +177,47 @@ impl Warden {
     }
 }
 
+/// The first process of a cell, how everything in the cell is killed, and the socket to that process.
+type First = (Pid, Reach, OwnedFd);
+
+/// Forks the first process of a cell that shares this one's namespaces.
+fn first_here(plan: &Plan, reach: Reach) -> Result<First, Failure> {
+    let (inside, outside) = wire::pair().map_err(step("socket"))?;
+    let Some(init) = process::fork(0).map_err(step("fork"))? else {
+        drop(inside);
+        live(init::run(outside, plan, Some(&reach)));
+    };
+    Ok((init, reach, inside))
+}
+
+/// Forks the first process of new namespaces and makes it somebody.
+fn first_of_namespaces(plan: &Plan) -> Result<First, Failure> {
+    let (inside, outside) = wire::pair().map_err(step("socket"))?;
+    let (mut wait, mut go) = io::pipe().map_err(step("pipe"))?;
+    let Some(init) = namespaces::fork()? else {
+        drop((inside, go));
+        // Nobody yet: what is in the way of this is in the way of everything. Without the byte the warden has failed.
+        live(
+            wait.read_exact(&mut [0])
+                .and_then(|()| init::run(outside, plan, None)),
+        );
+    };
+    let reach = Reach::Namespace(init);
+    match namespaces::map_identity(init, plan).and_then(|()| go.write_all(b"g").map_err(step("pipe"))) {
+        Ok(()) => Ok((init, reach, inside)),
+        Err(failure) => {
+            kill_all(&reach).map_err(Failure::Cell)?;
+            Err(failure)
+        }
+    }
+}
+
+/// The end of a first process's life. It keeps the socket to the worker: that closes for the worker when both killers
+/// are gone, not before.
+fn live(lived: io::Result<()>) -> ! {
+    std::process::exit(i32::from(lived.is_err()))
+}
+
 /// Takes the socket to the worker off standard input, where no program started here may find it.
 fn take_control() -> io::Result<OwnedFd> {
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
@@ -181,6 +228,18 @@ fn take_control() -> io::Result<OwnedFd> {
     )?;
     rustix::stdio::dup2_stdin(&null)?;
     Ok(control)
+}
+
+/// Closes what the worker's own parent may have left open for all of its descendants.
+fn close_inherited() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: close_range takes numbers; nothing in this process has opened a descriptor yet.
+    #[expect(unsafe_code, reason = "no crate in use wraps close_range")]
+    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Waits until one of the two can be read, or the time is over.

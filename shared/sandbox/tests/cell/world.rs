@@ -10,6 +10,7 @@ use sandbox::{
     CellLimits, CellOutput, CellSpec, How, Level, Mode, Namespaces, Needs, Program, Sandbox, Settings, Stdin,
 };
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// Far more than anything here takes; a test that reaches it has hung.
@@ -19,7 +20,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const OUTPUT_BYTES: usize = 100_000;
 
 /// The three levels, as they are asked for.
-pub(crate) const LEVELS: [Level; 1] = [Level::Off];
+pub(crate) const LEVELS: [Level; 3] = [Level::Off, Level::One, Level::Two];
 /// Those that confine.
 pub(crate) const CONFINED: [Level; 2] = [Level::One, Level::Two];
 
@@ -81,10 +82,18 @@ pub(crate) fn executable() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_sandbox-inner")).into()
 }
 
+/// A sandbox of this level; proven once for all tests.
 pub(crate) async fn sandbox(level: Level) -> Sandbox {
-    let sandbox = Sandbox::start(settings(level))
-        .await
-        .expect("this machine can confine");
+    static STARTED: [OnceCell<Sandbox>; 3] = [
+        OnceCell::const_new(),
+        OnceCell::const_new(),
+        OnceCell::const_new(),
+    ];
+    let started = STARTED[usize::from(level.as_u8())].get_or_init(async || {
+        let sandbox = Sandbox::start(settings(level)).await;
+        sandbox.expect("this machine can confine")
+    });
+    let sandbox = started.await.clone();
     assert_eq!(sandbox.level(), level);
     sandbox
 }
