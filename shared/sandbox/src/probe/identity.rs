@@ -43,13 +43,25 @@ fn status(field: &str) -> Result<String, Failure> {
 }
 
 pub(super) fn capabilities(_: &Plan) -> Attempt {
-    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         let bits = status(set)?;
         if bits.bytes().any(|digit| digit != b'0') {
             return Ok(format!("{set} is {bits}"));
         }
     }
     Err(Failure::Refused("every set is empty".to_owned()))
+}
+
+/// What an executed file could bring back. Only a privileged worker can empty this set; without it, a program that may
+/// not gain privileges by executing files cannot use it either.
+pub(super) fn capabilities_by_exec(_: &Plan) -> Attempt {
+    let (bits, locked) = (status("CapBnd")?, status("NoNewPrivs")? == "1");
+    if locked || bits.bytes().all(|digit| digit == b'0') {
+        return Err(Failure::Refused(format!(
+            "CapBnd is {bits}, without new privileges: {locked}"
+        )));
+    }
+    Ok(format!("CapBnd is {bits}"))
 }
 
 pub(super) fn privileges_by_exec(_: &Plan) -> Attempt {

@@ -114,6 +114,7 @@ pub(crate) const PROBES: &[Probe] = &[
     held("unix_abstract_stream", unix_sockets::abstract_stream),
     held("unix_abstract_datagram", unix_sockets::abstract_datagram),
     held("unix_socketpair_datagram", unix_sockets::datagram_by_socketpair),
+    held("unix_socketpair_raw", unix_sockets::datagram_by_raw_socketpair),
     held("unix_socketpair_abstract", unix_sockets::abstract_by_socketpair),
     held("terminal_typing", terminal::typing),
     held("tiocsti", terminal::typing_call),
@@ -199,6 +200,7 @@ pub(crate) const PROBES: &[Probe] = &[
     // Who the program is.
     held("leaked_descriptor", identity::leaked_descriptors),
     held("capabilities", identity::capabilities),
+    held("capabilities_by_exec", identity::capabilities_by_exec),
     held("new_privileges", identity::privileges_by_exec),
     held("no_filter", identity::no_filter),
     held("being_root", identity::being_root),

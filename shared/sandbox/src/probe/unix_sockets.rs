@@ -6,6 +6,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::time::Duration;
 
 use super::Attempt;
+use super::calls::{Arg, call, descriptor};
 use super::network::{GreetedBy, arrived, greeting};
 use super::plan::Plan;
 
@@ -44,7 +45,26 @@ pub(super) fn abstract_datagram(plan: &Plan) -> Attempt {
 /// One end of a `socketpair` of datagram sockets can be connected anew, to anybody: a socket without `socket`.
 pub(super) fn datagram_by_socketpair(plan: &Plan) -> Attempt {
     let (socket, _other_end) = UnixDatagram::pair()?;
-    let token = format!("{} socketpair", plan.canary);
+    to_the_file_system(plan, &socket, "socketpair")
+}
+
+/// Of unix sockets, raw ones are datagram ones, but for a filter that knows types by their number.
+pub(super) fn datagram_by_raw_socketpair(plan: &Plan) -> Attempt {
+    let kind = Arg::Int((libc::SOCK_RAW | libc::SOCK_CLOEXEC).into());
+    let mut ends = [0; 8];
+    let family = Arg::Int(libc::AF_UNIX.into());
+    call(
+        libc::SYS_socketpair,
+        &mut [family, kind, Arg::Int(0), Arg::Out(&mut ends)],
+    )?;
+    let [first, _] = [&ends[..4], &ends[4..]].map(|end| end.try_into().map_or(-1, i32::from_ne_bytes));
+    // A duplicate has an owner; the pair itself ends with the battery.
+    let socket = UnixDatagram::from(descriptor(libc::SYS_dup, &mut [Arg::Int(first.into())])?);
+    to_the_file_system(plan, &socket, "raw socketpair")
+}
+
+fn to_the_file_system(plan: &Plan, socket: &UnixDatagram, mark: &str) -> Attempt {
+    let token = format!("{} {mark}", plan.canary);
     socket.connect(&plan.unix.datagram)?;
     socket.send(token.as_bytes())?;
     arrived(token)

@@ -75,18 +75,17 @@ async fn level_1_that_claims_to_be_level_2_is_caught() {
 
 #[tokio::test]
 async fn a_cell_that_may_read_outside_is_caught() {
-    for namespaces in [Namespaces::Never, Namespaces::Always] {
-        let sandbox = sandbox(Mode::Enforce, namespaces).await;
-        // The targets are planted below it.
-        let read_paths = vec![std::env::temp_dir()];
-        let weakened = Examination {
-            read_paths,
-            ..Examination::of(sandbox.level())
-        };
-        let leaks = leaks(sandbox.examine(&weakened).await);
-        for probe in ["read_other_run", "read_by_symlink", "list_outside"] {
-            assert!(names(&leaks).contains(&probe), "{probe}: {leaks:?}");
-        }
+    // At level 2 the folder of that name is the run's own.
+    let sandbox = sandbox(Mode::Enforce, Namespaces::Never).await;
+    // The targets are planted below it.
+    let read_paths = vec![std::env::temp_dir()];
+    let weakened = Examination {
+        read_paths,
+        ..Examination::of(Level::One)
+    };
+    let leaks = leaks(sandbox.examine(&weakened).await);
+    for probe in ["read_other_run", "read_by_symlink", "list_outside"] {
+        assert!(names(&leaks).contains(&probe), "{probe}: {leaks:?}");
     }
 }
 
@@ -118,7 +117,8 @@ async fn a_cell_with_netlink_is_caught() {
         needs,
         ..Examination::of(Level::Two)
     };
-    assert_eq!(names(&leaks(sandbox.examine(&weakened).await)), ["netlink"]);
+    let leaks = leaks(sandbox.examine(&weakened).await);
+    assert_eq!(names(&leaks), ["netlink", "other_socket_families"]);
 }
 
 #[tokio::test]
@@ -136,6 +136,6 @@ async fn the_test_before_a_run_finds_the_same() {
             .filter(|name| !quick.held.contains(name))
             .collect();
         assert_eq!(missing, ["unshare", "clone_namespaces"]);
-        assert_eq!(quick.residue, sandbox.residue());
+        assert_eq!(quick.residue, thorough.residue);
     }
 }
