@@ -16,5 +16,7 @@ pub(crate) fn dispatch() -> Option<ExitCode> {
 /// Their names and where they begin.
 const PROGRAMS: &[(&str, fn() -> ExitCode)] = &[
     ("sandbox-exec", sandbox::inner::main),
+    ("sandbox-probe", sandbox::probe::main),
     ("builtin-agent", agent::builtin_main),
+    (git::READ_CHANGES, git::read_changes_main),
 ];

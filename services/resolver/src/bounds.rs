@@ -10,6 +10,10 @@ const ITEMS_MAX: usize = 50;
 /// One item: a long path, or two sentences. All lists together stay far below the 1 MiB of a NATS message, also when
 /// every character has to be escaped.
 const ITEM_CHARS_MAX: usize = 500;
+/// Checks; a repository may ask for this many.
+const CHECKS_MAX: usize = 8;
+/// A check's name, and why it was not run or not measured: a few words.
+const WHY_CHARS_MAX: usize = 200;
 /// What a failure adds to its sentence; git's words are cut to about this much, too.
 const DETAIL_CHARS_MAX: usize = 2_000;
 
@@ -33,7 +37,7 @@ pub(crate) fn bounded(mut outcome: Outcome) -> Outcome {
     ] {
         cut_list(items);
     }
-    outcome.checks.truncate(ITEMS_MAX);
+    outcome.checks.truncate(CHECKS_MAX);
     for check in &mut outcome.checks {
         cut_check(check);
     }
@@ -41,14 +45,14 @@ pub(crate) fn bounded(mut outcome: Outcome) -> Outcome {
 }
 
 fn cut_check(check: &mut Check) {
-    cut(&mut check.name, ITEM_CHARS_MAX);
+    cut(&mut check.name, WHY_CHARS_MAX);
     cut(&mut check.command, ITEM_CHARS_MAX);
     for measured in [&mut check.before, &mut check.after] {
         if let Measured::Stopped { limit: text, .. }
         | Measured::NotMeasurable { why: text }
         | Measured::NotRun { why: text } = measured
         {
-            cut(text, ITEM_CHARS_MAX);
+            cut(text, WHY_CHARS_MAX);
         }
     }
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use agent::CodingAgent;
 use lifecycle::Health;
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
 use pipeline::run::{Confinement, Setup, Usage};
-use sandbox::{Level, Sandbox};
+use sandbox::{CellLimits, Sandbox, SelfTestError};
 
+use crate::attempt::Ending;
 use crate::handler::Settings;
 
 /// The part of `/readyz` that says whether the sandbox holds.
@@ -50,27 +53,85 @@ impl Workshop {
 
     /// What is left of a run's limits for an attempt, after what the attempts before it used.
     pub(crate) fn limits(&self, settings: &Settings, used: &Usage) -> agent::Limits {
-        let mut limits = agent::Limits::new(
-            settings.run_turns.saturating_sub(used.turns),
-            settings
-                .run_tokens
-                .saturating_sub(used.input_tokens.saturating_add(used.output_tokens)),
-            settings.run_time,
-        );
-        limits.usd = self
-            .has_prices
-            .then(|| (settings.run_usd - used.usd.unwrap_or_default()).max(0.0));
-        limits
+        let whole = agent::Limits {
+            usd: self.has_prices.then_some(settings.run_usd),
+            cell: CellLimits {
+                wall: settings.run_time,
+                ..settings.cell
+            },
+            ..agent::Limits::new(settings.run_turns, settings.run_tokens, settings.run_time)
+        };
+        left_of(whole, used)
     }
 
-    /// Tests the sandbox as it is now. `None` when it holds; otherwise what leaked, by name.
+    /// Tests the sandbox as it is now. `None` when it holds; otherwise how the run ends, of which nothing was started.
     ///
-    /// Nothing is started where it does not hold, and the role is not ready until it does again.
-    pub(crate) async fn leaks(&self, health: &Health) -> Option<String> {
-        if self.sandbox.level() == Level::Off {
-            return None;
+    /// The role is not ready until a later test holds. A test that could not be made is worth another attempt.
+    pub(crate) async fn leaks(&self, health: &Health) -> Result<Option<Ending>, Failure> {
+        let error = match self.sandbox.self_test().await {
+            Ok(_) => {
+                health.ready(PART);
+                return Ok(None);
+            }
+            Err(error) => error,
+        };
+        tracing::error!(error = %chain(&error), "the sandbox does not hold; nothing is started");
+        health.not_ready(PART, chain(&error));
+        match error {
+            SelfTestError::Leak(_) => Ok(Some(Ending::failed(FailureCode::SandboxLeak, None))),
+            SelfTestError::Unusable { .. } => Ok(Some(Ending::failed(FailureCode::SandboxMissing, None))),
+            SelfTestError::Plant(_) | SelfTestError::Cell(_) | SelfTestError::Incomplete { .. } => {
+                Err(Failure::retry(FailureCode::SandboxMissing, error.into()))
+            }
         }
-        health.ready(PART);
-        None
+    }
+}
+
+/// Nothing is left of a limit that was reached; then the agent's first call is refused.
+fn left_of(limits: agent::Limits, used: &Usage) -> agent::Limits {
+    let tokens = used.input_tokens.saturating_add(used.output_tokens);
+    let spent = used.usd.unwrap_or_default();
+    agent::Limits {
+        turns: limits.turns.saturating_sub(used.turns),
+        tokens: limits.tokens.saturating_sub(tokens),
+        usd: limits.usd.map(|usd| (usd - spent).max(0.0)),
+        ..limits
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &SelfTestError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_later_attempt_gets_what_the_earlier_ones_left_of_the_budget_and_all_of_the_time() {
+        let whole = agent::Limits {
+            usd: Some(5.0),
+            ..agent::Limits::new(10, 1_000, Duration::from_mins(30))
+        };
+        let used = Usage {
+            turns: 4,
+            input_tokens: 300,
+            cached_tokens: 200,
+            output_tokens: 100,
+            usd: Some(1.5),
+        };
+        assert_eq!(left_of(whole, &Usage::default()), whole);
+        let left = left_of(whole, &used);
+        assert_eq!((left.turns, left.tokens, left.usd), (6, 600, Some(3.5)));
+        assert_eq!(left.wall, whole.wall);
+        let spent = left_of(left_of(left, &used), &used);
+        assert_eq!((spent.turns, spent.tokens, spent.usd), (0, 0, Some(0.5)));
+        assert_eq!(left_of(spent, &used).usd, Some(0.0), "never less than nothing");
+        let uncounted = agent::Limits { usd: None, ..whole };
+        assert_eq!(left_of(uncounted, &used).usd, None);
     }
 }
