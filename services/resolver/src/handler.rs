@@ -127,8 +127,8 @@ impl Resolver {
             return Ok(Ending::failed(FailureCode::SourceBranchGone, None));
         };
         attempt.working_on(&start.base).await?;
-        if let Some(leak) = self.workshop.leaks(&self.health).await {
-            return Ok(Ending::failed(FailureCode::SandboxLeak, Some(leak)));
+        if let Some(leaked) = self.workshop.leaks(&self.health).await? {
+            return Ok(leaked);
         }
         let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions)).await?;
         deliver::deliver(self, &door, attempt, (&tree, &start), patched).await
