@@ -69,7 +69,9 @@ impl World {
             .await
             .expect("loopback is free");
         let dir = tempfile::tempdir().expect("a temporary directory");
-        for name in ["tree", "home"] {
+        // The user that agents run as has to get through.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("ours");
+        for name in ["tree", "home", "tmp"] {
             std::fs::create_dir(dir.path().join(name)).expect("made");
         }
         Self {
@@ -95,6 +97,10 @@ impl World {
 
     pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("home")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.dir.path().join("tmp")
     }
 
     pub(crate) fn write(&self, path: &str, content: &[u8]) {
@@ -137,7 +143,6 @@ impl World {
 
     /// As [`World::start`], as another user, to whom the work tree then belongs. Only root can do that.
     pub(crate) async fn start_as(&self, user: u32, order: &str) -> Child {
-        std::fs::set_permissions(self.dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
         chown(self.tree(), Some(user), Some(user)).expect("we are root");
         let mut command = self.command();
         command.uid(user).gid(user);
