@@ -21,6 +21,11 @@ pub fn http_client(ca_pem: Option<&[u8]>, proxy: Option<&str>) -> Result<Client,
     let mut builder = Client::builder()
         .no_proxy()
         .redirect(Policy::none())
+        // A gateway that compresses a stream holds it back until a block is full.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
         .connect_timeout(CONNECT_TIMEOUT)
         // No limit for the whole: an answer that streams may take longer, and goes on as long as something comes.
         .read_timeout(ANSWER_TIMEOUT);

@@ -164,13 +164,19 @@ impl Exchange {
     /// The answer has come to its end. Errs when it is none.
     pub(super) fn done(&mut self) -> Result<(), Refusal> {
         if let Err(reason) = self.answer.complete() {
-            return Err(self.fail(Failed::answer(reason)));
+            return Err(self.no_answer(&reason));
         }
         if self.api != Api::CountTokens {
             self.shared.faults.answered(!self.answer.is_counted());
         }
         self.end(Outcome::Answered, Some(self.answer.tokens(self.input)));
         Ok(())
+    }
+
+    /// What has come is no answer, for this reason.
+    pub(super) fn no_answer(&mut self, reason: &str) -> Refusal {
+        let failed = Failed::answer(reason, &self.shared.redactor);
+        self.fail(failed)
     }
 
     /// There is no answer, or no more of it.

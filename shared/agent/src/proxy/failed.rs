@@ -43,9 +43,9 @@ pub(crate) enum Retry {
 }
 
 impl Failed {
-    /// The endpoint's answer is none of a model.
-    pub(crate) fn answer(reason: impl Into<String>) -> Self {
-        let reason = reason.into();
+    /// The endpoint's answer is none of a model; the reason may be in its words.
+    pub(crate) fn answer(reason: &str, redactor: &Redactor) -> Self {
+        let reason = redactor.clean(reason).into_owned();
         // Whatever it was, the next one may be better; that is for the agent to find out.
         Self::told(
             Error::ModelAnswer { reason },

@@ -36,7 +36,7 @@ pub(super) async fn whole(
         .and_then(|body| Answer::of_whole(exchange.api, &body));
     match read {
         Ok(answer) => exchange.answer = answer,
-        Err(reason) => return Err(exchange.fail(Failed::answer(reason))),
+        Err(reason) => return Err(exchange.no_answer(&reason)),
     }
     exchange.done()?;
     // An endpoint that repeats its key, in a debugging field for instance, does not tell it to the agent.
@@ -54,9 +54,8 @@ async fn collect(exchange: &Exchange, response: &mut reqwest::Response) -> Resul
     let mut bytes = BytesMut::new();
     while let Some(piece) = exchange.shared.upstream.piece(response).await? {
         if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(Failed::answer(format!(
-                "it has more than {ANSWER_BYTES_MAX} bytes"
-            )));
+            let reason = format!("it has more than {ANSWER_BYTES_MAX} bytes");
+            return Err(Failed::answer(&reason, &exchange.shared.redactor));
         }
         bytes.extend_from_slice(&piece);
     }
@@ -115,7 +114,7 @@ impl Relay {
         self.bytes += piece.len();
         if self.bytes > STREAM_BYTES_MAX {
             let reason = format!("it has more than {STREAM_BYTES_MAX} bytes");
-            return Err(self.exchange.fail(Failed::answer(reason)));
+            return Err(self.exchange.no_answer(&reason));
         }
         let Exchange { api, answer, .. } = &mut self.exchange;
         self.events.take(piece, |event| answer.event(*api, event));

@@ -107,7 +107,7 @@ impl Upstream {
         let url = self
             .endpoint
             .url(api.route())
-            .map_err(|error| Failed::answer(error.to_string()))?;
+            .map_err(|error| Failed::answer(&error.to_string(), &self.redactor))?;
         let mut headers = passed_on(client);
         if self.endpoint.provider == Provider::Anthropic {
             headers.entry(ANTHROPIC_VERSION).or_insert(USUAL_VERSION);

@@ -1,0 +1,10 @@
+//! The model proxy over real sockets, between a client and a scripted endpoint.
+
+mod budget;
+mod errors;
+mod exit;
+mod network;
+mod streams;
+mod transcript;
+mod usage;
+mod world;
