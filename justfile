@@ -40,6 +40,12 @@ bench *args:
     @{{ me }} _binaries bench-run
     @exec "$({{ me }} _target)/bench-run/bench" "$@"
 
+# Real coding agents through the whole pipeline: installs them into a cache, prints a table; with names: only those
+[no-exit-message]
+agents *names:
+    @{{ me }} _binaries dev
+    @exec "$({{ me }} _target)/debug/real-agents" "$@"
+
 # Long sequences: ignored tests and many more generated cases
 soak cases="20000":
     @{{ me }} _binaries dev

@@ -3,10 +3,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-#[expect(
-    clippy::print_stdout,
-    reason = "build scripts speak to cargo on standard output"
-)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=presets");
     #[expect(
@@ -25,7 +21,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.sort();
     let mut list = String::from("&[\n");
     for path in files {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let path = path.to_str().ok_or("the path of the repository is not UTF-8")?;
         writeln!(list, "    ({name:?}, include_str!({path:?})),")?;
     }
     list.push(']');

@@ -1,7 +1,7 @@
 //! Finds an agent's program, and what of the file system it needs to read to run.
 //!
-//! Programs of npm and PyPI are scripts whose interpreter and libraries lie elsewhere. What they need is found by the
-//! layout that npm and virtual environments have; anything else is the operator's to name.
+//! Programs of npm and of virtual environments are scripts whose interpreter and libraries lie elsewhere. What they need is found by the
+//! layout that both have; anything else is the operator's to name.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -162,7 +162,7 @@ fn python_prefix(interpreter: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

@@ -63,7 +63,7 @@ pub(crate) fn quoted(value: &str) -> String {
         match c {
             '"' | '\\' => escaped.extend(['\\', c]),
             // The one escape of control characters that all three languages have.
-            c if c.is_control() => escaped.push_str(&format!("\\u{:04x}", c as u32)),
+            c if c.is_control() => escaped.extend(format!("\\u{:04x}", c as u32).chars()),
             c => escaped.push(c),
         }
     }

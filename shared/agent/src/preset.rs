@@ -109,7 +109,7 @@ pub struct Install {
     /// Packages of npm, with versions.
     #[serde(default)]
     pub npm: Vec<String>,
-    /// Packages of PyPI, with versions.
+    /// Packages of pip, with versions.
     #[serde(default)]
     pub pip: Vec<String>,
     /// Names on the PATH that the packages do not give their programs: each with its program's path in the packages.

@@ -186,14 +186,12 @@ impl Sandboxed {
                 let _exits = tokio::time::timeout(EXIT_WAIT, dead.cancelled()).await;
             }
             kill.cancel();
-            match said {
-                Some(said) => said,
-                None => {
-                    dead.cancelled().await;
-                    let rest = tokio::time::timeout(LAST_WORDS_WAIT, driven).await;
-                    rest.unwrap_or_else(|_| Ok(Said::default()))
-                }
+            if let Some(said) = said {
+                return said;
             }
+            dead.cancelled().await;
+            let rest = tokio::time::timeout(LAST_WORDS_WAIT, driven).await;
+            rest.unwrap_or_else(|_| Ok(Said::default()))
         };
         let ending = async {
             let end = running.ended(&kill).await;

@@ -177,7 +177,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 Message::Notification { method, .. } => {
-                    tracing::trace!(method, "the agent told what we do not know")
+                    tracing::trace!(method, "the agent told what we do not know");
                 }
             }
         }

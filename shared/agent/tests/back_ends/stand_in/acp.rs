@@ -47,7 +47,9 @@ fn answer(id: &Value, result: Value) -> io::Result<()> {
 }
 
 fn update(update: Value) -> io::Result<()> {
-    send(&json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s-1", "update": update}}))
+    send(
+        &json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s-1", "update": update}}),
+    )
 }
 
 fn say(text: &str) -> io::Result<()> {
@@ -81,8 +83,12 @@ impl Agent<'_> {
             }
             "session/new" => {
                 expect(params["mcpServers"] == json!([]), "no servers")?;
-                expect(params["cwd"].as_str().is_some_and(|cwd| cwd.starts_with('/')), "a directory")?;
-                let modes = json!({"currentModeId": "default", "availableModes": [{"id": "yolo", "name": "Yolo"}]});
+                expect(
+                    params["cwd"].as_str().is_some_and(|cwd| cwd.starts_with('/')),
+                    "a directory",
+                )?;
+                let modes =
+                    json!({"currentModeId": "default", "availableModes": [{"id": "yolo", "name": "Yolo"}]});
                 answer(id, json!({"sessionId": "s-1", "modes": modes}))
             }
             "session/set_mode" => {
@@ -103,7 +109,10 @@ impl Agent<'_> {
             say("too early")?;
         }
         let version = if self.behaviour == "version-2" { 2 } else { 1 };
-        answer(id, json!({"protocolVersion": version, "agentCapabilities": {}, "authMethods": []}))?;
+        answer(
+            id,
+            json!({"protocolVersion": version, "agentCapabilities": {}, "authMethods": []}),
+        )?;
         if self.behaviour == "disorderly" {
             answer(id, json!({"protocolVersion": 1}))?;
         }

@@ -45,7 +45,10 @@ pub(crate) fn run(behaviour: &str, model: &Model, task: &str) -> io::Result<()> 
             let text = std::fs::read_to_string(task)?;
             model.ask(&text)?;
             make()?;
-            println!("The task ends with {:?}.", text.split_whitespace().last().unwrap_or_default());
+            println!(
+                "The task ends with {:?}.",
+                text.split_whitespace().last().unwrap_or_default()
+            );
             Ok(())
         }
         _ => Err(io::Error::other("unknown behaviour")),

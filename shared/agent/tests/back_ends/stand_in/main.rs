@@ -20,7 +20,9 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["acp", behaviour, base_url, key, model] => acp::run(behaviour, &model::Model::new(base_url, key, model)),
+        ["acp", behaviour, base_url, key, model] => {
+            acp::run(behaviour, &model::Model::new(base_url, key, model))
+        }
         ["command", behaviour, base_url, key, model, task] => {
             command::run(behaviour, &model::Model::new(base_url, key, model), task)
         }
@@ -46,7 +48,11 @@ fn leave_a_daemon() -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "an agent starts what it likes")]
     let mut daemon = std::process::Command::new(std::env::current_exe()?);
     let mut daemon = daemon.arg("daemon").stdout(Stdio::piped()).spawn()?;
-    let said = daemon.stdout.take().map(BufReader::new).and_then(|out| out.lines().next());
+    let said = daemon
+        .stdout
+        .take()
+        .map(BufReader::new)
+        .and_then(|out| out.lines().next());
     match said {
         Some(Ok(_)) => Ok(()),
         _ => Err(io::Error::other("the daemon did not come up")),

@@ -1,0 +1,124 @@
+//! What came of all agents, for people.
+
+use agent::{Kind, Preset};
+
+use crate::story::Seen;
+
+/// The longest reason shown in a line.
+const REASON_CHARS_MAX: usize = 2000;
+
+/// One agent over one protocol.
+pub(crate) struct Row {
+    agent: String,
+    version: String,
+    lookups: String,
+    came: Came,
+}
+
+enum Came {
+    NotInstalled(String),
+    Seen(Seen),
+}
+
+impl Row {
+    /// An agent that could not be installed.
+    pub(crate) fn not_installed(preset: &Preset, kind: Kind, error: &anyhow::Error) -> Self {
+        Self::of(preset, kind, Came::NotInstalled(format!("{error:#}")))
+    }
+
+    /// An agent that was run.
+    pub(crate) fn seen(preset: &Preset, kind: Kind, seen: Seen) -> Self {
+        Self::of(preset, kind, Came::Seen(seen))
+    }
+
+    fn of(preset: &Preset, kind: Kind, came: Came) -> Self {
+        Self {
+            agent: format!("{} ({kind})", preset.name),
+            version: preset.version.clone(),
+            lookups: if preset.looks_up.is_empty() {
+                "none".to_owned()
+            } else {
+                preset.looks_up.join(", ")
+            },
+            came,
+        }
+    }
+
+    /// Whether nothing went wrong that is ours.
+    pub(crate) fn is_good(&self) -> bool {
+        match &self.came {
+            Came::NotInstalled(_) => true,
+            Came::Seen(seen) => seen.edited && seen.turns > 0 && seen.survivors == 0,
+        }
+    }
+
+    /// In a sentence, while the others are still to come.
+    pub(crate) fn sentence(&self) -> String {
+        match &self.came {
+            Came::NotInstalled(reason) => format!("{}: not installed: {reason}", self.agent),
+            Came::Seen(seen) if self.is_good() => format!("{}: edited in {:.1} s", self.agent, seen.seconds),
+            Came::Seen(seen) => {
+                let said: String = seen.said.chars().take(REASON_CHARS_MAX).collect();
+                format!("{}: NOT edited:\n{said}", self.agent)
+            }
+        }
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let (agent, version, lookups) = (self.agent.clone(), self.version.clone(), self.lookups.clone());
+        match &self.came {
+            Came::NotInstalled(_) => {
+                let none = || "-".to_owned();
+                [
+                    agent,
+                    version,
+                    "not installed".to_owned(),
+                    none(),
+                    none(),
+                    lookups,
+                    none(),
+                ]
+            }
+            Came::Seen(seen) => [
+                agent,
+                version,
+                if seen.edited { "yes" } else { "NO" }.to_owned(),
+                format!("{} calls, {} tokens", seen.turns, seen.tokens),
+                seen.survivors.to_string(),
+                lookups,
+                format!("{:.1}", seen.seconds),
+            ],
+        }
+    }
+}
+
+/// The whole table.
+pub(crate) fn print(rows: &[Row]) -> String {
+    let heads = [
+        "agent",
+        "version",
+        "edited",
+        "usage seen",
+        "survivors",
+        "outside lookups",
+        "seconds",
+    ];
+    let mut lines = vec![heads.map(str::to_owned)];
+    lines.extend(rows.iter().map(Row::cells));
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..heads.len()).map(width).collect();
+    let printed = lines.iter().map(|line| {
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    printed.collect::<Vec<_>>().join("\n")
+}
