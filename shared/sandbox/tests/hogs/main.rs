@@ -26,6 +26,9 @@ const CONFINED: [Level; 2] = [Level::One, Level::Two];
 
 const MIB: u64 = 1024 * 1024;
 
+/// A quarter of what one hog tries to put into the folder of shared memory.
+const SHARED_MEMORY_MAX: u64 = 256 * MIB;
+
 /// What the hogs are given: little, so that they are through it soon.
 const LIMITS: CellLimits = CellLimits {
     wall: WALL,
@@ -180,6 +183,27 @@ async fn memory_of_many_processes_is_added_up() {
 #[tokio::test]
 async fn shared_memory_counts() {
     meets_its_limit("shared_memory", LIMITS.memory_bytes, How::MemoryLimit).await;
+}
+
+/// What is in a file there is memory that no process shows as its own, so the folder itself has a limit.
+#[tokio::test]
+async fn the_folder_of_shared_memory_is_full_soon() {
+    let (sandbox, run) = (sandbox(Level::Two).await, Run::new());
+    let mut running = run
+        .start(&sandbox, LIMITS, "shared_memory_file", SHARED_MEMORY_MAX)
+        .await;
+    let mut stderr = running.stderr.take().expect("it is piped");
+    let mut said = String::new();
+    let cancel = CancellationToken::new();
+    let (read, end) = tokio::join!(stderr.read_to_string(&mut said), running.ended(&cancel));
+    read.expect("it says why it ended");
+    let end = end.expect("the kill is confirmed");
+    assert_eq!(
+        (end.how, said.contains("No space left")),
+        (How::Exited(1), true),
+        "{said}"
+    );
+    the_next_run_works(&sandbox).await;
 }
 
 #[tokio::test]

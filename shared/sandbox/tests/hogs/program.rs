@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             limit,
         ),
         Some("temporary_file") => fill(File::create(std::env::temp_dir().join("big-file")), limit),
+        Some("shared_memory_file") => fill(File::create("/dev/shm/big-file"), limit),
         Some("many_files") => many_files(limit),
         Some("endless_output") => endless_output(),
         Some("busy") => busy(),
@@ -75,24 +76,19 @@ fn hold_for_ever() -> ! {
 fn fork_bomb(limit: u64) -> io::Result<()> {
     let mut made: u64 = 0;
     loop {
-        match fork() {
-            -1 => {
-                over();
-                rustix::event::poll(
-                    &mut [],
-                    Some(&rustix::event::Timespec {
-                        tv_sec: 0,
-                        tv_nsec: 1_000_000,
-                    }),
-                )?;
-            }
-            _ => {
-                made += 1;
-                // Children count from where they were made; the first process makes as many as the limit by itself.
-                if made == limit {
-                    over();
-                }
-            }
+        if fork() == -1 {
+            over();
+            let millisecond = rustix::event::Timespec {
+                tv_sec: 0,
+                tv_nsec: 1_000_000,
+            };
+            rustix::event::poll(&mut [], Some(&millisecond))?;
+            continue;
+        }
+        made += 1;
+        // Children count on from where they were made; the first process makes as many as the limit by itself.
+        if made == limit {
+            over();
         }
     }
 }
@@ -125,11 +121,11 @@ fn chained_forkers() -> io::Result<()> {
 
 /// Takes the limit twice, in four processes: no limit of a single one is reached.
 fn memory(limit: u64, kind: libc::c_int) -> io::Result<()> {
-    const PROCESSES: u64 = 4;
+    const PROCESSES: usize = 4;
     let (mut reader, mut writer) = io::pipe()?;
     for _ in 0..PROCESSES {
         if fork() == 0 {
-            for _ in 0..limit * 2 / PROCESSES / PIECE_BYTES as u64 {
+            for _ in 0..limit * 2 / (PROCESSES * PIECE_BYTES) as u64 {
                 touch(kind)?;
             }
             writer.write_all(b"x")?;
@@ -137,7 +133,7 @@ fn memory(limit: u64, kind: libc::c_int) -> io::Result<()> {
         }
     }
     // The kill may come before all are there; then nobody waits for the word.
-    io::Read::read_exact(&mut reader, &mut [0; PROCESSES as usize])?;
+    io::Read::read_exact(&mut reader, &mut [0; PROCESSES])?;
     over();
     hold_for_ever()
 }
