@@ -1,24 +1,30 @@
 //! From a patched work tree to a commit, or to the reason why there is none.
 
 use agent::{Ended, Report};
-use git::{CommitRequest, TreeLimits};
+use git::CommitRequest;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, RunState};
+use secrecy::SecretString;
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
 use crate::git_door::{CheckedOut, GitDoor};
+use crate::hand_back::{self, HandedBack};
 use crate::handler::Resolver;
 use crate::message::commit_message;
 use crate::patching::Patched;
+use crate::policy::Policy;
 use crate::push::push;
+use crate::secrets::{self, Finding};
 use crate::verdict::{Verdict, judge};
 use crate::work_tree::WorkTree;
 
 /// Said where the patch is larger than an artifact may be.
 const NOT_KEPT: &str = "The change is too large to be kept as a patch beside the run.";
+/// Said where the patch would spread what must not be spread.
+const NOT_KEPT_SECRET: &str = "The change was not kept as a patch either, since the secret would be in it.";
 
 /// A commit made of the agent's work, on top of what it started from.
 pub(crate) struct Work {
@@ -54,48 +60,67 @@ pub(crate) async fn deliver(
         notes: start.notes(),
         ..Outcome::default()
     };
-    let (changes, left_out) = patience
-        .with("read the changes", || {
-            read_changes(door, tree, &start.instructions.overlay.commit)
-        })
-        .await?;
-    let (changes, overlaid) = start.instructions.without_overlaid(changes);
+    let handed_back = match hand_back(resolver, door, attempt, tree, start).await {
+        Ok(handed_back) => handed_back,
+        Err(failure) => return unreadable(failure),
+    };
+    let (changes, overlaid) = start.instructions.without_overlaid(handed_back.changes);
     outcome.notes.extend(overlaid);
-    match judge(changes, &left_out) {
-        Verdict::Nothing { notes } => {
-            outcome.notes.extend(notes);
-            Ok(nothing_to_commit(outcome, cut_short))
-        }
+    let (verdict, notes) = judge(
+        changes,
+        &handed_back.left_out,
+        &Policy::new(&resolver.settings.policy),
+    );
+    outcome.notes.extend(notes);
+    let known = patience
+        .with("look up what is secret", || async { door.secrets() })
+        .await?;
+    let mut outcome = redacted(outcome, &known);
+    match verdict {
+        Verdict::Nothing => Ok(nothing_to_commit(outcome, cut_short)),
         Verdict::TooLarge { detail } => {
             outcome.failure = Outcome::of_failure(FailureCode::ChangeTooLarge, Some(detail)).failure;
             Ok(Ending::new(RunState::Failed, outcome))
         }
-        Verdict::Work { changes, notes } => {
-            outcome.notes.extend(notes);
-            let mut work = patience
-                .with("commit", || {
-                    commit(door, attempt, tree, &start.base, &changes, &outcome)
-                })
-                .await?;
-            if !patience
-                .with("keep the patch", || keep_patch(door, attempt, &work))
-                .await?
-            {
-                work.outcome.notes.push(NOT_KEPT.to_owned());
+        Verdict::Work { changes } => {
+            let make = || commit(door, attempt, tree, &start.base, &changes, &outcome);
+            let mut work = patience.with("commit", make).await?;
+            if let Some(ending) = keep(door, attempt, &mut work, &known).await? {
+                return Ok(ending);
             }
-            match cut_short {
+            if let Some((state, code)) = cut_short {
                 // Half-finished work is kept for people to look at, and never pushed.
-                Some((state, code)) => Ok(kept(work.outcome, state, code, None)),
-                None => {
-                    let bench = Bench::new(resolver, door, attempt);
-                    let checks = &start.configuration.checks;
-                    let commits = (&work.base, &work.commit);
-                    work.outcome.checks = checks::measure(&bench, checks, commits).await?;
-                    patience.with("push", || push(door, attempt, &work)).await
-                }
+                return Ok(kept(work.outcome, state, code, None));
             }
+            let bench = Bench::new(resolver, door, attempt);
+            let commits = (&work.base, &work.commit);
+            work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits).await?;
+            patience.with("push", || push(door, attempt, &work)).await
         }
     }
+}
+
+/// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it:
+/// then it is neither kept nor pushed.
+async fn keep(
+    door: &GitDoor,
+    attempt: &Attempt,
+    work: &mut Work,
+    known: &[SecretString],
+) -> Result<Option<Ending>, Failure> {
+    let patience = &attempt.patience;
+    let search = || searched_patch(door, work, known);
+    let (patch, secrets) = patience.with("look for secrets", search).await?;
+    if !secrets.is_empty() {
+        return Ok(Some(with_secret(work.outcome.clone(), &secrets)));
+    }
+    if !patience
+        .with("keep the patch", || attempt.keep_patch(&patch))
+        .await?
+    {
+        work.outcome.notes.push(NOT_KEPT.to_owned());
+    }
+    Ok(None)
 }
 
 /// How the run ends when the agent did not come to an end by itself.
@@ -160,17 +185,30 @@ pub(crate) fn unknown(
     Ending::new(state, outcome)
 }
 
-async fn read_changes(
+/// Takes the tree back from the agent.
+async fn hand_back(
+    resolver: &Resolver,
     door: &GitDoor,
+    attempt: &Attempt,
     tree: &WorkTree,
-    base: &CommitId,
-) -> Result<(Vec<git::Change>, Vec<String>), Failure> {
-    let (directory, base) = (tree.path().to_owned(), base.clone());
-    door.with_mirror(move |mirror, _, _, _| {
-        let changes = mirror.changes(&base, &directory, &TreeLimits::default())?;
-        Ok((changes.changes, changes.left_out))
-    })
-    .await
+    start: &CheckedOut,
+) -> Result<HandedBack, Failure> {
+    let swept = hand_back::sweep(tree).await?;
+    let seen = &start.instructions.overlay.commit;
+    let read = || hand_back::read(resolver, door, tree, &swept, seen);
+    attempt.patience.with("read the changes", read).await
+}
+
+/// What the agent left cannot be judged. It would be no different the next time it is read.
+fn unreadable(failure: Failure) -> Result<Ending, Failure> {
+    match failure {
+        Failure::Refuse { report } => Ok(Ending::failed(report.code, report.detail)),
+        Failure::Abandon { report, cause } => {
+            tracing::warn!(code = %report.code, cause = format!("{cause:#}"), "the work tree is not taken");
+            Ok(Ending::failed(report.code, report.detail))
+        }
+        failure @ Failure::Retry { .. } => Err(failure),
+    }
 }
 
 async fn commit(
@@ -203,11 +241,43 @@ async fn commit(
     })
 }
 
-/// Keeps the patch before anything is pushed, so that no ending loses the work. `false` when it is too large for that.
-async fn keep_patch(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<bool, Failure> {
-    let (base, commit) = (work.base.clone(), work.commit.clone());
-    let patch = door
-        .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?))
-        .await?;
-    attempt.keep_patch(&patch.text).await
+/// The patch and the secrets in it.
+async fn searched_patch(
+    door: &GitDoor,
+    work: &Work,
+    known: &[SecretString],
+) -> Result<(Vec<u8>, Vec<Finding>), Failure> {
+    let (base, commit, known) = (work.base.clone(), work.commit.clone(), known.to_vec());
+    door.with_mirror(move |mirror, _, _, _| {
+        let patch = mirror.patch(&base, &commit)?;
+        let found = secrets::in_patch(&patch, &known);
+        Ok((patch.text, found))
+    })
+    .await
+}
+
+/// The run ends without a push and without a patch, which would have the secret in it.
+fn with_secret(mut outcome: Outcome, found: &[Finding]) -> Ending {
+    let named: Vec<_> = found.iter().map(ToString::to_string).collect();
+    outcome.notes.push(NOT_KEPT_SECRET.to_owned());
+    kept(
+        outcome,
+        RunState::Failed,
+        FailureCode::SecretInChange,
+        Some(named.join("; ")),
+    )
+}
+
+/// The agent's words without tokens it may have seen or made up.
+fn redacted(mut outcome: Outcome, known: &[SecretString]) -> Outcome {
+    let texts = outcome
+        .summary
+        .iter_mut()
+        .chain(&mut outcome.not_done)
+        .chain(&mut outcome.questions)
+        .chain(&mut outcome.notes);
+    for text in texts {
+        *text = secrets::redacted(text, known);
+    }
+    outcome
 }

@@ -118,6 +118,11 @@ impl GitDoor {
         })
     }
 
+    /// What this door knows that nobody else may: it must not leave in a commit or a reply.
+    pub(crate) fn secrets(&self) -> Result<Vec<secrecy::SecretString>, Failure> {
+        Ok(vec![self.remote()?.token])
+    }
+
     /// The branch's full ref name.
     pub(crate) fn branch(&self) -> &str {
         &self.branch

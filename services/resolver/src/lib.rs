@@ -8,14 +8,17 @@ mod bounds;
 mod checks;
 mod deliver;
 mod git_door;
+mod hand_back;
 mod handler;
 mod instructions;
 mod message;
 mod patching;
 mod patience;
+mod policy;
 mod push;
 mod recover;
 mod repository_config;
+mod secrets;
 #[cfg(test)]
 mod testing;
 mod verdict;

@@ -3,6 +3,8 @@
 use pipeline::event::Person;
 use pipeline::run::Run;
 
+use crate::secrets::redacted;
+
 /// Git's custom: subjects longer than this are cut in logs (commands-and-replies.md, rule 6).
 const SUBJECT_CHARS_MAX: usize = 72;
 /// The body wraps here, as `git log` indents by four.
@@ -12,7 +14,8 @@ const REQUEST_CHARS_MAX: usize = 600;
 
 /// The message for a run's commit. `summary` is the model's and `request` the person's text: data, made harmless here.
 pub(crate) fn commit_message(run: &Run, summary: &str) -> String {
-    let request = run.command.text();
+    // Whoever wrote a token into a comment has not asked for it to stay in the repository.
+    let request = &redacted(run.command.text(), &[]);
     let subject = subject(summary)
         .or_else(|| subject(request))
         .unwrap_or_else(|| "Change what was asked for".into());
@@ -20,7 +23,8 @@ pub(crate) fn commit_message(run: &Run, summary: &str) -> String {
     let asked = plain(request).chars().take(REQUEST_CHARS_MAX).collect::<String>();
     if !asked.is_empty() {
         message.push_str("\n\n");
-        message.push_str(&wrap(&format!("Asked for in a pull request comment: {asked}")));
+        let body = wrap(&format!("Asked for in a pull request comment: {asked}"));
+        message.push_str(&body.lines().map(no_trailer).collect::<Vec<_>>().join("\n"));
     }
     message.push_str("\n\n");
     message.push_str(&trailers(run));
@@ -37,13 +41,29 @@ fn subject(text: &str) -> Option<String> {
         .trim_start_matches(['#', '*', '-', '>', ' '])
         .trim_end_matches(['.', ' ']);
     // A subject such as "Run-Id: …" would read as a trailer in some tools.
-    let line = line.replace(": ", " - ");
+    let line = no_trailer(&line.replace(": ", " - "));
     if line.chars().count() <= SUBJECT_CHARS_MAX {
         return (!line.is_empty()).then_some(line);
     }
     let cut: String = line.chars().take(SUBJECT_CHARS_MAX - 1).collect();
     let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(words, _)| words);
     Some(format!("{}…", cut.trim_end()))
+}
+
+/// A line that no tool takes for a trailer: `Word:` at its start becomes `Word -`. Addresses stay.
+fn no_trailer(line: &str) -> String {
+    match line.split_once(':') {
+        Some((word, rest))
+            if !rest.starts_with("//")
+                && !word.trim().is_empty()
+                && word.trim().chars().all(|c| c.is_alphanumeric() || c == '-') =>
+        {
+            format!("{} - {}", word.trim_end(), rest.trim_start())
+                .trim_end()
+                .to_owned()
+        }
+        _ => line.to_owned(),
+    }
 }
 
 /// `Co-authored-by` where the requester has an address, `Requested-by` and `Run-Id` always.
@@ -72,17 +92,31 @@ fn trailers(run: &Run) -> String {
     lines.join("\n") + "\n"
 }
 
-/// One line: control characters, direction marks and zero-width characters gone, white space collapsed.
+/// One line: control characters, direction marks and invisible characters gone, white space collapsed. Words such as
+/// `#close` lose their mark: issue trackers read them in commit messages as orders of whoever commits.
 fn plain(text: &str) -> String {
     let visible = text
         .chars()
         .map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c })
         .collect::<String>();
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = visible.split_whitespace().map(|word| {
+        let order = word.trim_start_matches('#');
+        if order.len() < word.len() && order.starts_with(char::is_alphabetic) {
+            order
+        } else {
+            word
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
+/// Zero-width characters, direction marks, fillers, variation selectors, tags.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}')
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn wrap(text: &str) -> String {
@@ -149,8 +183,50 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_wrapped_brings_no_trailer_to_a_lines_start() {
+        for word in [
+            "Run-Id:",
+            "Co-authored-by:",
+            "Signed-off-by :",
+            "Run-Id:r-zzzzzzzzzzzz",
+        ] {
+            for length in 0..80 {
+                let asked = format!("{} {word} Eve <eve@example.test>", "x".repeat(length));
+                let message = commit_message(&run_asking(&asked), word);
+                let (text, _ours) = message.split_once("\n\nCo-authored-by: Alice").unwrap();
+                let name = word.split(':').next().unwrap().trim();
+                let forged = text.lines().filter(|line| {
+                    line.split_once(':')
+                        .is_some_and(|(start, _)| start.trim() == name)
+                });
+                assert_eq!(forged.count(), 0, "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_at_a_lines_start_stay_as_they_are() {
+        assert_eq!(
+            no_trailer("https://example.test/a: b"),
+            "https://example.test/a: b"
+        );
+        assert_eq!(no_trailer("two words: here"), "two words: here");
+        assert_eq!(no_trailer("Run-Id:"), "Run-Id -");
+    }
+
+    #[test]
+    fn nobody_gives_orders_to_an_issue_tracker_or_leaves_a_token() {
+        let token = format!("glpat-{}", "aB3dE5gH7jK9mN1pQ3sT");
+        let run = run_asking(&format!("PROJ-1 #close ##time 2d see #7 with {token}"));
+        let message = commit_message(&run, "Fix PROJ-1 #done #comment x");
+        assert!(message.starts_with("Fix PROJ-1 done comment x\n"), "{message}");
+        assert!(message.contains("PROJ-1 close time 2d see #7 with"), "{message}");
+        assert!(!message.contains(&token), "{message}");
+    }
+
+    #[test]
     fn invisible_characters_do_not_reach_the_log() {
-        let message = commit_message(&run_asking("a\u{202e}b"), "x\u{1b}[31m\u{200b}y");
+        let message = commit_message(&run_asking("a\u{202e}b\u{e0041}"), "x\u{1b}[31m\u{200b}y\u{fe0f}");
         assert!(
             message
                 .chars()

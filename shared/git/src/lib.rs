@@ -7,7 +7,7 @@ pub use error::{Error, PushError};
 pub use limits::TreeLimits;
 pub use mirror::{Depth, Mirror};
 pub use overlay::{How, Overlaid, Overlay};
-pub use patch::Patch;
+pub use patch::{BinaryFile, Patch};
 pub use read_changes::{READ_CHANGES, ReadRequest, Reader, read_changes_main};
 pub use remote::Remote;
 pub use tree_file::TreeFile;

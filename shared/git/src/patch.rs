@@ -29,6 +29,17 @@ pub struct Patch {
     pub added: u32,
     /// Lines removed.
     pub removed: u32,
+    /// The new content of files that are binary, of which the text has a packed form only.
+    pub binary: Vec<BinaryFile>,
+}
+
+/// A file without lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinaryFile {
+    /// Below the work tree, with `/`; what is not text in it is replaced.
+    pub path: String,
+    /// What is in it now.
+    pub content: Vec<u8>,
 }
 
 /// One side of a changed file.
@@ -167,6 +178,15 @@ impl Patch {
             self.text.extend_from_slice(format!(" {}", octal(old)).as_bytes());
         }
         self.text.push(b'\n');
+        let is_binary_side = |side: &Option<Side>| side.as_ref().is_some_and(|side| is_binary(&side.content));
+        if let Some(side) = &new
+            && (is_binary_side(&old) || is_binary_side(&new))
+        {
+            self.binary.push(BinaryFile {
+                path: path.to_str_lossy().into_owned(),
+                content: side.content.clone(),
+            });
+        }
         self.content((a, b), old.as_ref(), new.as_ref())
     }
 

@@ -1,0 +1,278 @@
+//! What a change may contain: no agent's litter, no protected path without an operator's consent, no file that is too
+//! large (reliability-security.md row 22). Decided by paths, sizes and tables, never by what the agent says.
+
+mod glob;
+mod protected;
+
+use crate::instructions::is_instruction;
+use glob::{Glob, fold};
+
+/// Files agents leave beside their work (agents-and-tools.md 1), as globs.
+const LEFTOVERS: [&str; 8] = [
+    ".aider.chat.history.md",
+    ".aider.input.history",
+    ".aider.llm.history",
+    ".aider.tags.cache.*",
+    ".openhands-tmp*",
+    ".goose-session*",
+    ".mini-swe-agent*",
+    ".claude.json.backup*",
+];
+
+/// What an operator lets changes contain.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    allowed: Vec<Glob>,
+    protected: Vec<Glob>,
+    leftovers: Vec<Glob>,
+    /// Changed files at most.
+    pub(crate) files_max: usize,
+    /// Bytes of one changed file at most.
+    pub(crate) file_bytes_max: u64,
+}
+
+/// What is judged of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The path below the work tree.
+    pub(crate) path: String,
+    /// Bytes of the new content.
+    pub(crate) bytes: u64,
+    /// Whether the path is gone.
+    pub(crate) removed: bool,
+}
+
+/// What becomes of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is committed.
+    Work,
+    /// It is the agent's own.
+    Litter,
+    /// It is protected, and not allowed.
+    Protected,
+    /// It is too large.
+    TooLarge,
+    /// It cannot be committed without a change that is left out: a file where a directory has to stay, or the other way
+    /// round.
+    InTheWay,
+}
+
+impl Policy {
+    /// The operator's.
+    pub(crate) fn new(config: &config::Policy) -> Self {
+        let globs = |patterns: &mut dyn Iterator<Item = &str>| patterns.map(Glob::new).collect();
+        Self {
+            allowed: globs(&mut config.allow_protected_paths.iter().map(String::as_str)),
+            protected: globs(&mut protected::PATHS.into_iter()),
+            leftovers: globs(&mut LEFTOVERS.into_iter()),
+            files_max: config.files_max,
+            file_bytes_max: config.file_bytes_max,
+        }
+    }
+
+    /// What becomes of each change, in their order.
+    pub(crate) fn fates(&self, changes: &[Facts]) -> Vec<Fate> {
+        let mut fates: Vec<_> = changes.iter().map(|change| self.fate(change)).collect();
+        // What is left out stays as it is in the repository; nothing that is committed may take its place.
+        let stays: Vec<_> = changes
+            .iter()
+            .zip(&fates)
+            .filter(|(_, fate)| **fate != Fate::Work)
+            .map(|(change, _)| change.path.clone())
+            .collect();
+        for (change, fate) in changes.iter().zip(&mut fates) {
+            let displaces = |other: &String| is_below(other, &change.path) || is_below(&change.path, other);
+            if *fate == Fate::Work && !change.removed && stays.iter().any(displaces) {
+                *fate = Fate::InTheWay;
+            }
+        }
+        fates
+    }
+
+    fn fate(&self, change: &Facts) -> Fate {
+        let path = fold(&change.path);
+        let is_one_of = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(&path));
+        if is_one_of(&self.leftovers) {
+            Fate::Litter
+        } else if (is_one_of(&self.protected) || instructs(&path)) && !is_one_of(&self.allowed) {
+            Fate::Protected
+        } else if change.bytes > self.file_bytes_max {
+            Fate::TooLarge
+        } else {
+            Fate::Work
+        }
+    }
+}
+
+/// Whether the path, or a directory it is in, instructs agents. `.gitmodules` is looked into where changes are read.
+fn instructs(path: &str) -> bool {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.map(|end| &path[..end])
+        .any(|part| !part.ends_with(".gitmodules") && is_instruction(part.as_bytes()))
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(allow: &[&str]) -> Policy {
+        Policy::new(&config::Policy {
+            allow_protected_paths: allow.iter().map(|&glob| glob.to_owned()).collect(),
+            files_max: 500,
+            file_bytes_max: 1_000,
+        })
+    }
+
+    fn added(path: &str) -> Facts {
+        Facts {
+            path: path.to_owned(),
+            bytes: 10,
+            removed: false,
+        }
+    }
+
+    fn removed(path: &str) -> Facts {
+        Facts {
+            removed: true,
+            bytes: 0,
+            ..added(path)
+        }
+    }
+
+    #[test]
+    fn what_decides_over_builds_reviews_and_agents_is_protected() {
+        let policy = policy(&[]);
+        for path in [
+            "bitbucket-pipelines.yml",
+            "Bitbucket-Pipelines.YML",
+            ".bitbucket/CODEOWNERS",
+            "Jenkinsfile",
+            "ci/Jenkinsfile",
+            "jenkinsfile",
+            "Jenkinsfile.release",
+            ".github/workflows/ci.yml",
+            ".GitHub/workflows/ci.yml",
+            ".git\u{200c}hub/workflows/ci.yml",
+            ".github",
+            "sub/.github/workflows/ci.yml",
+            ".gitlab-ci.yml",
+            ".gitlab-ci.yml.",
+            "azure-pipelines.yml",
+            "azure-pipelines-nightly.yaml",
+            ".circleci/config.yml",
+            ".drone.yml",
+            ".husky/pre-commit",
+            "CODEOWNERS",
+            "docs/CODEOWNERS",
+            ".pre-commit-config.yaml",
+            "AGENTS.md",
+            "src/AGENTS.md",
+            "agents.md",
+            "CLAUDE.md",
+            "GEMINI.md",
+            ".claude/settings.json",
+            "sub/.claude/hooks/x",
+            ".mcp.json",
+            ".codex/config.toml",
+            ".openhands/resolver.toml",
+            "opencode.json",
+            ".opencode/x",
+            ".goosehints",
+            ".aider.conf.yml",
+            ".cursor/rules/a.mdc",
+            ".gemini/settings.json",
+            ".qwen/settings.json",
+            ".vscode/tasks.json",
+            ".devcontainer/devcontainer.json",
+        ] {
+            assert_eq!(policy.fates(&[added(path)]), [Fate::Protected], "{path}");
+            assert_eq!(policy.fates(&[removed(path)]), [Fate::Protected], "{path}");
+        }
+    }
+
+    #[test]
+    fn ordinary_files_are_work() {
+        let policy = policy(&[]);
+        for path in [
+            "src/main.rs",
+            ".gitignore",
+            ".gitattributes",
+            ".gitmodules",
+            "Cargo.lock",
+            "docs/jenkins.md",
+            "src/github/client.rs",
+            "github/workflows.md",
+            "my-bitbucket-pipelines.yml.md",
+            "codeowners_test.go",
+            "src/codex/mod.rs",
+            "README.md",
+            "é/ü.txt",
+            ".vscode/extensions.json",
+            ".env.example",
+            "src/aider.rs",
+        ] {
+            assert_eq!(policy.fates(&[added(path)]), [Fate::Work], "{path}");
+        }
+    }
+
+    #[test]
+    fn an_operator_can_allow_what_is_protected() {
+        let policy = policy(&["ci/**", ".github/workflows/*.yml", "agents.md"]);
+        for (path, fate) in [
+            ("ci/Jenkinsfile", Fate::Work),
+            ("Jenkinsfile", Fate::Protected),
+            (".github/workflows/ci.yml", Fate::Work),
+            (".github/workflows/deep/ci.yml", Fate::Protected),
+            (".github/CODEOWNERS", Fate::Protected),
+            ("src/AGENTS.md", Fate::Work),
+        ] {
+            assert_eq!(policy.fates(&[added(path)]), [fate], "{path}");
+        }
+    }
+
+    #[test]
+    fn what_agents_leave_beside_their_work_is_litter() {
+        for path in [
+            ".aider.chat.history.md",
+            "sub/.aider.input.history",
+            ".aider.tags.cache.v4/cache.db",
+            ".openhands-tmp/x",
+        ] {
+            assert_eq!(policy(&["**"]).fates(&[added(path)]), [Fate::Litter], "{path}");
+        }
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_left_out() {
+        let large = Facts {
+            bytes: 1_001,
+            ..added("a.bin")
+        };
+        let policy = policy(&[]);
+        assert_eq!(policy.fates(&[large, added("b")]), [Fate::TooLarge, Fate::Work]);
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_what_stays() {
+        let policy = policy(&[]);
+        // A protected file must not go by putting a file where its directory is, nor a directory where it is.
+        let changes = [
+            added("x"),
+            removed("x/CODEOWNERS"),
+            removed("x/other"),
+            added("x-y"),
+        ];
+        assert_eq!(
+            policy.fates(&changes),
+            [Fate::InTheWay, Fate::Protected, Fate::Work, Fate::Work]
+        );
+        let changes = [removed("Jenkinsfile"), added("Jenkinsfile/x")];
+        assert_eq!(policy.fates(&changes), [Fate::Protected, Fate::Protected]);
+    }
+}
