@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use super::line::{Line, ORDER_BYTES_MAX, Order};
+use super::line::{ORDER_BYTES_MAX, Order, Sealed};
 use super::model::Model;
 use super::session::Session;
 use super::tools::Toolbox;
@@ -27,10 +27,10 @@ pub fn builtin_main() -> ExitCode {
 }
 
 fn work() -> Result<(), String> {
-    // The commands of the model run under the same uid. Without this they could write to our standard output through
-    // /proc and read the order in our memory.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|errno| format!("cannot close this process to its commands: {errno}"))?;
+    // Closes what /proc shows of this process to its commands, which run under the same uid. Where the sandbox has to
+    // look into its processes itself, it does not allow that; then the seal is all that keeps commands from speaking
+    // for this program.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let order = read_order()?;
     let model = Model::new(&order)?;
     let toolbox = Toolbox::open(&order)
@@ -39,6 +39,12 @@ fn work() -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
+    let say = |line| {
+        say(&Sealed {
+            seal: order.seal.clone(),
+            line,
+        })
+    };
     runtime
         .block_on(Session::new(&order, model, toolbox, say).run())
         .map_err(|error| format!("cannot write to standard output: {error}"))
@@ -55,10 +61,9 @@ fn read_order() -> Result<Order, String> {
     serde_json::from_str(&text).map_err(|error| format!("the order cannot be understood: {error}"))
 }
 
-/// Writes one line at once.
-fn say(line: &Line) -> io::Result<()> {
-    let mut text = serde_json::to_string(line)?;
-    text.push('\n');
+/// Writes one line at once, whatever somebody else has left before it.
+fn say(line: &Sealed) -> io::Result<()> {
+    let text = format!("\n{}\n", serde_json::to_string(line)?);
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

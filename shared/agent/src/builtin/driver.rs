@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::api::Api;
-use super::line::{LINE_BYTES_MAX, Last, LastEnded, Line, Order, Unanswered};
+use super::line::{LINE_BYTES_MAX, Last, LastEnded, Line, Order, Sealed, Unanswered};
 use crate::driver::{Driver, Launch, Said, Streams, tell};
 use crate::lines::Lines;
 use crate::text;
@@ -22,6 +22,9 @@ const SUBCOMMAND: &str = "builtin-agent";
 
 /// How long the started program may take to read its order, which is the first thing it does.
 const ORDER_WAIT: Duration = Duration::from_secs(30);
+
+/// Enough that a command cannot guess it within a run.
+const SEAL_BYTES: usize = 16;
 
 /// The built-in agent as a back end.
 pub(crate) struct Builtin {
@@ -66,10 +69,11 @@ impl Driver for Builtin {
         progress: &mpsc::Sender<Progress>,
     ) -> Result<Said, Error> {
         let run = &launch.task.run;
+        let order = self.order(launch);
         if let Some(stdin) = streams.stdin {
-            give(run, stdin, &self.order(launch)).await?;
+            give(run, stdin, &order).await?;
         }
-        hear(run, streams.stdout, progress)
+        hear(run, &order.seal, streams.stdout, progress)
             .await
             .map_or_else(|| Ok(crashed()), |last| said(run, last))
     }
@@ -88,6 +92,7 @@ impl Builtin {
             wall: limits.wall,
             command_wall: limits.command_wall,
             output_bytes: limits.output_bytes,
+            seal: hex::encode(rand::random::<[u8; SEAL_BYTES]>()),
         }
     }
 }
@@ -109,6 +114,7 @@ async fn give(run: &RunId, mut stdin: Sender, order: &Order) -> Result<(), Error
 /// that are no line of the program are counted and left out.
 async fn hear(
     run: &RunId,
+    seal: &str,
     output: impl AsyncRead + Unpin,
     progress: &mpsc::Sender<Progress>,
 ) -> Option<Last> {
@@ -123,14 +129,21 @@ async fn hear(
                 break None;
             }
         };
-        match serde_json::from_slice(&line) {
-            Ok(Line::Step(step)) => {
+        // Each line begins with the end of one, in case somebody else has left half a line there.
+        if line.is_empty() {
+            continue;
+        }
+        let sealed = serde_json::from_slice(&line)
+            .ok()
+            .filter(|line: &Sealed| line.seal == seal);
+        match sealed.map(|sealed| sealed.line) {
+            Some(Line::Step(step)) => {
                 if let Some(step) = text::step(&step) {
                     tell(progress, Progress::Step(step));
                 }
             }
-            Ok(Line::Report(last)) => break Some(last.bounded()),
-            Err(_) => garbage += 1,
+            Some(Line::Report(last)) => break Some(last.bounded()),
+            None => garbage += 1,
         }
     };
     garbage += lines.too_long();
@@ -196,7 +209,7 @@ mod tests {
     async fn heard(printed: &[u8]) -> (Result<Said, Error>, Vec<String>) {
         let run = RunId::new("r-0123456789ab").unwrap();
         let (progress, mut told) = mpsc::channel(STEPS_MAX);
-        let last = hear(&run, printed, &progress).await;
+        let last = hear(&run, "s3al", printed, &progress).await;
         let said = last.map_or_else(|| Ok(crashed()), |last| said(&run, last));
         let steps = std::iter::from_fn(|| told.try_recv().ok()).map(|told| match told {
             Progress::Step(step) => step,
@@ -206,13 +219,13 @@ mod tests {
     }
 
     fn report(ended: serde_json::Value) -> String {
-        json!({"report": {"summary": "s", "not_done": ["n"], "questions": ["q"], "ended": ended}}).to_string()
+        json!({"seal": "s3al", "report": {"summary": "s", "not_done": ["n"], "questions": ["q"], "ended": ended}}).to_string()
     }
 
     #[tokio::test]
     async fn steps_are_told_and_what_follows_the_report_is_not_read() {
         let printed = format!(
-            "{{\"step\": \"one\\n\\u001b[2J\"}}\n{}\n{{\"step\": \"two\"}}\n",
+            "{{\"seal\": \"s3al\", \"step\": \"one\\n\\u001b[2J\"}}\n{}\n{{\"seal\": \"s3al\", \"step\": \"two\"}}\n",
             report(json!("finished"))
         );
         let (said, steps) = heard(printed.as_bytes()).await;
@@ -230,9 +243,11 @@ mod tests {
     async fn an_output_without_a_report_is_a_crash() {
         for printed in [
             "",
-            "{\"step\": \"one\"}\n",
-            "{\"report\": {\"summary\"",
-            "{\"report\": 1}\n",
+            "{\"seal\": \"s3al\", \"step\": \"one\"}\n",
+            "{\"seal\": \"s3al\", \"report\": {\"summary\"",
+            "{\"seal\": \"s3al\", \"report\": 1}\n",
+            &report(json!("finished")).replace("s3al", "s4al"),
+            &report(json!("finished")).replace("seal", "sael"),
         ] {
             let (said, _) = heard(printed.as_bytes()).await;
             assert_eq!(said.unwrap().ended, Some(Ended::Crashed), "{printed}");

@@ -43,6 +43,19 @@ pub(super) struct Order {
     pub(super) command_wall: Duration,
     /// Bytes of one tool's output that the model gets to see.
     pub(super) output_bytes: usize,
+    /// What the lines out begin with.
+    pub(super) seal: String,
+}
+
+/// A line out as it is written. The commands of the model run under the same uid and may find a way to our output; they
+/// do not know the seal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sealed {
+    /// [`Order::seal`].
+    pub(super) seal: String,
+    /// What is said.
+    #[serde(flatten)]
+    pub(super) line: Line,
 }
 
 /// A line out.
@@ -145,7 +158,11 @@ mod tests {
             questions: vec![long; 100],
             ended: LastEnded::NoToolCalls,
         };
-        let line = serde_json::to_string(&Line::Report(last.bounded())).unwrap();
+        let line = serde_json::to_string(&Sealed {
+            seal: "0".repeat(32),
+            line: Line::Report(last.bounded()),
+        })
+        .unwrap();
         assert!(line.len() < LINE_BYTES_MAX, "{}", line.len());
     }
 

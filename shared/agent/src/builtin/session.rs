@@ -32,7 +32,7 @@ pub(super) struct Session<S> {
     finish: Finish,
 }
 
-impl<S: FnMut(&Line) -> io::Result<()>> Session<S> {
+impl<S: FnMut(Line) -> io::Result<()>> Session<S> {
     pub(super) fn new(order: &Order, model: Model, toolbox: Toolbox, say: S) -> Self {
         Self {
             model,
@@ -61,7 +61,7 @@ impl<S: FnMut(&Line) -> io::Result<()>> Session<S> {
             questions,
             ended,
         };
-        (self.say)(&Line::Report(last.bounded()))
+        (self.say)(Line::Report(last.bounded()))
     }
 
     async fn work(&mut self) -> io::Result<LastEnded> {
@@ -127,7 +127,7 @@ impl<S: FnMut(&Line) -> io::Result<()>> Session<S> {
             };
             let (text, done) = match outcome {
                 Outcome::Done(Done { result, step }) => {
-                    (self.say)(&Line::Step(step))?;
+                    (self.say)(Line::Step(step))?;
                     (result, true)
                 }
                 Outcome::Declined(why) => (format!("error: {why}"), false),

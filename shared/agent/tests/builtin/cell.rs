@@ -8,7 +8,7 @@ use agent::{
     Sandboxed, Task, Usage,
 };
 use pipeline::ids::RunId;
-use sandbox::{Mode, Namespaces, Sandbox, Settings};
+use sandbox::{Level, Mode, Namespaces, Sandbox, Settings};
 use serde_json::Value;
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -21,19 +21,25 @@ const PROGRESS_MAX: usize = 1000;
 /// The key that must not be seen in the cell.
 pub(crate) const REAL_KEY: &str = "the-real-key";
 
-/// One for all tests, as proving it takes a moment.
-async fn sandbox() -> Sandbox {
-    static SANDBOX: OnceCell<Sandbox> = OnceCell::const_new();
+/// One of each kind for all tests, as proving it takes a moment.
+async fn sandbox(namespaces: Namespaces) -> Sandbox {
+    static AUTO: OnceCell<Sandbox> = OnceCell::const_new();
+    static NEVER: OnceCell<Sandbox> = OnceCell::const_new();
+    let sandbox = if namespaces == Namespaces::Never {
+        &NEVER
+    } else {
+        &AUTO
+    };
     let start = || {
         Sandbox::start(Settings {
             mode: Mode::Enforce,
-            namespaces: Namespaces::Auto,
+            namespaces,
             user: None,
             read_paths: Vec::new(),
             executable: env!("CARGO_BIN_EXE_agent-inner").into(),
         })
     };
-    SANDBOX.get_or_try_init(start).await.expect("a sandbox").clone()
+    sandbox.get_or_try_init(start).await.expect("a sandbox").clone()
 }
 
 pub(crate) struct CellWorld {
@@ -73,10 +79,17 @@ impl CellWorld {
         Self {
             world,
             api,
-            sandbox: sandbox().await,
+            sandbox: sandbox(Namespaces::Auto).await,
             endpoint,
             progress: (sender, Mutex::new(receiver)),
         }
+    }
+
+    /// The same with a sandbox that has no namespaces.
+    pub(crate) async fn without_namespaces(mut self) -> Self {
+        self.sandbox = sandbox(Namespaces::Never).await;
+        assert_eq!(self.sandbox.level(), Level::One);
+        self
     }
 
     pub(crate) fn task(&self, brief: &str) -> Task {

@@ -15,6 +15,9 @@ use tokio::process::{Child, Command};
 /// Far more than anything here takes; a test that reaches it has hung.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// What lines of the program carry.
+const SEAL: &str = "the-seal";
+
 /// What the program finds in its environment, beside HOME.
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -125,6 +128,7 @@ impl World {
             "wall": {"secs": LIMIT.as_secs(), "nanos": 0},
             "command_wall": {"secs": LIMIT.as_secs(), "nanos": 0},
             "output_bytes": 10_000,
+            "seal": SEAL,
         })
     }
 
@@ -225,7 +229,12 @@ pub(crate) async fn ended(child: Child) -> Ran {
     };
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let value: Value = serde_json::from_str(line).unwrap_or_default();
-        if let Some(step) = value["step"].as_str() {
+        if line.is_empty() {
+            continue;
+        }
+        if value["seal"] != SEAL {
+            ran.garbage.push(line.to_owned());
+        } else if let Some(step) = value["step"].as_str() {
             ran.steps.push(step.to_owned());
         } else if value["report"].is_object() {
             assert!(ran.report.is_none(), "two reports");
