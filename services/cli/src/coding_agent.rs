@@ -3,13 +3,52 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent::{Builtin, CodingAgent, ModelSettings};
+use agent::{Api, BackEnd, CodingAgent, Endpoint, Kind, Launcher, Prices, Provider, Sandboxed, Wanted};
 use anyhow::{Context, Result};
-use config::{Config, Problems};
+use config::{AgentKind, Config, Problems};
 use sandbox::Sandbox;
 
 /// Builds it. Called by the role that runs agents alone: it opens the model's key.
-pub(crate) fn of(config: &Config, _sandbox: Sandbox, _executable: PathBuf) -> Result<Arc<dyn CodingAgent>> {
+pub(crate) fn of(config: &Config, sandbox: Sandbox, executable: PathBuf) -> Result<Arc<dyn CodingAgent>> {
+    let back_end = back_end(config)?;
+    let endpoint = endpoint(config)?;
+    Ok(Arc::new(Sandboxed::new(sandbox, executable, endpoint, back_end)?))
+}
+
+/// Whether there is such an agent, and whether it can speak to the configured endpoint; what the agent's own crate
+/// knows and the configuration cannot.
+pub(crate) fn check(config: &Config) -> Result<(), Problems> {
+    match back_end(config) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Problems::one("agent", error)),
+    }
+}
+
+fn back_end(config: &Config) -> Result<BackEnd, agent::Error> {
+    let api = match (config.llm.provider, config.llm.api) {
+        (config::Provider::Anthropic, _) => Api::Messages,
+        (config::Provider::OpenAi, config::Api::Chat) => Api::Chat,
+        (config::Provider::OpenAi, config::Api::Responses) => Api::Responses,
+    };
+    let launcher = |kind| {
+        Launcher::new(Wanted {
+            kind,
+            preset: config.agent.preset.clone(),
+            command: config.agent.command.clone(),
+            read_paths: config.agent.read_paths.clone(),
+            search_path: config::search_path(),
+            provider: provider(config),
+            api: Some(api),
+        })
+    };
+    Ok(match config.agent.kind {
+        AgentKind::Builtin => BackEnd::Builtin(api),
+        AgentKind::Acp => BackEnd::Acp(launcher(Kind::Acp)?),
+        AgentKind::Command => BackEnd::Command(launcher(Kind::Command)?),
+    })
+}
+
+fn endpoint(config: &Config) -> Result<Endpoint> {
     let model = config
         .models
         .first()
@@ -18,23 +57,24 @@ pub(crate) fn of(config: &Config, _sandbox: Sandbox, _executable: PathBuf) -> Re
     let proxy = url::Url::parse(&base_url)
         .ok()
         .and_then(|url| config.proxy.for_url(&url).cloned());
-    let settings = ModelSettings {
+    Ok(Endpoint {
+        provider: provider(config),
         http: agent::http_client(config.llm.ca_pem.as_deref(), proxy.as_ref().map(url::Url::as_str))?,
         base_url,
         api_key: config.llm.api_key()?,
         headers: config.llm.headers()?,
         model: model.model.clone(),
-    };
-    Ok(Arc::new(Builtin::new(settings)?))
+        prices: model.has_prices().then_some(Prices {
+            input: model.price_in,
+            cached_input: model.price_cached_in,
+            output: model.price_out,
+        }),
+    })
 }
 
-/// Whether there is such an agent.
-pub(crate) fn check(config: &Config) -> Result<(), Problems> {
-    if config.agent.kind == config::AgentKind::Builtin {
-        return Ok(());
+fn provider(config: &Config) -> Provider {
+    match config.llm.provider {
+        config::Provider::OpenAi => Provider::OpenAi,
+        config::Provider::Anthropic => Provider::Anthropic,
     }
-    Err(Problems::one(
-        "agent.kind",
-        "this version has the kind \"builtin\" only",
-    ))
 }

@@ -117,8 +117,8 @@ fn sandbox(sandbox: &Confinement) -> String {
 fn residue(setup: &Setup, scene: &Scene<'_>) -> String {
     let sentences = setup.sandbox.residue.join(" ");
     let name = match setup.sandbox.level {
-        0 => "Without a sandbox".to_owned(),
-        level => format!("What sandbox level {level} does not protect from"),
+        0 => "Unsandboxed".to_owned(),
+        level => format!("What sandbox level {level} leaves open"),
     };
     format!("{name}: {}", line(&sentences, scene.policy, RESIDUE_UNITS_MAX))
 }
