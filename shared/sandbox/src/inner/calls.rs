@@ -129,7 +129,7 @@ const NAMESPACES: [libc::c_int; 8] = [
 
 /// Terminal requests that type into somebody's terminal (`TIOCSTI`), paste into the console (`TIOCLINUX`), or load line
 /// disciplines (`TIOCSETD`).
-const TERMINAL_REQUESTS: [u64; 3] = [libc::TIOCSTI as u64, 0x541C, libc::TIOCSETD as u64];
+const TERMINAL_REQUESTS: [u64; 3] = [0x5412, 0x541C, 0x5423];
 
 /// Sends with the first packet of a connection, past landlock's view of connecting.
 const MSG_FASTOPEN: u64 = 0x2000_0000;
