@@ -5,24 +5,25 @@
 //! code worked on the same kind of target outside (the control); otherwise it is not proven.
 
 mod battery;
+mod judge;
 mod listeners;
 mod plant_files;
 mod plant_ipc;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use self::judge::judge;
 use crate::cell::Needs;
 use crate::error::Error;
 use crate::level::{Level, Sandbox, Settings};
-use crate::probe::plan::{Outcome, Tried};
-use crate::probe::{POSITIVES, PROBES, Probe};
+use crate::probe::plan::Outcome;
 
 /// What a self-test found. A leak is a [`SelfTestError`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SelfTest {
     /// The probes that held, and that work outside.
     pub held: Vec<String>,
@@ -95,8 +96,8 @@ impl Control {
 pub struct Examination {
     /// Whose promises to judge by; any but the sandbox's own level is for seeing that leaks are found.
     pub claimed: Level,
-    /// Also the probes that are slow by nature: `unshare` and `clone_namespaces` (sixteen children; `unshare_user` is
-    /// tried always), `git` and `compiler`.
+    /// Also the probes that are slow by nature: `unshare` and `clone_namespaces` (fifteen children; `unshare_user` is
+    /// tried always), `signal_by_owned_file` (waits for what should not come), `git` and `compiler`.
     pub thorough: bool,
     /// What the battery's cell is opened with; more than the default weakens it.
     pub needs: Needs,
@@ -123,7 +124,7 @@ impl Sandbox {
     /// The control was run at the start, and the probes that are slow by nature are left out.
     pub async fn self_test(&self) -> Result<SelfTest, SelfTestError> {
         if self.level() == Level::Off {
-            return judge(Level::Off, &[], &Control::default(), &[], Instant::now());
+            return Ok(SelfTest::default());
         }
         let examination = Examination {
             thorough: false,
@@ -171,58 +172,10 @@ impl Sandbox {
     ) -> Result<SelfTest, SelfTestError> {
         let started = Instant::now();
         let tried = battery::confined(self, examination).await?;
-        let expected: Vec<&Probe> = PROBES
-            .iter()
-            .filter(|probe| examination.thorough || !probe.slow)
-            .collect();
-        judge(examination.claimed, &tried, control, &expected, started)
+        let test = judge(examination.claimed, examination.thorough, &tried, control)?;
+        Ok(SelfTest {
+            wall: started.elapsed(),
+            ..test
+        })
     }
-}
-
-fn judge(
-    claimed: Level,
-    tried: &[Tried],
-    control: &Control,
-    expected: &[&Probe],
-    started: Instant,
-) -> Result<SelfTest, SelfTestError> {
-    let by_name: BTreeMap<&str, &Tried> = tried.iter().map(|tried| (tried.name.as_str(), tried)).collect();
-    let mut test = SelfTest {
-        held: Vec::new(),
-        not_proven: Vec::new(),
-        residue: Vec::new(),
-        wall: started.elapsed(),
-    };
-    let (mut leaks, mut unusable) = (Vec::new(), Vec::new());
-    for probe in expected {
-        let name = probe.name.to_owned();
-        let proven = control.worked.contains(probe.name);
-        let Some(tried) = by_name.get(probe.name) else {
-            unusable.push(format!("{name} (nothing was heard of it)"));
-            continue;
-        };
-        let detailed = || format!("{name} ({})", tried.detail);
-        match tried.outcome {
-            Outcome::Leaked | Outcome::Error if probe.holds_from > claimed => {
-                if !test.residue.contains(&probe.residue) && !probe.residue.is_empty() {
-                    test.residue.push(probe.residue);
-                }
-            }
-            Outcome::Leaked => leaks.push(detailed()),
-            Outcome::Held if proven => test.held.push(name),
-            Outcome::Error if proven => unusable.push(detailed()),
-            Outcome::Held | Outcome::Error => test.not_proven.push(name),
-        }
-    }
-    let wanted = POSITIVES.iter().filter(|probe| probe.holds_from <= claimed);
-    let positives = wanted.filter_map(|probe| by_name.get(probe.name));
-    let broken = positives.filter(|tried| tried.outcome != Outcome::Held);
-    unusable.extend(broken.map(|tried| format!("{} ({})", tried.name, tried.detail)));
-    if !leaks.is_empty() {
-        return Err(Leak { probes: leaks }.into());
-    }
-    if !unusable.is_empty() {
-        return Err(SelfTestError::Unusable { probes: unusable });
-    }
-    Ok(test)
 }

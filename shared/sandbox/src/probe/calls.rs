@@ -8,8 +8,8 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{Attempt, Failure};
 
-/// How long a forked attack may take; all of them are a few system calls.
-const CHILD_SECONDS_MAX: libc::c_uint = 5;
+/// How long a forked attack may take; all of them are a few system calls, on a machine that may be under load.
+const CHILD_SECONDS_MAX: libc::c_uint = 20;
 
 /// One argument of a system call.
 pub(crate) enum Arg<'a> {

@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::{Attempt, Failure};
 
 /// How long the model proxy's stand-in may take to accept.
-const CONNECT_WAIT: Duration = Duration::from_secs(2);
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) fn model_port(plan: &Plan) -> Attempt {
     let Some(port) = plan.model_port else {

@@ -1,9 +1,10 @@
 //! Other processes: reading them, tampering with them, stopping the killer (`sandbox.md` Killing, Same-uid worker).
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
 
 use rustix::event::{Timespec, poll};
 
@@ -131,6 +132,36 @@ pub(super) fn stop_the_killer(plan: &Plan) -> Attempt {
     stop(parent, LOOKS_INSIDE)
 }
 
+/// A file may signal its owner when it can be read, and anybody can be made the owner.
+pub(super) fn stop_by_an_owned_file(plan: &Plan) -> Attempt {
+    /// Which signal is sent, from `asm-generic/fcntl.h`.
+    const F_SETSIG: i64 = 10;
+    let pid = outsider(plan, plan.bystander.pid)?;
+    let looks = if plan.killer.is_some() {
+        LOOKS_OUTSIDE
+    } else {
+        LOOKS_INSIDE
+    };
+    let (signalling, mut other_end) = UnixStream::pair()?;
+    let set = |what: i64, value: i64| {
+        let file = Arg::Int(signalling.as_raw_fd().into());
+        call(libc::SYS_fcntl, &mut [file, Arg::Int(what), Arg::Int(value)])
+    };
+    set(F_SETSIG, libc::SIGSTOP.into())?;
+    set(libc::F_SETOWN.into(), pid)?;
+    set(libc::F_SETFL.into(), libc::O_ASYNC.into())?;
+    other_end.write_all(b"x")?;
+    let stopped = wait_until_stopped(plan.bystander.pid, looks)?;
+    // The other end still has a signal to give: the one that undoes it.
+    set(F_SETSIG, libc::SIGCONT.into())?;
+    other_end.write_all(b"x")?;
+    if stopped {
+        Ok("stopped another process".to_owned())
+    } else {
+        Err(Failure::Refused("it went on".to_owned()))
+    }
+}
+
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;
@@ -158,7 +189,7 @@ fn stop(killer: i32, looks: u32) -> Attempt {
 }
 
 /// How often, a millisecond apart, to look for a stop that is expected: the control, on a busy machine.
-const LOOKS_OUTSIDE: u32 = 2000;
+const LOOKS_OUTSIDE: u32 = 10_000;
 /// The same where it is not: an idle process stops at once, and a run waits for this.
 const LOOKS_INSIDE: u32 = 20;
 

@@ -17,8 +17,9 @@ use tokio::time::timeout;
 
 use crate::probe::plan::{Ports, Question, UnixSockets};
 
-/// How long a datagram may take on this machine, and a connection to be made.
-const ARRIVAL_WAIT: Duration = Duration::from_millis(300);
+/// How long a datagram may take on this machine, and a connection to be made. Only asked for after it was sent, so what
+/// is awaited is nearly always there; a machine under load takes its time.
+const ARRIVAL_WAIT: Duration = Duration::from_secs(5);
 
 /// Longer than any datagram the battery sends.
 const DATAGRAM_BYTES_MAX: usize = 1024;

@@ -12,15 +12,18 @@ const HELD_MIN: usize = 60;
 /// Fewer leaks than this would not show an unsandboxed cell for what it is.
 const LEAKS_MIN: usize = 40;
 
-async fn sandbox(mode: Mode, namespaces: Namespaces) -> Sandbox {
-    let settings = Settings {
+fn settings(mode: Mode, namespaces: Namespaces) -> Settings {
+    Settings {
         mode,
         namespaces,
         user: None,
         read_paths: Vec::new(),
         executable: PathBuf::from(env!("CARGO_BIN_EXE_sandbox-inner")),
-    };
-    Sandbox::start(settings)
+    }
+}
+
+async fn sandbox(mode: Mode, namespaces: Namespaces) -> Sandbox {
+    Sandbox::start(settings(mode, namespaces))
         .await
         .expect("this machine can confine agents")
 }
@@ -90,6 +93,19 @@ async fn a_cell_that_may_read_outside_is_caught() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_leaks_is_not_there() {
+    let leaking = Settings {
+        read_paths: vec![std::env::temp_dir()],
+        ..settings(Mode::Enforce, Namespaces::Never)
+    };
+    let reason = Sandbox::start(leaking).await.expect_err("it leaks").reason;
+    assert!(
+        reason.contains("leaks") && reason.contains("read_other_run"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn a_cell_with_unix_sockets_of_others_is_caught() {
     let sandbox = sandbox(Mode::Enforce, Namespaces::Never).await;
     let needs = Needs {
@@ -135,7 +151,7 @@ async fn the_test_before_a_run_finds_the_same() {
             .iter()
             .filter(|name| !quick.held.contains(name))
             .collect();
-        assert_eq!(missing, ["unshare", "clone_namespaces"]);
+        assert_eq!(missing, ["signal_by_owned_file", "unshare", "clone_namespaces"]);
         assert_eq!(quick.residue, thorough.residue);
     }
 }
