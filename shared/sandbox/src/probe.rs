@@ -20,6 +20,7 @@ mod unix_sockets;
 
 use std::io::{self, BufRead as _, Write as _};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) use files::planted;
 use plan::{Line, Outcome, Plan, Question, Tried};
@@ -95,7 +96,7 @@ fn run_all(plan: &Plan) -> io::Result<()> {
         };
         report(probe.name, outcome, detail)?;
     }
-    Ok(())
+    write_out()
 }
 
 fn report(name: &str, outcome: Outcome, detail: String) -> io::Result<()> {
@@ -107,12 +108,21 @@ fn report(name: &str, outcome: Outcome, detail: String) -> io::Result<()> {
     }))
 }
 
+/// What was not written yet: each write would wake the worker, which waits for the whole.
+static UNWRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
 fn say(line: &Line) -> io::Result<()> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    // One write: a probe's forked child must not leave half a line behind.
+    let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    serde_json::to_writer(&mut *unwritten, line)?;
+    unwritten.push(b'\n');
+    Ok(())
+}
+
+fn write_out() -> io::Result<()> {
+    let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut out = io::stdout().lock();
-    out.write_all(&text)?;
+    out.write_all(&unwritten)?;
+    unwritten.clear();
     out.flush()
 }
 
@@ -120,6 +130,7 @@ fn say(line: &Line) -> io::Result<()> {
 fn ask_outside(question: Question) -> Result<bool, Failure> {
     let asked = || -> io::Result<String> {
         say(&Line::Asked(question))?;
+        write_out()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
         Ok(answer)

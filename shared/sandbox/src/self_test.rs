@@ -71,7 +71,7 @@ pub enum SelfTestError {
 }
 
 /// What a preset's need of unix sockets gives away at level 1; at level 2 there are none of others to be found.
-const UNIX_SOCKETS: &str = "An agent whose preset needs unix sockets can connect to every one that its own user may \
+const UNIX_SOCKETS: &str = "Agents whose preset needs unix sockets can connect to every one that their own user may \
     connect to.";
 
 /// Which attacks work on this machine without a sandbox.

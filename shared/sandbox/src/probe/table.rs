@@ -73,11 +73,11 @@ const fn slow(mut probe: Probe) -> Probe {
     probe
 }
 
-const METADATA: &str = "An agent can see that files outside exist, and change mode, owner, times and attributes of those \
-    that belong to its own user; it cannot read or write them.";
-const WATCHING: &str = "An agent can watch when files outside are opened that its own user may read.";
-const SCHEDULING: &str = "An agent can change priority, processors and scheduling policy of processes of its own user \
-    outside.";
+const METADATA: &str = "Agents can see that files outside exist, and change mode, owner, times and attributes of those \
+    that belong to their own user; they cannot read or write them.";
+const WATCHING: &str = "Agents can watch when files outside are opened that their own user may read.";
+const SCHEDULING: &str = "Agents can change priority, processors and scheduling policy of processes outside that belong \
+    to their own user.";
 
 /// An address that nothing is mapped at.
 const NOWHERE: i64 = 1;
