@@ -11,6 +11,7 @@ mod branch_moves;
 mod deliveries;
 mod dev_script;
 mod floods;
+mod handing_back;
 mod leaving_nothing;
 mod limits;
 mod looking_in;

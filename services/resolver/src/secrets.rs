@@ -8,6 +8,8 @@ mod added;
 mod assigned;
 mod shapes;
 
+use std::fmt::Write as _;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use added::Added;
@@ -119,7 +121,7 @@ pub(crate) fn redacted(text: &str, known: &[SecretString]) -> String {
     let mut rest = text.as_str();
     while let Some(found) = shapes::find(rest, None) {
         clean.push_str(&rest[..found.start]);
-        clean.push_str(&format!("[{} was here]", found.kind));
+        write!(clean, "[{} was here]", found.kind).expect("writing to a string");
         rest = &rest[found.end..];
     }
     clean.push_str(rest);

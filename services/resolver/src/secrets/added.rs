@@ -24,7 +24,7 @@ impl Added {
     /// Goes through a patch.
     pub(super) fn of(patch: &[u8]) -> impl Iterator<Item = Self> + '_ {
         let mut lines = Lines {
-            lines: patch.split(|byte| *byte == b'\n'),
+            rest: patch.split(|byte| *byte == b'\n'),
             path: String::new(),
             old_left: 0,
             new_left: 0,
@@ -55,7 +55,7 @@ impl Added {
 }
 
 struct Lines<I> {
-    lines: I,
+    rest: I,
     path: String,
     /// Lines of the hunk that are still to come, by its own count: content may look like anything.
     old_left: u32,
@@ -66,7 +66,7 @@ struct Lines<I> {
 impl<'p, I: Iterator<Item = &'p [u8]>> Lines<I> {
     fn next_added(&mut self) -> Option<(String, u32, String)> {
         loop {
-            let line = self.lines.next()?;
+            let line = self.rest.next()?;
             if self.old_left == 0 && self.new_left == 0 {
                 self.header(line);
                 continue;
@@ -93,7 +93,7 @@ impl<'p, I: Iterator<Item = &'p [u8]>> Lines<I> {
         if let Some(path) = line.strip_prefix(b"+++ ") {
             let path = String::from_utf8_lossy(path);
             let path = path.trim_end_matches('\t').trim_matches('"');
-            self.path = path.strip_prefix("b/").unwrap_or(path).to_owned();
+            path.strip_prefix("b/").unwrap_or(path).clone_into(&mut self.path);
         } else if let Some(hunk) = line.strip_prefix(b"@@ ") {
             let hunk = String::from_utf8_lossy(hunk);
             let mut sides = hunk.split(' ');

@@ -7,7 +7,7 @@ fn adding(path: &str, lines: &[&str]) -> git::Patch {
         lines.len()
     );
     for line in lines {
-        text.push_str(&format!("+{line}\n"));
+        writeln!(text, "+{line}").unwrap();
     }
     git::Patch {
         text: text.into_bytes(),
