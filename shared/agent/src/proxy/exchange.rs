@@ -28,21 +28,22 @@ pub(super) async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> 
         Ok(Asked::Models) => Form::OpenAi,
         Err(not_asked) => not_asked.form,
     };
-    let refusal = if !shared.key.is_in(&head.headers) {
-        Refusal::new(StatusCode::UNAUTHORIZED, "this needs the key of the run")
-    } else {
-        match asked {
-            Ok(Asked::Models) => return reply::models(&shared.model),
-            Ok(Asked::Model(api)) => match ask(&shared, api, &head.headers, body).await {
-                Ok(response) => return response,
-                Err(Refused::Counted(refusal)) => return refusal.response(form),
-                Err(Refused::Here(refusal)) => refusal,
-            },
-            Err(not_asked) => Refusal::new(
-                not_asked.status,
-                format!("{} {} is not passed on", head.method, head.uri.path()),
-            ),
+    let answered = match asked {
+        _ if !shared.key.is_in(&head.headers) => Err(Refused::Here(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "this needs the key of the run",
+        ))),
+        Ok(Asked::Models) => Ok(reply::models(&shared.model)),
+        Ok(Asked::Model(api)) => ask(&shared, api, &head.headers, body).await,
+        Err(not_asked) => {
+            let message = format!("{} {} is not passed on", head.method, head.uri.path());
+            Err(Refused::Here(Refusal::new(not_asked.status, message)))
         }
+    };
+    let refusal = match answered {
+        Ok(response) => return response,
+        Err(Refused::Counted(refusal)) => return refusal.response(form),
+        Err(Refused::Here(refusal)) => refusal,
     };
     shared.refused(&refusal);
     refusal.response(form)
@@ -62,6 +63,14 @@ async fn ask(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Response<Body>, Refused> {
+    // Before anything is read: what comes after the end costs nothing.
+    if let Some(ended) = *shared.ledger.cut_off().borrow() {
+        return Err(Refused::Counted(spent(ended)));
+    }
+    if shared.faults.too_many_refused() {
+        let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests were refused");
+        return Err(Refused::Here(refusal));
+    }
     if headers
         .get(CONTENT_ENCODING)
         .is_some_and(|coding| coding != "identity")
@@ -72,7 +81,7 @@ async fn ask(
     let intake::Taken { mut body, room } = shared.intake.take(body).await.map_err(Refused::Here)?;
     let removed = rewrite::rewrite(api, &mut body, &shared.model).map_err(Refused::Here)?;
     shared.faults.removed(removed.count);
-    let bytes = Value::Object(body.clone()).to_string().into_bytes();
+    let bytes = serde_json::to_vec(&body).expect("JSON values can be written");
     let mut exchange = Exchange::begin(shared, api, &body, bytes.len(), removed)?;
     drop(body);
     let asked = shared
@@ -196,14 +205,13 @@ impl Exchange {
 
     /// Enters the end into accounts and transcript, once.
     fn end(&mut self, outcome: Outcome, tokens: Option<Tokens>) {
-        if let (Some(reservation), Some(tokens)) = (self.reservation.take(), tokens) {
-            reservation.settle(tokens);
-        }
+        let reservation = self.reservation.take();
+        let settled = reservation.zip(tokens).map(|(held, tokens)| held.settle(tokens));
         if let Some(mut entry) = self.entry.take() {
             entry.outcome = outcome;
             entry.answer = self.answer.to_json();
             entry.estimated = !self.answer.is_counted();
-            self.shared.transcript().write(entry, tokens);
+            self.shared.transcript().write(entry, settled.as_ref());
         }
     }
 }

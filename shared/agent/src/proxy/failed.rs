@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     fn failed(status: u16, body: &str) -> Failed {
-        let redactor = Redactor::new(&["the-secret".into()]);
+        let redactor = Redactor::new(&["the-secret".into()]).unwrap();
         Failed::of_status(status, &HeaderMap::new(), body.as_bytes(), &redactor)
     }
 

@@ -10,6 +10,10 @@ use crate::Error;
 /// where that could help. Enough for an agent that compacts its conversation in steps.
 const FAILURES_IN_A_ROW_MAX: u32 = 6;
 
+/// After so many refused requests none is read any more: reading a long one takes time, and agents that mean well are
+/// refused a few times.
+const REFUSED_MAX: u32 = 1_000;
+
 /// Counts of what went wrong.
 pub(crate) struct Faults {
     counts: Mutex<Counts>,
@@ -55,6 +59,11 @@ impl Faults {
     pub(crate) fn refused(&self) {
         let mut counts = self.lock();
         counts.refused = counts.refused.saturating_add(1);
+    }
+
+    /// Whether so many were refused that no more should be read.
+    pub(crate) fn too_many_refused(&self) -> bool {
+        self.lock().refused >= REFUSED_MAX
     }
 
     /// Something was taken out of a request.

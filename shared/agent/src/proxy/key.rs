@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
 /// Enough that it cannot be guessed within a run, or ever.
@@ -36,7 +37,7 @@ impl Key {
         let plain = KEY_HEADERS
             .iter()
             .flat_map(|name| headers.get_all(*name))
-            .map(|value| value.as_bytes());
+            .map(HeaderValue::as_bytes);
         bearer.chain(plain).any(|shown| self.is(shown))
     }
 
@@ -54,8 +55,6 @@ impl fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -229,7 +229,7 @@ impl Reservation {
     }
 
     /// The request was answered: a turn, with these tokens.
-    pub(crate) fn settle(mut self, tokens: Tokens) {
+    pub(crate) fn settle(mut self, tokens: Tokens) -> Settled {
         self.settled = true;
         let mut accounts = self.ledger.lock();
         self.ledger.release(&mut accounts, &self.held);
@@ -238,11 +238,26 @@ impl Reservation {
         used.input_tokens = used.input_tokens.saturating_add(tokens.input);
         used.cached_input_tokens = used.cached_input_tokens.saturating_add(tokens.cached);
         used.output_tokens = used.output_tokens.saturating_add(tokens.output);
-        if let (Some(usd), Some(prices)) = (&mut used.usd, &self.ledger.prices) {
-            *usd += tokens.cost(prices);
-        }
+        let usd = self.ledger.prices.as_ref().map(|prices| tokens.cost(prices));
+        used.usd = used.usd.zip(usd).map(|(before, more)| before + more);
         self.ledger.usage.send_replace(*used);
+        Settled {
+            turn: used.turns,
+            tokens,
+            usd,
+        }
     }
+}
+
+/// An answer that is in the accounts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Settled {
+    /// Its number among all.
+    pub(crate) turn: u32,
+    /// What it has used.
+    pub(crate) tokens: Tokens,
+    /// What it has cost, where there are prices.
+    pub(crate) usd: Option<f64>,
 }
 
 impl Drop for Reservation {

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use regex::{NoExpand, Regex};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::Error;
 
 /// What stands where a secret was.
 const MARK: &str = "[secret]";
@@ -14,12 +17,17 @@ const SECRET_BYTES_MIN: usize = 6;
 
 /// Every form in which the secrets of one endpoint are looked for.
 pub(crate) struct Redactor {
-    needles: Vec<SecretString>,
+    /// Absent when there is nothing to look for.
+    forms: Option<Regex>,
+    /// Bytes of the longest form.
+    longest: usize,
 }
 
 impl Redactor {
     /// Looks for `secrets` as they are, in base64 at each of its three alignments (both alphabets), and in hex.
-    pub(crate) fn new(secrets: &[SecretString]) -> Self {
+    ///
+    /// Fails when they are too long to be looked for, which is more than any header can be.
+    pub(crate) fn new(secrets: &[SecretString]) -> Result<Self, Error> {
         let mut needles: Vec<String> = Vec::new();
         for secret in secrets {
             let secret = secret.expose_secret();
@@ -30,23 +38,52 @@ impl Redactor {
                 needles.push(hex::encode_upper(secret));
             }
         }
-        // A longer form may contain a shorter one.
+        // Of two that begin alike, the longer one is to be found.
         needles.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         needles.dedup();
-        Self {
-            needles: needles.into_iter().map(SecretString::from).collect(),
-        }
+        let longest = needles.first().map_or(0, String::len);
+        let forms: Vec<String> = needles.iter().map(|needle| regex::escape(needle)).collect();
+        let forms = if forms.is_empty() {
+            None
+        } else {
+            // Not the error itself: it repeats the expression.
+            let unusable = |_| Error::Client {
+                reason: "the key or a header is too long".to_owned(),
+            };
+            Some(Regex::new(&forms.join("|")).map_err(unusable)?)
+        };
+        Ok(Self { forms, longest })
     }
 
     /// The text without secrets.
     pub(crate) fn clean<'text>(&self, text: &'text str) -> Cow<'text, str> {
-        let mut clean = Cow::Borrowed(text);
-        for needle in &self.needles {
-            if clean.contains(needle.expose_secret()) {
-                clean = Cow::Owned(clean.replace(needle.expose_secret(), MARK));
-            }
+        match &self.forms {
+            Some(forms) => forms.replace_all(text, NoExpand(MARK)),
+            None => Cow::Borrowed(text),
         }
-        clean
+    }
+
+    /// The beginning of the text, of at most `bytes_max`, without secrets, also where one is cut in two.
+    pub(crate) fn clean_beginning<'text>(&self, text: &'text str, bytes_max: usize) -> Cow<'text, str> {
+        let enough = bytes_max.saturating_add(self.longest);
+        if text.len() <= enough {
+            return clipped(self.clean(text), bytes_max);
+        }
+        // What is left of a secret at the very end is within its own length of it.
+        let clean = self.clean(&text[..text.floor_char_boundary(enough)]);
+        let kept = clean.len().saturating_sub(self.longest);
+        clipped(clean, kept.min(bytes_max))
+    }
+}
+
+fn clipped(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
+    let at = text.floor_char_boundary(bytes_max);
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..at]),
+        Cow::Owned(mut text) => {
+            text.truncate(at);
+            Cow::Owned(text)
+        }
     }
 }
 
@@ -68,7 +105,7 @@ mod tests {
 
     #[test]
     fn secrets_are_found_plain_in_hex_and_in_base64_at_every_alignment() {
-        let redactor = Redactor::new(&[SECRET.into()]);
+        let redactor = Redactor::new(&[SECRET.into()]).unwrap();
         for (before, after) in [
             ("", ""),
             ("a", "b"),
@@ -95,8 +132,20 @@ mod tests {
 
     #[test]
     fn other_text_is_left_alone_and_short_values_are_no_secrets() {
-        let redactor = Redactor::new(&[SECRET.into(), "true".into(), "".into()]);
+        let redactor = Redactor::new(&[SECRET.into(), "true".into(), "".into()]).unwrap();
         let text = "it is true that s3cr3t-Key is not all of it";
         assert!(matches!(redactor.clean(text), Cow::Borrowed(same) if same == text));
+    }
+
+    #[test]
+    fn a_beginning_has_no_part_of_a_secret_that_was_cut() {
+        let redactor = Redactor::new(&[SECRET.into()]).unwrap();
+        let text = format!("{SECRET}{}{SECRET}{}", "x".repeat(100), "y".repeat(1000));
+        for bytes_max in 0..300 {
+            let clean = redactor.clean_beginning(&text, bytes_max);
+            assert!(clean.len() <= bytes_max);
+            assert!(!clean.contains("s3"), "{bytes_max}: {clean}");
+        }
+        assert_eq!(redactor.clean_beginning("short", 100), "short");
     }
 }

@@ -124,6 +124,8 @@ impl Relay {
     fn finish(&mut self) -> Option<Refusal> {
         let Exchange { api, answer, .. } = &mut self.exchange;
         self.events.end(|event| answer.event(*api, event));
-        self.exchange.done().err()
+        // An error of the endpoint's own has gone through already.
+        let told = self.exchange.answer.is_error();
+        self.exchange.done().err().filter(|_| !told)
     }
 }

@@ -45,7 +45,7 @@ impl Shared {
         let key = Key::new();
         let mut secrets = endpoint.secrets();
         secrets.push(SecretString::from(key.as_str()));
-        let redactor = Arc::new(Redactor::new(&secrets));
+        let redactor = Arc::new(Redactor::new(&secrets)?);
         Ok(Self {
             run,
             model: endpoint.model.clone(),

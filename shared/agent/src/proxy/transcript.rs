@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::api::Api;
-use super::ledger::Tokens;
+use super::ledger::Settled;
 use super::redact::Redactor;
 use super::reply::Refusal;
 use crate::Ended;
@@ -124,8 +124,8 @@ impl Transcript {
         }
     }
 
-    /// Writes the line of a request that has ended; `tokens` are what it has used.
-    pub(super) fn write(&mut self, entry: Entry, tokens: Option<Tokens>) {
+    /// Writes the line of a request that has ended, with what it has used.
+    pub(super) fn write(&mut self, entry: Entry, settled: Option<&Settled>) {
         let Entry {
             mut line,
             outcome,
@@ -145,8 +145,12 @@ impl Transcript {
         if answer.as_object().is_some_and(|answer| !answer.is_empty()) {
             put("answer", self.tidy(&answer));
         }
-        if let Some(tokens) = tokens {
+        if let Some(Settled { turn, tokens, usd }) = settled {
+            put("turn", (*turn).into());
             let mut usage = json!({"input": tokens.input, "cached": tokens.cached, "output": tokens.output});
+            if let Some(usd) = usd {
+                usage["usd"] = (*usd).into();
+            }
             if estimated {
                 usage["estimated"] = true.into();
             }
@@ -181,14 +185,14 @@ impl Transcript {
     }
 
     fn push(&mut self, mut line: Map<String, Value>) {
-        let mut text = Value::Object(line.clone()).to_string();
+        let mut text = text_of(&line);
         for field in ["tools", "new", "system", "instructions", "answer"] {
             if text.len() < LINE_BYTES_MAX {
                 break;
             }
             if let Some(value) = line.get_mut(field) {
                 *value = format!("[{} bytes cut]", value.to_string().len()).into();
-                text = Value::Object(line.clone()).to_string();
+                text = text_of(&line);
             }
         }
         text.push('\n');
@@ -254,14 +258,16 @@ impl Transcript {
     }
 
     fn tidy_text(&self, text: &str) -> String {
-        // Secrets first: half of one would not be found.
-        let clean = self.redactor.clean(text);
-        let at = clean.floor_char_boundary(TEXT_BYTES_MAX);
-        match clean.len() - at {
-            0 => clean.into_owned(),
-            cut => format!("{}… [{cut} bytes cut]", &clean[..at]),
+        let clean = self.redactor.clean_beginning(text, TEXT_BYTES_MAX);
+        if text.len() <= TEXT_BYTES_MAX {
+            return clean.into_owned();
         }
+        format!("{clean}… [{} bytes cut]", text.len() - clean.len())
     }
+}
+
+fn text_of(line: &Map<String, Value>) -> String {
+    serde_json::to_string(line).expect("JSON values can be written")
 }
 
 /// Feeds a value to a hasher, without Anthropic's cache marks: they move along the conversation.
@@ -274,7 +280,9 @@ fn feed(value: &Value, hasher: &mut impl Hasher) {
         Value::String(text) => text.hash(hasher),
         Value::Array(items) => {
             items.len().hash(hasher);
-            items.iter().for_each(|item| feed(item, hasher));
+            for item in items {
+                feed(item, hasher);
+            }
         }
         Value::Object(fields) => {
             let fields = fields.iter().filter(|(name, _)| *name != "cache_control");
@@ -291,7 +299,7 @@ mod tests {
     use super::*;
 
     fn transcript() -> Transcript {
-        Transcript::new(Arc::new(Redactor::new(&["the-secret".into()])))
+        Transcript::new(Arc::new(Redactor::new(&["the-secret".into()]).unwrap()))
     }
 
     fn lines(transcript: &mut Transcript) -> Vec<Value> {
@@ -380,7 +388,7 @@ mod tests {
         let body = json!({"messages": [parts]});
         let mut entry = log.entry(Api::Chat, body.as_object().unwrap(), Vec::new());
         entry.answer = json!({"text": "kept"});
-        log.write(entry, Some(Tokens::default()));
+        log.write(entry, None);
         let line = lines(&mut log).remove(0);
         assert!(line["new"].as_str().unwrap().ends_with("bytes cut]"));
         assert_eq!(line["answer"]["text"], "kept");

@@ -37,22 +37,22 @@ async fn each_failure_is_told_in_the_apis_form_and_remembered_by_its_class() {
         }),
     ];
     for (status, tries, is) in table {
+        let world = World::with(fails(status)).await;
         for (path, field) in APIS {
-            let world = World::with(fails(status)).await;
             let response = world.post(path, &streams(field, "hi")).await;
             assert_eq!(response.status(), status);
             // Every try that can help was made here.
             assert_eq!(response.headers()["x-should-retry"], "false");
             message(path, &response.json().await.unwrap());
-            assert_eq!(world.requests().len(), tries, "{status}");
-            let end = world.end().await;
-            assert_eq!((end.errors, end.usage.turns), (1, 0));
-            assert!(
-                is(end.last_error.as_ref().unwrap()),
-                "{status}: {:?}",
-                end.last_error
-            );
         }
+        assert_eq!(world.requests().len(), 3 * tries, "{status}");
+        let end = world.end().await;
+        assert_eq!((end.errors, end.usage.turns), (3, 0));
+        assert!(
+            is(end.last_error.as_ref().unwrap()),
+            "{status}: {:?}",
+            end.last_error
+        );
     }
 }
 
@@ -155,17 +155,17 @@ async fn what_is_no_answer_is_told_as_a_bad_gateway() {
         r#"{"choices": []}"#,
         r#"{"error": {"message": "model overloaded"}}"#,
     ] {
+        let world = World::with(json!([{"reply": {"garbage": garbage}}])).await;
         for (path, field) in APIS {
             for body in [says(field, "hi"), streams(field, "hi")] {
-                let world = World::with(json!([{"reply": {"garbage": garbage}}])).await;
                 let (status, answer) = world.ask(path, &body).await;
                 assert_eq!(status, 502, "{garbage}");
                 message(path, &answer);
-                let end = world.end().await;
-                assert_eq!((end.errors, end.usage.turns), (1, 0));
-                assert!(matches!(end.last_error, Some(Error::ModelAnswer { .. })));
             }
         }
+        let end = world.end().await;
+        assert_eq!((end.errors, end.usage.turns), (6, 0));
+        assert!(matches!(end.last_error, Some(Error::ModelAnswer { .. })));
     }
 }
 
@@ -180,14 +180,14 @@ async fn an_answer_that_is_too_large_is_none_and_a_large_one_is() {
         let response = world.post(path, &says(field, "large")).await;
         assert_eq!(response.status(), 200);
         assert!(response.text().await.unwrap().len() > 5_000_000);
-        let response = world.post(path, &streams(field, "large")).await;
-        assert!(response.text().await.unwrap().len() > 5_000_000);
-        let (status, answer) = world.ask(path, &says(field, "huge")).await;
-        assert_eq!(status, 502);
-        assert!(message(path, &answer).contains("bytes"));
     }
+    let response = world.post("/v1/messages", &streams("messages", "large")).await;
+    assert!(response.text().await.unwrap().len() > 5_000_000);
+    let (status, answer) = world.chat("huge").await;
+    assert_eq!(status, 502);
+    assert!(message("/v1/chat/completions", &answer).contains("bytes"));
     let end = world.end().await;
-    assert_eq!((end.usage.turns, end.errors), (6, 3));
+    assert_eq!((end.usage.turns, end.errors), (4, 1));
     assert!(end.transcript.len() < 2_000_000, "{}", end.transcript.len());
 }
 

@@ -319,6 +319,18 @@ async fn what_is_no_request_is_refused_in_the_apis_form() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_refused_on_and_on_is_not_read_any_more() {
+    let world = World::with(hello()).await;
+    let mut body = says("messages", "hi");
+    body["model"] = "other".into();
+    for _ in 0..1_000 {
+        assert_eq!(world.ask("/v1/messages", &body).await.0, 404);
+    }
+    assert_eq!(world.ask("/v1/messages", &says("messages", "hi")).await.0, 429);
+    assert!(world.requests().is_empty());
+}
+
+#[tokio::test]
 async fn stopping_gives_the_port_back_and_ends_what_is_under_way() {
     let world = World::with(json!([{"reply": {"hold": true}}])).await;
     let addr = world.proxy.addr();

@@ -136,6 +136,23 @@ async fn a_stream_that_breaks_off_ends_with_an_error_in_the_apis_form() {
 }
 
 #[tokio::test]
+async fn an_error_that_the_endpoint_sends_in_a_stream_is_not_told_twice() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut setting = Setting::new(json!([]));
+    setting.base_url = Some(format!("http://{}/v1", listener.local_addr().unwrap()));
+    let world = setting.start().await;
+    let event = "event: error\ndata: {\"type\": \"error\", \"error\": {\"message\": \"busy\"}}\n\n";
+    let answer =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{event}");
+    let served = crate::network::serve_once(listener, &answer);
+    let body = streams("messages", "hi");
+    let (response, _) = tokio::join!(world.post("/v1/messages", &body), served);
+    assert_eq!(response.text().await.unwrap(), event);
+    let end = world.end().await;
+    assert!(matches!(&end.last_error, Some(Error::ModelAnswer { reason }) if reason == "busy"));
+}
+
+#[tokio::test]
 async fn a_stream_that_falls_silent_is_given_up() {
     let mut setting = Setting::new(held(2));
     setting.patience = Patience {

@@ -56,23 +56,15 @@ async fn each_line_has_what_is_new_and_what_was_answered() {
 
 /// A text with every secret in every form in which one is looked for.
 fn with_secrets(key: &str) -> String {
-    let mut text = String::new();
+    let mut forms = Vec::new();
     for secret in [REAL_KEY, GATEWAY, key] {
         for shift in 0..3 {
             let shifted = format!("{}{secret}!", "a".repeat(shift));
-            text.push_str(&format!(
-                "{} {} ",
-                STANDARD.encode(&shifted),
-                URL_SAFE.encode(&shifted)
-            ));
+            forms.extend([STANDARD.encode(&shifted), URL_SAFE.encode(&shifted)]);
         }
-        text.push_str(&format!(
-            "{secret} {} {} ",
-            hex::encode(secret),
-            hex::encode_upper(secret)
-        ));
+        forms.extend([secret.to_owned(), hex::encode(secret), hex::encode_upper(secret)]);
     }
-    text
+    forms.join(" ")
 }
 
 /// The secrets that a text has, in a form of [`with_secrets`].

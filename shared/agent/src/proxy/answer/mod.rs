@@ -91,6 +91,11 @@ impl Answer {
         }
     }
 
+    /// Whether the endpoint has put an error into it.
+    pub(crate) fn is_error(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// What it has used, where the endpoint has not (yet) counted by its length, with the request taken for
     /// `input_estimate` tokens.
     pub(crate) fn tokens(&self, input_estimate: u64) -> Tokens {

@@ -73,10 +73,16 @@ fn read_item(item: &Value, index: u64, answer: &mut Answer) {
             .collect()
     };
     match item["type"].as_str() {
-        Some("message") => texts(&item["content"]).iter().for_each(|text| answer.say(text)),
+        Some("message") => {
+            for text in texts(&item["content"]) {
+                answer.say(&text);
+            }
+        }
         Some("reasoning") => {
             for list in [&item["summary"], &item["content"]] {
-                texts(list).iter().for_each(|text| answer.reason(text));
+                for text in texts(list) {
+                    answer.reason(&text);
+                }
             }
         }
         Some("function_call" | "custom_tool_call") => {

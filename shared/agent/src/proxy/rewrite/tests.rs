@@ -175,12 +175,17 @@ fn tools_that_the_endpoint_would_execute_are_removed_wherever_they_are() {
         assert_eq!(body["tools"], json!([own]), "{foreign}");
         assert_eq!(body["tool_choice"], "auto");
         assert!(removed.count >= 1);
-        let alone = request(api, json!({"tools": [foreign], "tool_choice": {"type": "any"}}));
-        let (body, _) = rewritten(api, alone);
-        assert!(
-            body.get("tools").is_none() && body.get("tool_choice").is_none(),
-            "{body}"
-        );
+    }
+}
+
+#[test]
+fn without_tools_nothing_is_said_about_them() {
+    for api in ASKING {
+        let fields = json!({"tools": [{"type": "web_search"}], "tool_choice": {"type": "any"}, "parallel_tool_calls": true});
+        let (body, _) = rewritten(api, request(api, fields));
+        for field in ["tools", "tool_choice", "parallel_tool_calls"] {
+            assert!(body.get(field).is_none(), "{body}");
+        }
     }
 }
 
