@@ -56,14 +56,6 @@ pub enum Error {
         /// What is wrong with the settings.
         reason: String,
     },
-    /// The work tree could not be opened.
-    #[error("cannot open the work tree {path}")]
-    WorkTree {
-        /// Its path.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
     /// The agent's program is not there, or is no program.
     #[error("the coding agent {program:?} cannot be started: {reason}")]
     Missing {
@@ -89,9 +81,6 @@ pub enum Error {
     /// A command could not be run; not one that ran and failed.
     #[error("a command of the agent cannot be run")]
     Command(#[from] sandbox::Error),
-    /// A tool stopped working in the middle: an error in this program.
-    #[error("a tool broke off")]
-    Tool(#[source] tokio::task::JoinError),
 }
 
 impl From<Error> for Failure {
@@ -108,7 +97,7 @@ impl From<Error> for Failure {
             Error::ModelAnswer { .. } => FailureCode::ModelGarbled,
             Error::Missing { .. } => FailureCode::AgentMissing,
             Error::Client { .. } | Error::Launcher { .. } => FailureCode::AgentFailed,
-            Error::Home { .. } | Error::WorkTree { .. } | Error::Command(_) | Error::Tool(_) => {
+            Error::Home { .. } | Error::Command(_) => {
                 return Failure::retry(FailureCode::AgentFailed, error.into());
             }
         };
