@@ -14,7 +14,11 @@ fn main() -> ExitCode {
         Some("sandbox-probe") => sandbox::probe::main(),
         Some("worker") => match worker(std::env::args_os().skip(2).collect()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(error) => {
+                // The exit code says it too.
+                let _ = writeln!(io::stderr(), "{error}");
+                ExitCode::FAILURE
+            }
         },
         _ => ExitCode::from(2),
     }

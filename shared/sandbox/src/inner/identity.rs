@@ -28,7 +28,9 @@ pub(super) fn outside(plan: &Plan) -> (u32, u32) {
 /// Before a run of another user: gives it the run's directories, and gives up this process's further groups.
 pub(super) fn hand_over(plan: &Plan) -> Result<(), Failure> {
     let Some(user) = plan.user else { return Ok(()) };
-    rustix::thread::set_thread_groups(&[]).map_err(step("giving up groups (is CAP_SETGID missing?)"))?;
+    rustix::thread::set_thread_groups(&[]).map_err(step(
+        "giving up groups (root needs CAP_SETUID, CAP_SETGID and CAP_CHOWN; an ordinary user none)",
+    ))?;
     let to = (Uid::from_raw(user), Gid::from_raw(user));
     for path in [&plan.work_tree, &plan.home, &plan.tmp] {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -29,7 +29,7 @@ pub(super) fn fork() -> Result<Option<Pid>, Failure> {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => process::fork(NAMESPACES),
         forked => forked,
     }
-    .map_err(step("namespaces"))
+    .map_err(step("namespaces (not allowed here, or none left)"))
 }
 
 /// From outside: says who the one user and the one group inside are.

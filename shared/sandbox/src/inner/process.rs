@@ -68,6 +68,12 @@ pub(super) fn below(root: Pid) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
+/// Whether a process of one thread has children, living or not. `None` where this kernel does not tell.
+pub(super) fn has_children(parent: Pid) -> Option<bool> {
+    let children = fs::read(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    Some(!children.is_empty())
+}
+
 /// The parent and the number of threads in a `/proc/PID/stat`; 0 threads for a zombie.
 fn parent_and_threads(stat: &str) -> Option<(i32, u64)> {
     // The name in parentheses may contain anything, also parentheses and line ends.
@@ -102,5 +108,7 @@ mod tests {
         let me = rustix::process::getpid();
         assert!(below(parent).unwrap().iter().any(|process| process.pid == me));
         assert!(below(me).unwrap().iter().all(|process| process.pid != me));
+        // Of this test's process, whose children the tests' threads have, nothing is known; of the first one everything.
+        assert!(has_children(Pid::INIT).is_none_or(|any| any));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
 use rustix::process::{Resource, Rlimit};
 
@@ -12,6 +13,8 @@ use crate::level::Level;
 /// Above the run's limit of processes, so that going over it can be seen from outside and ends the run, instead of
 /// leaving it with failing forks.
 const PROCESSES_HEADROOM: u64 = 64;
+/// The same where others of the same user count too, and not all of them can be seen.
+const SHARED_HEADROOM: u64 = 512;
 /// Private memory of one process. Runtimes reserve much more than they use; below 2 GiB some do not start. What is
 /// really used by all processes together is watched from outside.
 const DATA_BYTES_MIN: u64 = 4 * 1024 * 1024 * 1024;
@@ -23,15 +26,14 @@ const OUT_OF_MEMORY_SCORE: &str = "700";
 /// Sets all of them on this process and what it will start.
 pub(super) fn set(plan: &Plan) -> Result<(), Failure> {
     let limits = plan.limits;
-    let processes = limits.processes.saturating_add(PROCESSES_HEADROOM);
     // Counted per user: in a user namespace these are the run's own, elsewhere everybody's.
-    let others = if plan.level == Level::Two {
-        0
+    let above = if plan.level == Level::Two {
+        PROCESSES_HEADROOM
     } else {
-        tasks_of(identity::outside(plan).0)
+        SHARED_HEADROOM + tasks_of(identity::outside(plan).0)
     };
     for (resource, value) in [
-        (Resource::Nproc, processes.saturating_add(others)),
+        (Resource::Nproc, limits.processes.saturating_add(above)),
         (Resource::Data, limits.memory_bytes.max(DATA_BYTES_MIN)),
         (Resource::Fsize, limits.file_bytes),
         (Resource::Core, 0),
@@ -56,17 +58,17 @@ pub(super) fn yield_memory() -> Result<(), Failure> {
     fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE).map_err(step("the out-of-memory score"))
 }
 
-/// How many processes and threads a user has.
+/// How many processes and threads a user has, those not counted that are closed to it (the worker, which holds
+/// credentials, is one).
 fn tasks_of(user: u32) -> u64 {
     let count = |entry: io::Result<fs::DirEntry>| -> Option<u64> {
-        let status = fs::read_to_string(entry.ok()?.path().join("status")).ok()?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_ascii_whitespace().next()?.parse::<u64>().ok()
-        };
-        (field("Uid:")? == u64::from(user))
-            .then(|| field("Threads:"))
-            .flatten()
+        let process = entry.ok()?;
+        if process.metadata().ok()?.uid() != user {
+            return None;
+        }
+        let status = fs::read_to_string(process.path().join("status")).ok()?;
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"))?;
+        threads.trim().parse().ok()
     };
     fs::read_dir("/proc").map_or(0, |entries| entries.filter_map(count).sum())
 }

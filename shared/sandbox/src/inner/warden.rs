@@ -152,7 +152,7 @@ impl Warden {
     /// Kills everything and says what is to be told.
     fn end(&mut self, verdict: Verdict) -> Notice {
         let left_behind = match &verdict {
-            Verdict::Ended(How::Exited(_) | How::Signalled(_)) => self.processes(),
+            Verdict::Ended(How::Exited(_) | How::Signalled(_)) => self.below(self.init),
             _ => 0,
         };
         if let Err(reason) = kill_all(&self.reach) {
@@ -164,14 +164,18 @@ impl Warden {
                 how,
                 memory_peak_bytes: self.watch.memory_peak_bytes(),
                 left_behind,
-                survivors: self.processes(),
+                survivors: self.below(rustix::process::getpid()),
             }),
         }
     }
 
-    /// How many processes of the run there are, the first one inside not counted.
-    fn processes(&self) -> u32 {
-        let found = process::below(rustix::process::getpid()).unwrap_or_default();
+    /// How many living processes descend from `root`, the first one inside not counted.
+    fn below(&self, root: Pid) -> u32 {
+        // Nearly always there are none, and then all of /proc need not be read.
+        if process::has_children(root) == Some(false) {
+            return 0;
+        }
+        let found = process::below(root).unwrap_or_default();
         let count = found.iter().filter(|process| process.pid != self.init).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }

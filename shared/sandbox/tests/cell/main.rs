@@ -4,4 +4,5 @@ mod ends;
 mod processes;
 mod reaches;
 mod sees;
+mod speed;
 mod world;
