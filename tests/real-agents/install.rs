@@ -200,6 +200,6 @@ async fn run(program: impl AsRef<Path>, args: &[OsString], path: Option<&OsStrin
     clippy::disallowed_methods,
     reason = "where to install is told by the environment; no part of the product"
 )]
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -11,6 +11,7 @@
 )]
 
 mod install;
+mod lookups;
 mod story;
 mod table;
 
@@ -35,6 +36,7 @@ async fn main() -> ExitCode {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
         ["--one", name, kind] => one(name, kind).await.map(|()| true),
+        ["--asked", name, kind] => asked(name, kind).await.map(|()| true),
         _ if args.iter().any(|arg| arg.starts_with('-')) => {
             eprintln!("usage: ./dev agents [NAME…]");
             return ExitCode::from(2);
@@ -81,11 +83,13 @@ async fn all(names: &[&str]) -> Result<bool> {
 /// Runs one agent in a process of its own: the resolver finds the agent on the PATH, and its endpoint's language in the
 /// environment, as on a site.
 async fn row(preset: &Preset, kind: Kind, installed: &Installed) -> Row {
-    let seen = match see(preset, kind, installed).await {
-        Ok(seen) => seen,
-        Err(error) => Seen::failed(&error),
+    let seen = see(preset, kind, installed).await;
+    let seen = seen.unwrap_or_else(|error| Seen::failed(&error));
+    let lookups = match installed.path() {
+        Ok(path) => lookups::of(preset, kind, &path).await,
+        Err(error) => Err(error),
     };
-    Row::seen(preset, kind, seen)
+    Row::seen(preset, kind, seen, lookups)
 }
 
 async fn see(preset: &Preset, kind: Kind, installed: &Installed) -> Result<Seen> {
@@ -118,12 +122,23 @@ async fn see(preset: &Preset, kind: Kind, installed: &Installed) -> Result<Seen>
 
 /// One agent's edit; what was seen as a line of JSON.
 async fn one(name: &str, kind: &str) -> Result<()> {
-    let kind = match kind {
-        "acp" => Kind::Acp,
-        "command" => Kind::Command,
-        other => bail!("{other:?} is no kind"),
-    };
-    let seen = story::play(&Preset::named(name)?, kind).await?;
+    let seen = story::play(&Preset::named(name)?, kind_of(kind)?).await?;
     println!("{}", serde_json::to_string(&seen)?);
     Ok(())
+}
+
+/// The names that one agent asked for, a line each.
+async fn asked(name: &str, kind: &str) -> Result<()> {
+    for name in lookups::asked(&Preset::named(name)?, kind_of(kind)?).await? {
+        println!("{name}");
+    }
+    Ok(())
+}
+
+fn kind_of(text: &str) -> Result<Kind> {
+    match text {
+        "acp" => Ok(Kind::Acp),
+        "command" => Ok(Kind::Command),
+        other => bail!("{other:?} is no kind"),
+    }
 }

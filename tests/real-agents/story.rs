@@ -19,6 +19,8 @@ use crate::ONE_MAX;
 const COMMAND: &str = "sed -i 's/a - b/a + b/' src/lib.rs && echo edited-$((40 + 2))";
 /// By which the model knows that the edit was made.
 const EDITED: &str = "edited-42";
+/// How much of a message is shown where an agent has not made the edit.
+const LAST_TOLD_BYTES: usize = 600;
 const SUMMARY: &str = "Add instead of subtract.";
 
 /// What was seen of one agent.
@@ -77,7 +79,12 @@ pub(crate) async fn play(preset: &Preset, kind: Kind) -> Result<Seen> {
     let said = if edited {
         String::new()
     } else {
-        format!("{}\n{}", reply.text, world.logs())
+        format!(
+            "{}
+{}",
+            reply.text,
+            last_told(&world)
+        )
     };
     world.stop().await?;
     Ok(Seen {
@@ -90,9 +97,29 @@ pub(crate) async fn play(preset: &Preset, kind: Kind) -> Result<Seen> {
     })
 }
 
-/// The same edit in the tools of each agent. A model that is asked anything else, for a title for instance, asks for
-/// the edit as well.
-fn script(preset: &str) -> Result<Value> {
+/// The ends of the last messages that the model was sent: where a tool that did not do its work says why.
+fn last_told(world: &World) -> String {
+    let requests = world.model.requests();
+    let last = requests.iter().map(|request| {
+        let messages = ["/messages", "/input"]
+            .iter()
+            .find_map(|at| request.body.pointer(at)?.as_array());
+        let message = messages
+            .and_then(|messages| messages.last())
+            .unwrap_or(&Value::Null);
+        let text = message.to_string();
+        let from = text.ceil_char_boundary(text.len().saturating_sub(LAST_TOLD_BYTES));
+        format!("the model was told: {}", &text[from..])
+    });
+    last.collect::<Vec<_>>().join("\n")
+}
+
+/// How often the model asks for the edit: agents ask it for titles and summaries, too, and pay no attention to tools
+/// there. Once all is done it asks for nothing more.
+const EDITS_MAX: u32 = 3;
+
+/// The same edit in the tools of each agent.
+pub(crate) fn script(preset: &str) -> Result<Value> {
     let description = "Correct the operator";
     let (tool, arguments) = match preset {
         "opencode" => ("bash", json!({"command": COMMAND, "description": description})),
@@ -115,7 +142,11 @@ fn script(preset: &str) -> Result<Value> {
         }}]}),
         _ => json!({"text": SUMMARY}),
     };
-    Ok(json!([{"when": EDITED, "reply": finish}, {"reply": edit}]))
+    Ok(json!([
+        {"when": EDITED, "reply": finish},
+        {"times": EDITS_MAX, "reply": edit},
+        {"reply": {"text": SUMMARY}},
+    ]))
 }
 
 /// It has no tools: edits are texts of this form.

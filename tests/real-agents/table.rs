@@ -1,6 +1,9 @@
 //! What came of all agents, for people.
 
+use std::collections::BTreeSet;
+
 use agent::{Kind, Preset};
+use anyhow::Result;
 
 use crate::story::Seen;
 
@@ -20,26 +23,46 @@ enum Came {
     Seen(Seen),
 }
 
+/// The names that an agent asked for; in the table those that nobody has written down stand out.
+fn told(preset: &Preset, lookups: Result<BTreeSet<String>>) -> String {
+    let known = |name: &String| preset.looks_up.contains(name);
+    match lookups {
+        Err(error) => format!("not measured: {error:#}"),
+        Ok(names) if names.is_empty() => "none".to_owned(),
+        Ok(names) => {
+            let names = names.iter().map(|name| {
+                if known(name) {
+                    name.clone()
+                } else {
+                    format!("{name} (new)")
+                }
+            });
+            names.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
 impl Row {
     /// An agent that could not be installed.
     pub(crate) fn not_installed(preset: &Preset, kind: Kind, error: &anyhow::Error) -> Self {
-        Self::of(preset, kind, Came::NotInstalled(format!("{error:#}")))
+        Self::of(
+            preset,
+            kind,
+            "-".to_owned(),
+            Came::NotInstalled(format!("{error:#}")),
+        )
     }
 
     /// An agent that was run.
-    pub(crate) fn seen(preset: &Preset, kind: Kind, seen: Seen) -> Self {
-        Self::of(preset, kind, Came::Seen(seen))
+    pub(crate) fn seen(preset: &Preset, kind: Kind, seen: Seen, lookups: Result<BTreeSet<String>>) -> Self {
+        Self::of(preset, kind, told(preset, lookups), Came::Seen(seen))
     }
 
-    fn of(preset: &Preset, kind: Kind, came: Came) -> Self {
+    fn of(preset: &Preset, kind: Kind, lookups: String, came: Came) -> Self {
         Self {
             agent: format!("{} ({kind})", preset.name),
             version: preset.version.clone(),
-            lookups: if preset.looks_up.is_empty() {
-                "none".to_owned()
-            } else {
-                preset.looks_up.join(", ")
-            },
+            lookups,
             came,
         }
     }

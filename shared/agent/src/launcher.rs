@@ -320,3 +320,112 @@ async fn write(home: &Path, path: &str, text: String) -> Result<(), Error> {
     tokio::fs::write(&file, text).await.map_err(failed(&file))?;
     chown(&file, Some(owner.uid()), Some(owner.gid())).map_err(failed(&file))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Limits, Task};
+
+    fn wanted(preset: Option<&str>, command: &[&str]) -> Wanted {
+        Wanted {
+            kind: Kind::Command,
+            preset: preset.map(str::to_owned),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            read_paths: Vec::new(),
+            search_path: "/usr/bin:/bin".into(),
+            provider: Provider::OpenAi,
+            api: None,
+        }
+    }
+
+    /// Prepares it in a fresh home, for a task of this text; the home and the program.
+    async fn prepared(launcher: &Launcher, brief: &str) -> (tempfile::TempDir, sandbox::Program) {
+        let home = tempfile::tempdir().unwrap();
+        let task = Task {
+            run: pipeline::ids::RunId::new("r-0123456789ab").unwrap(),
+            brief: brief.to_owned(),
+            work_tree: "/the/tree".into(),
+            home: home.path().to_owned(),
+            tmp: "/the/tmp".into(),
+            limits: Limits::new(1, 1, std::time::Duration::from_secs(1)),
+            cancel: CancellationToken::new(),
+        };
+        let launch = Launch {
+            task: &task,
+            base_url: "http://127.0.0.1:7".to_owned(),
+            key: "throw-away".to_owned(),
+            model: "vendor/\"m\"",
+            provider: Provider::OpenAi,
+            executable: Path::new("/us"),
+            stop: CancellationToken::new(),
+            private_port: Some(4711),
+        };
+        let program = launcher.prepare(&launch, sandbox::Stdin::Null).await.unwrap();
+        (home, program)
+    }
+
+    #[tokio::test]
+    async fn a_preset_finds_its_configuration_and_its_task_at_home() {
+        let launcher = Launcher::new(wanted(Some("opencode"), &["sh", "{prompt_file}"])).unwrap();
+        let (home, program) = prepared(&launcher, "Fix it.").await;
+        let written = std::fs::read_to_string(home.path().join(".config/opencode/opencode.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(json["model"], "run/vendor/\"m\"");
+        assert_eq!(
+            json["provider"]["run"]["options"]["baseURL"],
+            "http://127.0.0.1:7/v1"
+        );
+        assert_eq!(program.args, [home.path().join(PROMPT_FILE)]);
+        let task = std::fs::read_to_string(home.path().join(PROMPT_FILE)).unwrap();
+        assert!(
+            task.starts_with(prompt::RULES) && task.ends_with("Fix it."),
+            "{task}"
+        );
+        assert!(
+            program
+                .env
+                .contains(&("OPENCODE_DISABLE_MODELS_FETCH".into(), "1".into()))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_nothing_is_known_of_gets_what_libraries_read() {
+        let launcher = Launcher::new(wanted(None, &["sh", "-c", "{prompt} {port} {tmp}"])).unwrap();
+        let (_home, program) = prepared(&launcher, "Fix it.").await;
+        assert!(
+            program
+                .env
+                .contains(&("OPENAI_BASE_URL".into(), "http://127.0.0.1:7/v1".into()))
+        );
+        assert!(
+            program
+                .env
+                .contains(&("OPENAI_API_KEY".into(), "throw-away".into()))
+        );
+        let path = program.env.iter().find(|(name, _)| name == "PATH").unwrap();
+        assert!(path.1.to_string_lossy().contains("/usr/bin"));
+        assert!(
+            program.args[1]
+                .to_string_lossy()
+                .ends_with("Fix it. 4711 /the/tmp")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_task_too_long_for_an_argument_is_read_from_its_file() {
+        let launcher = Launcher::new(wanted(None, &["sh", "{prompt}"])).unwrap();
+        let (home, program) = prepared(&launcher, &"long ".repeat(PROMPT_ARGUMENT_BYTES_MAX / 5)).await;
+        let argument = program.args[0].to_string_lossy();
+        assert!(
+            argument.contains(home.path().join(PROMPT_FILE).to_str().unwrap()),
+            "{argument}"
+        );
+        assert!(argument.len() < 1000);
+        // The control: one that just fits is handed over whole.
+        let fits = PROMPT_ARGUMENT_BYTES_MAX - prompt::RULES.len() - "\n\nThe task:\n\n".len();
+        let (_home, program) = prepared(&launcher, &"x".repeat(fits)).await;
+        assert_eq!(program.args[0].len(), PROMPT_ARGUMENT_BYTES_MAX);
+    }
+}
