@@ -33,8 +33,13 @@ const TIME_MIN: Duration = Duration::from_secs(1);
 const OUTPUT_BYTES_KEPT: usize = 16 * 1024;
 /// Said of a check that there was no time left for.
 const NO_TIME: &str = "the time for checks was used up";
+/// Said of all checks when a commit could not be checked out.
+const NO_FILES: &str = "its files could not be checked out";
 /// Said of a check at whose turn the run was stopped.
 const STOPPED: &str = "the run was stopped";
+
+/// On what a check is measured, in this order.
+const SIDES: [&str; 2] = ["before", "after"];
 
 /// Where checks run.
 pub(crate) struct Bench<'a> {
@@ -56,8 +61,8 @@ struct Ran {
     output: Option<CellOutput>,
 }
 
-/// Measures the checks on both commits. What cannot be measured says so in its place. Errors are the run's: a commit
-/// that cannot be checked out, a record that cannot be written, a process that does not die.
+/// Measures the checks on both commits. What cannot be measured says so in its place and stops nothing; the one error
+/// is a process that does not die.
 pub(crate) async fn measure(
     bench: &Bench<'_>,
     checks: &[CheckCommand],
@@ -66,34 +71,51 @@ pub(crate) async fn measure(
     if checks.is_empty() {
         return Ok(Vec::new());
     }
+    let trees = match bench.sides(base, work).await {
+        Ok(trees) => trees,
+        Err(failure) => {
+            tracing::warn!(run.id = %bench.attempt.run.id, ?failure, "nothing could be checked out for the checks");
+            return Ok(checks.iter().map(without_files).collect());
+        }
+    };
     let (stopped, _watch) = bench.attempt.watch();
     let until = Instant::now() + TIME_MAX;
-    let patience = &bench.attempt.patience;
-    let check_out = "check out what is measured";
-    let before = patience.with(check_out, || bench.side("before", base)).await?;
-    let after = patience.with(check_out, || bench.side("after", work)).await?;
     let mut outputs = Outputs::default();
     let mut measured = Vec::with_capacity(checks.len());
     for check in checks {
-        let mut sides = Vec::with_capacity(2);
-        for (name, tree) in [("before", &before), ("after", &after)] {
+        let mut sides = Vec::with_capacity(trees.len());
+        for (name, tree) in SIDES.into_iter().zip(&trees) {
             bench.note(check, name).await;
             let ran = bench.run(check, tree, until, &stopped).await?;
             outputs.add(check, name, &ran.measured, ran.output.as_ref());
             sides.push(ran.measured);
         }
         if let (Some(after), Some(before)) = (sides.pop(), sides.pop()) {
-            measured.push(Check {
-                name: check.name.clone(),
-                command: check.command.clone(),
-                before,
-                after,
-            });
+            measured.push(check_of(check, before, after));
         }
     }
     let keep = || bench.attempt.keep_check_outputs(outputs.text().as_bytes());
-    patience.with("keep what the checks printed", keep).await?;
+    let patience = &bench.attempt.patience;
+    if let Err(failure) = patience.with("keep what the checks printed", keep).await {
+        tracing::warn!(run.id = %bench.attempt.run.id, ?failure, "what the checks printed is not kept");
+    }
     Ok(measured)
+}
+
+fn check_of(check: &CheckCommand, before: Measured, after: Measured) -> Check {
+    Check {
+        name: check.name.clone(),
+        command: check.command.clone(),
+        before,
+        after,
+    }
+}
+
+fn without_files(check: &CheckCommand) -> Check {
+    let not_run = Measured::NotRun {
+        why: NO_FILES.to_owned(),
+    };
+    check_of(check, not_run.clone(), not_run)
 }
 
 impl<'a> Bench<'a> {
@@ -106,6 +128,17 @@ impl<'a> Bench<'a> {
             door,
             attempt,
         }
+    }
+
+    /// Fresh check-outs of both commits.
+    async fn sides(&self, base: &CommitId, work: &CommitId) -> Result<[WorkTree; 2], Failure> {
+        let [before, after] = SIDES;
+        let patience = &self.attempt.patience;
+        let step = "check out what is measured";
+        Ok([
+            patience.with(step, || self.side(before, base)).await?,
+            patience.with(step, || self.side(after, work)).await?,
+        ])
     }
 
     /// A fresh check-out of one commit, with a home and temporary files of its own.
