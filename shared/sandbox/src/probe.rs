@@ -24,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub(crate) use files::planted;
 use plan::{Line, Outcome, Plan, Question, Tried};
-pub(crate) use table::{POSITIVES, PROBES, Probe};
+pub(crate) use table::{MODEL_PORT, POSITIVES, PROBES, Probe};
 
 /// The exit code for arguments that are none of ours; `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;

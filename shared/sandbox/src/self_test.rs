@@ -20,6 +20,7 @@ use self::judge::judge;
 use crate::cell::Needs;
 use crate::error::Error;
 use crate::level::{Level, Sandbox, Settings};
+use crate::probe::MODEL_PORT;
 use crate::probe::plan::Outcome;
 
 /// What a self-test found. A leak is a [`SelfTestError`].
@@ -73,6 +74,10 @@ pub enum SelfTestError {
 /// What a preset's need of unix sockets gives away at level 1; at level 2 there are none of others to be found.
 const UNIX_SOCKETS: &str = "Agents whose preset needs unix sockets can connect to every one that their own user may \
     connect to.";
+
+/// What a preset's need of a port gives away at level 1.
+const PRIVATE_PORT: &str =
+    "Agents whose preset needs a port listen on it for everybody who can connect to this machine.";
 
 /// Which attacks work on this machine without a sandbox.
 #[derive(Debug, Clone, Default)]
@@ -146,7 +151,9 @@ impl Sandbox {
         let mut test = self.examine_with(control, &Examination::of(self.level())).await?;
         if self.level() == Level::One {
             // The battery's cell has no needs, so it cannot show what they cost.
-            test.residue.push(UNIX_SOCKETS);
+            let known = [MODEL_PORT, UNIX_SOCKETS, PRIVATE_PORT];
+            test.residue.retain(|sentence| !known.contains(sentence));
+            test.residue.extend(known);
         }
         if !test.not_proven.is_empty() {
             let probes = test.not_proven.join(", ");

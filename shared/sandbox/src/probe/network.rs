@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use super::calls::{Arg, address, call, descriptor, words};
-use super::plan::{Plan, Question};
+use super::plan::{self, Plan, Question};
 use super::{Attempt, Failure, ask_outside};
 
 /// How long a planted target may take to greet. All are on this machine, which may be under load.
@@ -31,6 +31,11 @@ pub(super) fn tcp_to_another_run(plan: &Plan) -> Attempt {
 
 pub(super) fn tcp_over_ipv6(plan: &Plan) -> Attempt {
     connect(plan, Ipv6Addr::LOCALHOST.into(), planted(plan.ports.ipv6)?)
+}
+
+/// Rules of landlock know ports, not hosts. The attacker's host listens on every port.
+pub(super) fn tcp_to_another_host(plan: &Plan) -> Attempt {
+    connect(plan, plan::OTHER_HOST.into(), planted(plan.other_host)?)
 }
 
 /// An IPv6 socket speaks IPv4 through the mapped addresses.

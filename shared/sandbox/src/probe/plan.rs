@@ -1,11 +1,14 @@
 //! What the self-test and the battery tell each other: one plan in, JSON lines out, one-word answers in.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 /// The argument that makes the executable a bystander.
 pub(crate) const BYSTANDER: &str = "bystander";
+/// Stands for another host: an address of this machine that no cell is to reach.
+pub(crate) const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// The answer to a [`Question`]: it got through.
 pub(crate) const YES: &str = "yes";
 /// The answer to a [`Question`]: it did not.
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) cell: Places,
     /// The port of the model proxy's stand-in, inside a cell only.
     pub(crate) model_port: Option<u16>,
+    /// A port of another address that stands for another host: inside a cell, the same one as the model proxy's.
+    pub(crate) other_host: Option<u16>,
     /// The names of the variables that a run is given.
     pub(crate) environment: Vec<String>,
     /// Who kills the run: the parent of the battery inside a cell, the bystander outside.

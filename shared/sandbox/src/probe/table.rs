@@ -73,6 +73,9 @@ const fn slow(mut probe: Probe) -> Probe {
     probe
 }
 
+/// By design at level 1, so it is told whatever the probe sees.
+pub(crate) const MODEL_PORT: &str = "Agents can connect to any host that this machine can connect to, on the one port \
+    number that their model proxy has for the run; a firewall or network policy has to close that.";
 const METADATA: &str = "Agents can see that files outside exist, and change mode, owner, times and attributes of those \
     that belong to their own user; they cannot read or write them.";
 const WATCHING: &str = "Agents can watch when files outside are opened that their own user may read.";
@@ -90,6 +93,7 @@ pub(crate) const PROBES: &[Probe] = &[
     held("tcp_nats", network::tcp_to_nats),
     held("tcp_metrics", network::tcp_to_metrics),
     held("tcp_other_run", network::tcp_to_another_run),
+    residue("tcp_other_host", network::tcp_to_another_host, MODEL_PORT),
     held("tcp_ipv6", network::tcp_over_ipv6),
     held("tcp_mapped_address", network::tcp_by_mapped_address),
     held("mptcp", network::multipath_tcp),

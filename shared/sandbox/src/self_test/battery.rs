@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _,
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::listeners::{Listeners, greet};
+use super::listeners::{Listeners, greet, greet_elsewhere};
 use super::targets::{CANARY_VARIABLE, Targets};
 use super::{Examination, SelfTestError};
 use crate::cell::{CellSpec, How, Program, Stdin};
@@ -32,7 +32,7 @@ pub(super) async fn confined(
     let targets = Targets::plant(sandbox.settings(), user)
         .await
         .map_err(SelfTestError::Plant)?;
-    let mut plan = targets.plan(examination.thorough);
+    let mut plan = targets.plan(examination.thorough).map_err(SelfTestError::Plant)?;
     let mut cell = sandbox
         .cell(CellSpec {
             work_tree: plan.cell.work_tree.clone(),
@@ -53,6 +53,9 @@ pub(super) async fn confined(
         .map(|listener| greet(listener, plan.canary.clone()));
     let _proxy = proxy.transpose().map_err(SelfTestError::Plant)?;
     plan.model_port = cell.model_port();
+    let elsewhere = greet_elsewhere(plan.model_port.unwrap_or(0), plan.canary.clone());
+    let elsewhere = elsewhere.map_err(SelfTestError::Plant)?;
+    plan.other_host = elsewhere.as_ref().map(|(port, _)| *port);
     let mut running = cell
         .start(Program {
             program: sandbox.settings().executable.clone().into(),
@@ -82,7 +85,9 @@ pub(super) async fn unconfined(settings: &Settings) -> Result<Vec<Tried>, SelfTe
     let targets = Targets::plant(settings, None)
         .await
         .map_err(SelfTestError::Plant)?;
-    let mut plan = targets.plan(true);
+    let mut plan = targets.plan(true).map_err(SelfTestError::Plant)?;
+    let elsewhere = greet_elsewhere(0, plan.canary.clone()).map_err(SelfTestError::Plant)?;
+    plan.other_host = elsewhere.as_ref().map(|(port, _)| *port);
     plan.killer = Some(plan.bystander.pid);
     #[expect(
         clippy::disallowed_methods,

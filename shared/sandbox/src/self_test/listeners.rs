@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::probe::plan::{Ports, Question, UnixSockets};
+use crate::probe::plan::{OTHER_HOST, Ports, Question, UnixSockets};
 
 /// How long a datagram may take on this machine, and a connection to be made. Only asked for after it was sent, so what
 /// is awaited is nearly always there; a machine under load takes its time.
@@ -33,6 +33,16 @@ pub(super) struct Listeners {
     unix_datagrams: Vec<UnixDatagram>,
     /// Greet whoever connects; end when dropped.
     _greeters: JoinSet<()>,
+}
+
+/// Greets on another address: on this port, or where that is taken, on any. Without such an address there is none.
+pub(super) fn greet_elsewhere(port: u16, canary: String) -> io::Result<Option<(u16, JoinSet<()>)>> {
+    let bound = std::net::TcpListener::bind((OTHER_HOST, port));
+    let Ok(listener) = bound.or_else(|_| std::net::TcpListener::bind((OTHER_HOST, 0))) else {
+        return Ok(None);
+    };
+    listener.set_nonblocking(true)?;
+    Ok(Some((listener.local_addr()?.port(), greet(listener, canary)?)))
 }
 
 /// Greets everybody who connects with the canary, until the set is dropped.

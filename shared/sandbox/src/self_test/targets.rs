@@ -69,13 +69,13 @@ impl Targets {
     }
 
     /// Where they are, for a battery in a cell.
-    pub(super) fn plan(&self, thorough: bool) -> Plan {
+    pub(super) fn plan(&self, thorough: bool) -> io::Result<Plan> {
+        // Without these, probes would take what is outside for what is not there.
         let namespace = |kind: &str| {
             let link = fs::read_link(format!("/proc/self/ns/{kind}"));
             link.map(|link| link.to_string_lossy().into_owned())
-                .unwrap_or_default()
         };
-        Plan {
+        Ok(Plan {
             canary: self.canary.clone(),
             thorough,
             ports: self.listeners.ports.clone(),
@@ -84,16 +84,17 @@ impl Targets {
             bystander: self.bystander.clone(),
             worker: rustix::process::getpid().as_raw_nonzero().get(),
             namespaces: Namespaces {
-                pid: namespace("pid"),
-                ipc: namespace("ipc"),
+                pid: namespace("pid")?,
+                ipc: namespace("ipc")?,
             },
             ipc: self.ipc.planted.clone(),
             terminal: self.ipc.terminal().map(Into::into),
             cell: self.files.cell(),
             model_port: None,
+            other_host: None,
             environment: CELL_ENVIRONMENT.map(str::to_owned).into(),
             killer: None,
-        }
+        })
     }
 }
 

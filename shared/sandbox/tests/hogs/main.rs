@@ -295,3 +295,33 @@ async fn processes_that_are_always_already_gone_are_killed() {
         the_next_run_works(&sandbox).await;
     }
 }
+
+/// The control: what is within its limits is left alone, however greedy it is.
+#[tokio::test]
+async fn within_their_limits_only_time_ends_them() {
+    let limits = CellLimits {
+        wall: Duration::from_secs(2),
+        ..LIMITS
+    };
+    // None takes more than four times what it is told.
+    let within = [
+        ("anonymous_memory", LIMITS.memory_bytes / 4),
+        ("shared_memory", LIMITS.memory_bytes / 4),
+        ("big_file", LIMITS.disk_bytes / 8),
+        ("deleted_file", LIMITS.disk_bytes / 8),
+        ("many_files", LIMITS.disk_bytes / 8),
+    ];
+    for level in CONFINED {
+        let sandbox = sandbox(level).await;
+        for (hog, limit) in within {
+            let run = Run::new();
+            let mut running = run.start(&sandbox, limits, hog, limit).await;
+            let (_, end) = over_and_end(&mut running, &CancellationToken::new()).await;
+            assert_eq!(
+                (end.how, run.survivors()),
+                (How::TimeLimit, Vec::new()),
+                "{hog} at {level}"
+            );
+        }
+    }
+}
