@@ -196,6 +196,21 @@ async fn a_check_that_hangs_is_ended_with_everything_it_started() {
     .await;
 }
 
+#[tokio::test]
+async fn a_check_that_is_refused_a_socket_is_not_measurable_and_not_red() {
+    let mut setup = configured("[checks]\nasks = { command = \"bash -c 'exec 3<>/dev/tcp/127.0.0.1/9'\" }\n");
+    "[sandbox]\nnamespaces = \"never\"\n".clone_into(&mut setup.config);
+    scenario_in(setup, async |world| {
+        let reply = reply_to_work(world, REPAIR).await;
+        let why = "not measurable here (the sandbox refused it a network socket)";
+        assert!(
+            reply.contains(&format!("before: {why} / after: {why}")),
+            "{reply}"
+        );
+    })
+    .await;
+}
+
 /// Runs a check that writes into its tree and to `path`, and returns what was kept of its output.
 async fn writes_to(path: &str, config: &str) -> String {
     let writes = format!("echo in > src/in.txt; echo out > {path}; echo said-by-the-check");
