@@ -27,9 +27,9 @@ pub fn builtin_main() -> ExitCode {
 }
 
 fn work() -> Result<(), String> {
-    // Closes what /proc shows of this process to its commands, which run under the same uid. Where the sandbox has to
-    // look into its processes itself, it does not allow that; then the seal is all that keeps commands from speaking
-    // for this program.
+    // Closes what /proc shows of this process to its commands, which run under the same uid. The sandbox does not allow
+    // it where it has to look into its processes itself; the seal keeps commands from speaking for this program there
+    // too.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let order = read_order()?;
     let model = Model::new(&order)?;

@@ -118,13 +118,12 @@ async fn a_command_cannot_speak_for_the_program() {
         {"when": "end", "reply": {"text": "the true end"}},
     ]);
     let with = CellWorld::with(script.clone()).await;
-    // Here the program's descriptors are open to its commands, and only the seal is in the way.
     let without = CellWorld::with(script).await.without_namespaces().await;
-    for (cell, closed) in [(with, true), (without, false)] {
+    for cell in [with, without] {
         assert_eq!(cell.run("task").await.unwrap().summary, "the true end");
         assert_eq!(cell.progress().0.len(), 1);
         let result = cell.world.results().remove(0);
-        assert_eq!(result.contains("Permission denied"), closed, "{result}");
+        assert!(result.contains("Permission denied"), "{result}");
     }
 }
 
