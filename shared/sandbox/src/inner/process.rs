@@ -108,7 +108,30 @@ mod tests {
         let me = rustix::process::getpid();
         assert!(below(parent).unwrap().iter().any(|process| process.pid == me));
         assert!(below(me).unwrap().iter().all(|process| process.pid != me));
-        // Of this test's process, whose children the tests' threads have, nothing is known; of the first one everything.
-        assert!(has_children(Pid::INIT).is_none_or(|any| any));
+    }
+
+    #[test]
+    fn a_process_has_children_when_it_has() {
+        use std::io::{BufRead as _, BufReader};
+        for (script, has) in [("sleep 100 & echo; wait", true), ("echo; read word", false)] {
+            #[expect(clippy::disallowed_methods, reason = "somebody to look at")]
+            let mut shell = std::process::Command::new("/bin/sh")
+                .args(["-c", script])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            BufReader::new(shell.stdout.as_mut().unwrap())
+                .read_line(&mut String::new())
+                .unwrap();
+            let pid = Pid::from_raw(shell.id().cast_signed()).unwrap();
+            assert_eq!(has_children(pid), Some(has), "{script}");
+            assert_eq!(!below(pid).unwrap().is_empty(), has, "{script}");
+            for process in below(pid).unwrap() {
+                rustix::process::kill_process(process.pid, rustix::process::Signal::KILL).unwrap();
+            }
+            shell.kill().unwrap();
+            shell.wait().unwrap();
+        }
     }
 }
