@@ -176,7 +176,7 @@ impl Exchange {
             return Err(self.no_answer(&reason));
         }
         if self.api != Api::CountTokens {
-            self.shared.faults.answered(!self.answer.is_counted());
+            self.shared.faults.answered();
         }
         self.end(Outcome::Answered, Some(self.answer.tokens(self.input)));
         Ok(())
@@ -207,10 +207,14 @@ impl Exchange {
     fn end(&mut self, outcome: Outcome, tokens: Option<Tokens>) {
         let reservation = self.reservation.take();
         let settled = reservation.zip(tokens).map(|(held, tokens)| held.settle(tokens));
+        let estimated = !self.answer.is_counted();
+        if settled.is_some() && estimated {
+            self.shared.faults.estimated();
+        }
         if let Some(mut entry) = self.entry.take() {
             entry.outcome = outcome;
             entry.answer = self.answer.to_json();
-            entry.estimated = !self.answer.is_counted();
+            entry.estimated = estimated;
             self.shared.transcript().write(entry, settled.as_ref());
         }
     }

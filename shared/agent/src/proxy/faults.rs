@@ -39,11 +39,15 @@ impl Faults {
     }
 
     /// A request was answered by the model.
-    pub(crate) fn answered(&self, estimated: bool) {
-        let mut counts = self.lock();
-        counts.last_error = None;
-        counts.estimated = counts.estimated.saturating_add(u32::from(estimated));
+    pub(crate) fn answered(&self) {
+        self.lock().last_error = None;
         self.in_a_row.send_replace(0);
+    }
+
+    /// What a request has used was estimated.
+    pub(crate) fn estimated(&self) {
+        let mut counts = self.lock();
+        counts.estimated = counts.estimated.saturating_add(1);
     }
 
     /// The endpoint has failed a request for good.

@@ -117,14 +117,14 @@ async fn secrets_are_not_in_it_in_any_form() {
 #[tokio::test]
 async fn it_stays_small_whatever_an_agent_sends() {
     let world = World::with(json!([{"reply": {"text": "x"}}])).await;
-    for number in 0..6 {
-        let parts: Vec<Value> = (0..40)
-            .map(|part| json!({"type": "text", "text": format!("{number}-{part}-{}", "x".repeat(100_000))}))
+    for number in 0..3 {
+        let parts: Vec<Value> = (0..20)
+            .map(|part| json!({"type": "text", "text": format!("{number}-{part}-{}", "x".repeat(50_000))}))
             .collect();
         let body = json!({"model": "the-model", "messages": [{"role": "user", "content": parts}]});
         assert_eq!(world.ask("/v1/chat/completions", &body).await.0, 200);
     }
     let end = world.end().await;
-    assert_eq!(lines(&end).len(), 6);
-    assert!(end.transcript.len() < 1_000_000, "{}", end.transcript.len());
+    assert_eq!(lines(&end).len(), 3);
+    assert!(end.transcript.len() < 100_000, "{}", end.transcript.len());
 }

@@ -67,7 +67,7 @@ pub(crate) fn rewrite(api: Api, body: &mut Map<String, Value>, model: &str) -> R
             // The default is to store.
             body.insert("store".to_owned(), false.into());
         }
-        Api::Messages | Api::CountTokens => parts::messages(body)?,
+        Api::Messages | Api::CountTokens => parts::messages(body, &mut removed)?,
     }
     Ok(removed)
 }

@@ -51,6 +51,8 @@ const RESPONSES_PARTS: &[&str] = &[
     "text",
 ];
 
+const ANTHROPIC_MESSAGE: &[&str] = &["content", "role"];
+
 const ANTHROPIC_PARTS: &[&str] = &[
     "document",
     "image",
@@ -67,6 +69,12 @@ const SOURCES: &[&str] = &["base64", "content", "text"];
 
 /// Names of what is kept at the endpoint.
 const IDS: &[&str] = &["container_id", "file_id", "file_ids", "vector_store_ids"];
+
+/// Fields for content itself, in which some endpoints also take its address.
+const CARRIERS: &[&str] = &["audio", "data", "file", "file_data", "image", "video"];
+
+/// Longer than the name of any scheme.
+const SCHEME_BYTES_MAX: usize = 32;
 
 /// Checks the messages of a chat.
 pub(super) fn chat(body: &mut Map<String, Value>, removed: &mut Removed) -> Result<(), Refusal> {
@@ -112,12 +120,13 @@ pub(super) fn responses(body: &mut Map<String, Value>, removed: &mut Removed) ->
 }
 
 /// Checks the messages and the system prompt of Anthropic's API.
-pub(super) fn messages(body: &mut Map<String, Value>) -> Result<(), Refusal> {
+pub(super) fn messages(body: &mut Map<String, Value>, removed: &mut Removed) -> Result<(), Refusal> {
     content(body.get("system"), &["text"])?;
     for message in list(body, "messages") {
-        if !message.is_object() {
+        let Value::Object(message) = message else {
             return Err(refused("a message must be an object"));
-        }
+        };
+        keep(ANTHROPIC_MESSAGE, message, "field of a message:", removed);
         content(message.get("content"), ANTHROPIC_PARTS)?;
     }
     Ok(())
@@ -150,10 +159,6 @@ fn part(part: &Value, allowed: &[&str]) -> Result<(), Refusal> {
         let kind = quote(kind, QUOTE_CHARS_MAX);
         return Err(refused(format!("parts of type `{kind}` are not passed on")));
     }
-    if kind == "tool_use" {
-        // The arguments of a call are the agent's own words, URLs included.
-        return Ok(());
-    }
     if let Some(source) = part["source"].as_object() {
         let kind = source.get("type").and_then(Value::as_str).unwrap_or_default();
         if !SOURCES.contains(&kind) {
@@ -172,9 +177,24 @@ fn part(part: &Value, allowed: &[&str]) -> Result<(), Refusal> {
 fn references(value: &Value) -> Result<(), Refusal> {
     match value {
         Value::Array(items) => items.iter().try_for_each(references),
-        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| reference(name, value)),
+        Value::Object(fields) => {
+            let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+            fields
+                .iter()
+                .filter(|(name, _)| !is_own_words(kind, name))
+                .try_for_each(|(name, value)| reference(name, value))
+        }
         _ => Ok(()),
     }
+}
+
+/// What a field of a value of type `kind` says is for the model, not for the endpoint: the arguments of a call, the
+/// schemas of tools, the text of a document.
+fn is_own_words(kind: &str, name: &str) -> bool {
+    matches!(
+        (kind, name),
+        ("tool_use", "input") | ("text", "data") | (_, "parameters" | "input_schema")
+    )
 }
 
 fn reference(name: &str, value: &Value) -> Result<(), Refusal> {
@@ -185,14 +205,24 @@ fn reference(name: &str, value: &Value) -> Result<(), Refusal> {
         )));
     }
     let names_a_url = lower.ends_with("url") || lower.ends_with("uri");
+    let carries = CARRIERS.contains(&lower.as_str());
     match value {
-        Value::String(url) if names_a_url && !url.is_empty() && !is_data(url) => Err(refused(format!(
-            "`{lower}`: the provider may not fetch URLs, only `data:` is passed on"
-        ))),
-        // A call's arguments, and the schemas of tools: words, in which a field may have any name.
-        Value::Object(_) if matches!(lower.as_str(), "parameters" | "input_schema") => Ok(()),
+        Value::String(text)
+            if (names_a_url && !text.is_empty() && !is_data(text)) || (carries && has_scheme(text)) =>
+        {
+            Err(refused(format!(
+                "`{lower}`: the provider may not fetch URLs, only `data:` is passed on"
+            )))
+        }
         other => references(other),
     }
+}
+
+/// Whether a text is an address: base64 has no colon.
+fn has_scheme(text: &str) -> bool {
+    text.trim_start()
+        .split_once("://")
+        .is_some_and(|(scheme, _)| scheme.len() <= SCHEME_BYTES_MAX)
 }
 
 fn is_data(url: &str) -> bool {

@@ -271,6 +271,13 @@ fn unknown_fields_are_removed_and_counted() {
     );
     assert_eq!(body["messages"], json!([{"role": "assistant", "content": "x"}]));
     assert_eq!(removed.names, ["field of a message: audio"]);
+    let message = json!({"role": "user", "content": "x", "container": "c"});
+    let (body, removed) = rewritten(
+        Api::Messages,
+        request(Api::Messages, json!({"messages": [message]})),
+    );
+    assert_eq!(body["messages"], json!([{"role": "user", "content": "x"}]));
+    assert_eq!(removed.count, 1);
 }
 
 #[test]
@@ -329,6 +336,19 @@ fn media_that_the_endpoint_would_fetch_are_refused() {
             json!({"type": "text", "text": "x", "image_url": {"url": url}}),
         ),
         (Api::Chat, json!({"text": "no type"})),
+        (
+            Api::Chat,
+            json!({"type": "input_audio", "input_audio": {"data": url}}),
+        ),
+        (
+            Api::Chat,
+            json!({"type": "file", "file": {"filename": "a", "file_data": "\nfile:///stolen"}}),
+        ),
+        (Api::Responses, json!({"type": "input_file", "file_data": url})),
+        (
+            Api::Messages,
+            json!({"type": "tool_use", "id": "c", "name": "x", "input": {}, "image_url": url}),
+        ),
         (Api::Responses, json!({"type": "input_image", "image_url": url})),
         (
             Api::Responses,
