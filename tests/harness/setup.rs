@@ -19,6 +19,8 @@ pub struct Setup {
     pub pull_requests: usize,
     /// How many requests the bot may make: as many as it likes, like one that an administrator has exempted.
     pub rate: &'static str,
+    /// Lines added to the model's section: prices.
+    pub model_settings: &'static str,
     /// Lines added to the configuration file.
     pub config: String,
     /// Roles as processes of their own over a shared nats-server, instead of one `up`.
@@ -43,6 +45,7 @@ impl Default for Setup {
             webhooks: 1,
             pull_requests: 1,
             rate: "request_burst = 60000\nrequests_per_minute = 60000\n",
+            model_settings: "",
             config: String::new(),
             separate_roles: false,
             document: None,

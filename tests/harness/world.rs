@@ -332,7 +332,7 @@ impl World {
         let text = format!(
             "data_dir = {data}\n[ingest]\nlisten = \"{listen}\"\n[health]\nlisten = \"127.0.0.1:0\"\n\
              [nats]\n{nats_url}ack_wait_seconds = {ack_wait}\n\
-             [sandbox]\nmode = \"off\"\n[llm]\nbase_url = \"{model_url}\"\n{key}[[model]]\nalias = \"default\"\nmodel = \"{model}\"\n\
+             [llm]\nbase_url = \"{model_url}\"\n{key}[[model]]\nalias = \"default\"\nmodel = \"{model}\"\n{model_settings}\
              [[connection]]\nid = \"main\"\nbase_url = \"{bitbucket}\"\nbot_token_file = {token}\n\
              webhook_secret_files = [{secret}]\nrepositories = [\"{project}/*\"]\n{rate}{extra}",
             data = quoted(&self.data_dir()),
@@ -342,6 +342,7 @@ impl World {
             secret = quoted(&self.path("hook-secret")),
             project = self.setup.project,
             rate = self.setup.rate,
+            model_settings = self.setup.model_settings,
             extra = self.setup.config,
         );
         Ok(std::fs::write(self.path("resolver.toml"), text)?)

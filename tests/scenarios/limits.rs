@@ -12,6 +12,12 @@ fn goes_on() -> Value {
 /// Runs the script under `[limits]` until `code` cuts it off; how often the model was asked.
 async fn cut_off(limits: &str, script: Value, code: &str) -> usize {
     let setup = Setup {
+        // A thousandth of a dollar for a token.
+        model_settings: if limits.contains("run_usd") {
+            "price_in = 1000\nprice_out = 1000\n"
+        } else {
+            ""
+        },
         config: format!("[limits]\n{limits}\n"),
         ..Setup::default()
     };
@@ -45,10 +51,42 @@ async fn a_model_that_never_finishes_is_cut_off_and_its_work_kept_as_a_patch() {
     assert_eq!(asked, 4);
 }
 
+/// Enough for the request of one call, whose size is counted before it is sent, and not for ten answers of the script's
+/// model, which says that each costs a thousand.
+const SOME_TOKENS: u32 = 8_000;
+
 #[tokio::test]
 async fn a_run_that_has_used_up_its_tokens_is_cut_off_and_its_work_kept_as_a_patch() {
-    let asked = cut_off("run_tokens = 1", json!([{"reply": goes_on()}]), "TOKEN_LIMIT").await;
-    assert_eq!(asked, 1, "what an answer costs is known after it");
+    let limits = format!("run_tokens = {SOME_TOKENS}");
+    let asked = cut_off(&limits, json!([{"reply": goes_on()}]), "TOKEN_LIMIT").await;
+    assert!((1..10).contains(&asked), "asked {asked} times");
+}
+
+#[tokio::test]
+async fn a_run_that_has_used_up_its_money_is_cut_off_and_says_what_it_cost() {
+    let limits = format!("run_usd = {}.00", SOME_TOKENS / 1_000);
+    let asked = cut_off(&limits, json!([{"reply": goes_on()}]), "of $8.00").await;
+    assert!((1..10).contains(&asked), "asked {asked} times");
+}
+
+#[tokio::test]
+async fn a_run_without_a_budget_asks_the_model_nothing() {
+    let setup = Setup {
+        model_settings: "price_in = 1\nprice_out = 1\n",
+        config: "[limits]\nrun_usd = 0\n".to_owned(),
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Out of time or budget") && reply.text.contains("MONEY_LIMIT"),
+            "{}",
+            reply.text
+        );
+        assert_eq!(world.model.requests().len(), 0);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn someone_without_write_access_is_refused_and_told_once() {
 
         What to do: Ask a repository admin for write access, or ask someone who has it to repeat the request.
 
-        `PERMISSION_DENIED` · unsandboxed · run `<run>`
+        `PERMISSION_DENIED` · run `<run>`
         ");
 
         let second = bob.comments(1, "@openhands please").await.unwrap();

@@ -24,7 +24,7 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
         pr.reaction_to(comment, "eyes").await;
         let reply = pr.final_reply_to(comment).await;
         assert_snapshot!(redacted(&reply.text), @"
-        **Done for @alice in under <time>** · pushed `<commit>` to `feature/1` · [commit](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/commits/<commit>) · [diff](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/diff)
+        **Done for @alice in <time>** · pushed `<commit>` to `feature/1` · [commit](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/commits/<commit>) · [diff](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/diff)
 
         What changed: 1 file, +1 −1
 
@@ -32,7 +32,9 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
 
         - `add` adds again
 
-        1 model call · 1k tokens · unsandboxed · run `<run>`
+        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 · run `<run>`
+
+        What sandbox level 2 leaves open: Agents share the kernel with this machine: a hole in it is a way out.
         ");
         assert_snapshot!(pr.last_diff().await, @"
         diff --git a/src/lib.rs b/src/lib.rs
@@ -153,7 +155,9 @@ async fn an_agent_that_changes_nothing_is_answered_without_a_commit() {
 
         The code is right as it is: the sign is intended.
 
-        1 model call · 1k tokens · unsandboxed · run `<run>`
+        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 · run `<run>`
+
+        What sandbox level 2 leaves open: Agents share the kernel with this machine: a hole in it is a way out.
         ");
         assert_eq!(world.pull_request(1).head().await, before);
     })

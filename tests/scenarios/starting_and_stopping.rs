@@ -83,17 +83,43 @@ async fn missing_secrets_are_told_at_once_before_anything_starts() {
 }
 
 #[tokio::test]
-async fn a_bitbucket_beyond_this_machine_needs_the_sandbox_or_its_absence_written_out() {
+async fn without_a_sandbox_everything_says_so() {
+    let setup = Setup {
+        config: "[sandbox]\nmode = \"off\"\n".to_owned(),
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        let (code, _, stderr) = executable(&["config", "check", "--config", &config(world)]).await;
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains("unsandboxed"), "{stderr}");
+        assert_eq!(world.child("up").unwrap().says["sandbox"], "unsandboxed");
+        let ready = crate::looking_in::page(world, "/readyz").await;
+        assert!(ready.contains("\"level\":\"unsandboxed\""), "{ready}");
+        world.agent_runs("echo done > work.txt", "Did it.");
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.contains("`builtin`, unsandboxed"), "{}", reply.text);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_exist_is_a_wrong_configuration() {
     scenario(async |world| {
         let text = std::fs::read_to_string(config(world)).unwrap();
-        let text = text
-            .replace("mode = \"off\"", "mode = \"enforce\"")
-            .replace(&world.bitbucket.base_url(), "https://bitbucket.example.com");
         let copy = world.path("copy.toml");
-        std::fs::write(&copy, text).unwrap();
-        let (code, _, stderr) = executable(&["up", "--config", copy.to_str().unwrap()]).await;
-        assert_eq!(code, 2, "{stderr}");
-        assert!(stderr.contains("sandbox.mode"), "{stderr}");
+        for (agent, problem) in [
+            ("kind = \"acp\"\npreset = \"opencoed\"", "opencode"),
+            ("kind = \"command\"\ncommand = [\"mine\"]", "{prompt_file}"),
+        ] {
+            std::fs::write(&copy, format!("{text}\n[agent]\n{agent}\n")).unwrap();
+            for command in [&["up"][..], &["resolver"], &["config", "check"]] {
+                let arguments = [command, &["--config", copy.to_str().unwrap()]].concat();
+                let (code, _, stderr) = executable(&arguments).await;
+                assert_eq!(code, 2, "{command:?}: {stderr}");
+                assert!(stderr.contains("agent") && stderr.contains(problem), "{stderr}");
+            }
+        }
     })
     .await;
 }
@@ -175,7 +201,7 @@ async fn config_check_prints_the_webhook_to_paste() {
             "{stdout}"
         );
         assert!(stdout.contains("pr:comment:added"), "{stdout}");
-        assert!(stderr.contains("unsandboxed"), "{stderr}");
+        assert_eq!(stderr, "", "there is nothing to warn of");
     })
     .await;
 }
