@@ -45,6 +45,13 @@ pub(crate) struct Plan {
     pub(crate) killer: Option<i32>,
 }
 
+impl Plan {
+    /// Whether this battery runs outside of any cell.
+    pub(crate) fn is_control(&self) -> bool {
+        self.killer.is_some()
+    }
+}
+
 /// TCP and UDP ports on the loopback addresses.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ports {

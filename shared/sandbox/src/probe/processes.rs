@@ -137,7 +137,7 @@ pub(super) fn stop_by_an_owned_file(plan: &Plan) -> Attempt {
     /// Which signal is sent, from `asm-generic/fcntl.h`.
     const F_SETSIG: i64 = 10;
     let pid = outsider(plan, plan.bystander.pid)?;
-    let looks = if plan.killer.is_some() {
+    let looks = if plan.is_control() {
         LOOKS_OUTSIDE
     } else {
         LOOKS_INSIDE

@@ -1,6 +1,6 @@
 //! All probes, and from which level on each has to hold.
 
-use super::calls::{Arg, call, reached_the_kernel};
+use super::calls::{Arg, call, in_child, reached_the_kernel};
 use super::plan::Plan;
 use super::{
     Attempt, files, identity, ipc, kernel, metadata, network, positive, processes, terminal, unix_sockets,
@@ -32,9 +32,28 @@ impl Attack {
     pub(crate) fn run(self, plan: &Plan) -> Attempt {
         match self {
             Self::Function(attack) => attack(plan),
-            Self::Call(number, args) => reached_the_kernel(call(number, &mut args.map(Arg::Int))),
+            Self::Call(number, args) => {
+                let attack = || reached_the_kernel(call(number, &mut args.map(Arg::Int)));
+                attack().or_else(|refused| {
+                    if plan.is_control() {
+                        with_capabilities(attack).or(Err(refused))
+                    } else {
+                        Err(refused)
+                    }
+                })
+            }
         }
     }
+}
+
+/// Some calls ask first whether the caller may make them at all. Root of a namespace of its own may, so that an ordinary
+/// user can prove them too.
+fn with_capabilities(attack: impl FnOnce() -> Attempt) -> Attempt {
+    in_child(|| {
+        let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
+        call(libc::SYS_unshare, &mut [Arg::Int(namespaces.into())])?;
+        attack()
+    })
 }
 
 const fn held(name: &'static str, attack: fn(&Plan) -> Attempt) -> Probe {
