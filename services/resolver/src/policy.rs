@@ -4,6 +4,8 @@
 mod glob;
 mod protected;
 
+use std::collections::BTreeSet;
+
 use crate::instructions::is_instruction;
 use glob::{Glob, fold};
 
@@ -75,15 +77,14 @@ impl Policy {
     pub(crate) fn fates(&self, changes: &[Facts]) -> Vec<Fate> {
         let mut fates: Vec<_> = changes.iter().map(|change| self.fate(change)).collect();
         // What is left out stays as it is in the repository; nothing that is committed may take its place.
-        let stays: Vec<_> = changes
+        let stays: BTreeSet<_> = changes
             .iter()
             .zip(&fates)
             .filter(|(_, fate)| **fate != Fate::Work)
             .map(|(change, _)| change.path.clone())
             .collect();
         for (change, fate) in changes.iter().zip(&mut fates) {
-            let displaces = |other: &String| is_below(other, &change.path) || is_below(&change.path, other);
-            if *fate == Fate::Work && !change.removed && stays.iter().any(displaces) {
+            if *fate == Fate::Work && !change.removed && displaces(&change.path, &stays) {
                 *fate = Fate::InTheWay;
             }
         }
@@ -112,9 +113,17 @@ fn instructs(path: &str) -> bool {
         .any(|part| !part.ends_with(".gitmodules") && is_instruction(part.as_bytes()))
 }
 
-fn is_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory)
-        .is_some_and(|rest| rest.starts_with('/'))
+/// Whether a file at `path` would be where a directory of one of these has to be, or below one of them.
+fn displaces(path: &str, stays: &BTreeSet<String>) -> bool {
+    let below = format!("{path}/");
+    let is_above = stays
+        .range(below.clone()..)
+        .next()
+        .is_some_and(|first| first.starts_with(&below));
+    is_above
+        || path
+            .match_indices('/')
+            .any(|(end, _)| stays.contains(&path[..end]))
 }
 
 #[cfg(test)]

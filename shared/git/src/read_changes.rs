@@ -166,6 +166,10 @@ pub fn read_changes_main() -> ExitCode {
 }
 
 fn answer() -> anyhow::Result<()> {
+    // Nobody keeps the deadline of a process whose parent was killed. The thread that starts this one waits for its end,
+    // so it does not end before.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .context("cannot tie this process to its parent")?;
     sandbox::without_network().context("cannot give up the network")?;
     let file = std::env::args_os().nth(2).context("no request file was named")?;
     let request = Request::decode(&fs::read(&file).context("cannot read the request")?)?;

@@ -218,6 +218,59 @@ fn a_tree_made_to_hang_a_reader_is_read() {
 }
 
 #[test]
+fn a_link_swapped_in_while_a_file_is_read_leads_nowhere() {
+    /// Readings while file and link change places.
+    const ROUNDS: u32 = 1_000;
+    let secret = "s".repeat(4_321);
+    let tree = Tree::new();
+    let outside = tree.world.directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    for name in ["secret", "b.txt"] {
+        fs::write(outside.join(name), &secret).unwrap();
+    }
+    symlink(outside.join("secret"), tree.path.join("file-link")).unwrap();
+    symlink(&outside, tree.path.join("directory-link")).unwrap();
+    let done = AtomicBool::new(false);
+    let swap = |a: &str, b: &str| {
+        let (a, b) = (tree.path.join(a), tree.path.join(b));
+        rustix::fs::renameat_with(CWD, a, CWD, b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    };
+    let (mut seen, mut swaps) = (std::collections::BTreeSet::new(), 0);
+    std::thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            let mut swaps = 0_u32;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                swap("a.txt", "file-link");
+                swap("src", "directory-link");
+                swaps += 1;
+            }
+            swaps
+        });
+        let mut read = Ok(());
+        for _ in 0..ROUNDS {
+            match tree
+                .mirror
+                .changes(&tree.head, &tree.path, &TreeLimits::default())
+            {
+                Ok(changes) => seen.extend(
+                    changes
+                        .changes
+                        .iter()
+                        .filter(|change| change.mode() != Some(git::Mode::Symlink))
+                        .map(|change| change.bytes),
+                ),
+                Err(error) => read = Err(error),
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        swaps = swapping.join().unwrap();
+        read.unwrap();
+    });
+    assert!(swaps > 0, "nothing was swapped");
+    assert!(!seen.contains(&4_321), "foreign bytes were read: {seen:?}");
+}
+
+#[test]
 fn of_what_is_withheld_nothing_is_taken_and_nothing_is_lost() {
     let tree = Tree::new();
     tree.write("a.txt", "foreign");

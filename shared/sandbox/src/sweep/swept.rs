@@ -127,11 +127,11 @@ impl Swept {
         }
     }
 
-    /// Writes [`left_out`](Self::left_out). What is withheld is not in it: whoever reads the tree knows whether it
-    /// would have been taken.
+    /// Writes [`left_out`](Self::left_out). What is withheld and still there is not in it: whoever reads the tree knows
+    /// whether it would have been taken.
     pub(super) fn write_notes(&mut self) {
         // A repository of its own is how some agents work; nothing of what was asked for is in it.
-        let worth = |removed: &&Removed| !matches!(removed.why, Why::Repository | Why::Special);
+        let worth = |removed: &&Removed| removed.why != Why::Repository;
         let mut named: Vec<_> = self.removed.iter().filter(worth).collect();
         named.sort_by(|a, b| a.path.cmp(&b.path));
         let unnamed = self.removed_count.saturating_sub(self.removed.len() as u64)
