@@ -58,17 +58,19 @@ pub(crate) async fn run_agent(
     };
     let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);
     let (ended, ()) = tokio::join!(workshop.agent.run(task, sender), note_steps(attempt, receiver));
-    match ended {
-        Ok(report) => {
-            let used = usage_of(&report.usage);
-            telemetry::metrics::model_tokens("input").inc_by(used.input_tokens);
-            telemetry::metrics::model_tokens("output").inc_by(used.output_tokens);
-            let note = || attempt.worked(used, &report.transcript);
-            attempt.patience.with("note what was used", note).await?;
-            Ok(Patched::Reported(report))
+    let (usage, transcript, patched) = match ended {
+        Ok(mut report) => {
+            let transcript = std::mem::take(&mut report.transcript);
+            (report.usage, transcript, Patched::Reported(report))
         }
-        Err(error) => Ok(Patched::Broke(error)),
-    }
+        Err(broken) => (broken.usage, broken.transcript, Patched::Broke(*broken.error)),
+    };
+    let used = usage_of(&usage);
+    telemetry::metrics::model_tokens("input").inc_by(used.input_tokens);
+    telemetry::metrics::model_tokens("output").inc_by(used.output_tokens);
+    let note = || attempt.worked(used, &transcript);
+    attempt.patience.with("note what was used", note).await?;
+    Ok(patched)
 }
 
 /// Notes steps until the agent has dropped its sender. A step that cannot be noted is only missed by readers.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 
+use crate::task::Usage;
+
 /// Why an agent could not do its work. No text in it contains a credential or a whole answer of the endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -81,6 +83,30 @@ pub enum Error {
     /// A command could not be run; not one that ran and failed.
     #[error("a command of the agent cannot be run")]
     Command(#[from] sandbox::Error),
+}
+
+/// A task that could not go on, with what it had used by then: calls that were paid for count, whatever came of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct BrokenOff {
+    /// Why.
+    #[source]
+    pub error: Box<Error>,
+    /// What it used.
+    pub usage: Usage,
+    /// The model calls as JSON lines, without secrets.
+    pub transcript: Vec<u8>,
+}
+
+impl From<Error> for BrokenOff {
+    /// Of a task that broke off before it asked its model anything.
+    fn from(error: Error) -> Self {
+        Self {
+            error: Box::new(error),
+            usage: Usage::default(),
+            transcript: Vec::new(),
+        }
+    }
 }
 
 impl From<Error> for Failure {

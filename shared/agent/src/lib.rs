@@ -20,7 +20,7 @@ mod text;
 
 pub use builtin::{Api, builtin_main};
 pub use endpoint::{Endpoint, Prices, Provider};
-pub use error::Error;
+pub use error::{BrokenOff, Error};
 pub use http_client::{HttpClientError, http_client};
 pub use installation::Installation;
 pub use launcher::{Launcher, Wanted};

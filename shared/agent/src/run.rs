@@ -26,7 +26,7 @@ use crate::endpoint::Endpoint;
 use crate::launcher::Launcher;
 use crate::proxy::{Budget, Patience, Proxy, ProxyEnd};
 use crate::text::Tail;
-use crate::{Api, CodingAgent, Ended, Error, Progress, Report, Task};
+use crate::{Api, BrokenOff, CodingAgent, Ended, Error, Progress, Report, Task};
 
 /// How long an agent may take to end by itself once it was asked to, or its budget is gone. Long enough for a last
 /// message, short enough that a person who stopped it does not wait.
@@ -122,7 +122,7 @@ impl Sandboxed {
         mut cell: Cell,
         private_port: Option<u16>,
         progress: &mpsc::Sender<Progress>,
-    ) -> Result<Report, Error> {
+    ) -> Result<Report, BrokenOff> {
         let listener = cell.take_listener().ok_or_else(|| Error::Client {
             reason: "the sandbox has no port for the model".to_owned(),
         })?;
@@ -213,7 +213,7 @@ impl CodingAgent for Sandboxed {
         self.driver.name()
     }
 
-    async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, Error> {
+    async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, BrokenOff> {
         let (cell, private_port) = tokio::select! {
             biased;
             () = task.cancel.cancelled() => return Ok(Report::cancelled()),
@@ -299,7 +299,7 @@ fn report(
     cell_end: CellEnd,
     proxy_end: ProxyEnd,
     cancelled: bool,
-) -> Result<Report, Error> {
+) -> Result<Report, BrokenOff> {
     let stopped = if cancelled {
         Some(Ended::Cancelled)
     } else {
@@ -316,7 +316,13 @@ fn report(
     let ended = match (stopped.or(limit), proxy_end.last_error) {
         (Some(ended), _) => ended,
         // The last thing it wanted to know from its model it was not told, whatever it made of that.
-        (None, Some(error)) => return Err(error),
+        (None, Some(error)) => {
+            return Err(BrokenOff {
+                error: Box::new(error),
+                usage: proxy_end.usage,
+                transcript: proxy_end.transcript,
+            });
+        }
         (None, None) => said.ended.unwrap_or(match cell_end.how {
             How::Signalled(_) => Ended::Crashed,
             // A code means nothing once it has worked; without a single answer it cannot have.

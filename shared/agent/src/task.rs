@@ -9,7 +9,7 @@ use sandbox::{CellEnd, CellLimits};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
+use crate::BrokenOff;
 
 /// Something that changes a work tree as a brief asks.
 #[async_trait]
@@ -22,7 +22,7 @@ pub trait CodingAgent: Send + Sync {
     /// Limits and cancelling end it, with everything it started, and are a [`Report`]; an error means that the model,
     /// the agent's installation or the machine failed. In both cases the work tree may have changed, and nothing that
     /// was started is alive any more.
-    async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, Error>;
+    async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, BrokenOff>;
 }
 
 /// One task.

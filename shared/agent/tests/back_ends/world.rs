@@ -112,7 +112,8 @@ impl World {
             ..Patience::default()
         });
         let run = agent.run(self.task(), self.progress.clone());
-        tokio::time::timeout(2 * LIMIT, run).await.expect("the run ends")
+        let ended = tokio::time::timeout(2 * LIMIT, run).await.expect("the run ends");
+        ended.map_err(|broken| *broken.error)
     }
 
     fn endpoint(&self) -> Endpoint {

@@ -124,7 +124,11 @@ impl CellWorld {
         });
         assert_eq!(agent.name(), "builtin");
         let run = agent.run(task, self.progress.0.clone());
-        tokio::time::timeout(2 * LIMIT, run).await.expect("the run ends")
+        let ended = tokio::time::timeout(2 * LIMIT, run);
+        ended
+            .await
+            .expect("the run ends")
+            .map_err(|broken_off| *broken_off.error)
     }
 
     /// From now on nobody listens to the progress.
