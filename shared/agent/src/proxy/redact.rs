@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use regex::{NoExpand, Regex};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -60,6 +61,15 @@ impl Redactor {
         match &self.forms {
             Some(forms) => forms.replace_all(text, NoExpand(MARK)),
             None => Cow::Borrowed(text),
+        }
+    }
+
+    /// The same for a piece of an answer: an endpoint that repeats its key, in a debugging field for instance, does not
+    /// tell it to the agent. Of a stream that is cut in the middle of a secret, or of a letter, nothing is found.
+    pub(crate) fn clean_bytes(&self, bytes: Bytes) -> Bytes {
+        match std::str::from_utf8(&bytes).map(|text| self.clean(text)) {
+            Ok(Cow::Owned(clean)) => clean.into(),
+            Ok(Cow::Borrowed(_)) | Err(_) => bytes,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Passes an answer on and reads along.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream;
@@ -39,14 +40,7 @@ pub(super) async fn whole(
         Err(reason) => return Err(exchange.no_answer(&reason)),
     }
     exchange.done()?;
-    // An endpoint that repeats its key, in a debugging field for instance, does not tell it to the agent.
-    let bytes = match std::str::from_utf8(&bytes) {
-        Ok(text) => match exchange.shared.redactor.clean(text) {
-            std::borrow::Cow::Borrowed(_) => bytes,
-            std::borrow::Cow::Owned(clean) => clean.into(),
-        },
-        Err(_) => bytes,
-    };
+    let bytes = exchange.shared.redactor.clean_bytes(bytes);
     Ok(reply::bytes_response(StatusCode::OK, bytes))
 }
 
@@ -96,10 +90,10 @@ impl Relay {
         if self.ended {
             return None;
         }
-        let shared = &self.exchange.shared;
+        let shared = Arc::clone(&self.exchange.shared);
         let last = match shared.upstream.piece(&mut self.response).await {
             Ok(Some(piece)) => match self.read(&piece) {
-                Ok(()) => return Some(piece),
+                Ok(()) => return Some(shared.redactor.clean_bytes(piece)),
                 Err(refusal) => Some(refusal),
             },
             Ok(None) => self.finish(),

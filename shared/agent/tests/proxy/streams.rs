@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent::{Error, Patience};
 use serde_json::{Value, json};
 
-use crate::world::{APIS, HASTY, LIMIT, Setting, World, lines, says, streams};
+use crate::world::{APIS, HASTY, LIMIT, REAL_KEY, Setting, World, lines, says, streams};
 
 /// Two events into the stream, there is half of the text.
 fn held(after: usize) -> Value {
@@ -141,15 +141,17 @@ async fn an_error_that_the_endpoint_sends_in_a_stream_is_not_told_twice() {
     let mut setting = Setting::new(json!([]));
     setting.base_url = Some(format!("http://{}/v1", listener.local_addr().unwrap()));
     let world = setting.start().await;
-    let event = "event: error\ndata: {\"type\": \"error\", \"error\": {\"message\": \"busy\"}}\n\n";
+    let event = "event: error\ndata: {\"type\": \"error\", \"error\": {\"message\": \"SAID\"}}\n\n";
     let answer =
         format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{event}");
+    let answer = answer.replace("SAID", &format!("busy {REAL_KEY}"));
     let served = crate::network::serve_once(listener, &answer);
     let body = streams("messages", "hi");
     let (response, _) = tokio::join!(world.post("/v1/messages", &body), served);
+    let event = event.replace("SAID", "busy [secret]");
     assert_eq!(response.text().await.unwrap(), event);
     let end = world.end().await;
-    assert!(matches!(&end.last_error, Some(Error::ModelAnswer { reason }) if reason == "busy"));
+    assert!(matches!(&end.last_error, Some(Error::ModelAnswer { reason }) if reason == "busy [secret]"));
 }
 
 #[tokio::test]

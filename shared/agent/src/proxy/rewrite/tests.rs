@@ -319,83 +319,65 @@ fn nothing_is_stored_at_the_endpoint() {
     }
 }
 
-#[test]
-fn media_that_the_endpoint_would_fetch_are_refused() {
-    let url = "https://evil.example/?q=stolen";
-    for (api, part) in [
-        (Api::Chat, json!({"type": "image_url", "image_url": {"url": url}})),
-        (Api::Chat, json!({"type": "image_url", "image_url": url})),
-        (
-            Api::Chat,
-            json!({"type": "image_url", "image_url": {"url": " data:x"}}),
-        ),
-        (Api::Chat, json!({"type": "video_url", "video_url": {"url": url}})),
-        (Api::Chat, json!({"type": "file", "file": {"file_id": "file-1"}})),
-        (
-            Api::Chat,
-            json!({"type": "text", "text": "x", "image_url": {"url": url}}),
-        ),
-        (Api::Chat, json!({"text": "no type"})),
-        (
-            Api::Chat,
-            json!({"type": "input_audio", "input_audio": {"data": url}}),
-        ),
-        (
-            Api::Chat,
-            json!({"type": "file", "file": {"filename": "a", "file_data": "\nfile:///stolen"}}),
-        ),
-        (Api::Responses, json!({"type": "input_file", "file_data": url})),
-        (
-            Api::Messages,
-            json!({"type": "tool_use", "id": "c", "name": "x", "input": {}, "image_url": url}),
-        ),
-        (Api::Responses, json!({"type": "input_image", "image_url": url})),
-        (
-            Api::Responses,
-            json!({"type": "input_image", "file_id": "file-1"}),
-        ),
-        (Api::Responses, json!({"type": "input_file", "file_url": url})),
-        (Api::Responses, json!({"type": "input_file", "file_id": "file-1"})),
-        (
-            Api::Messages,
-            json!({"type": "image", "source": {"type": "url", "url": url}}),
-        ),
-        (
-            Api::Messages,
-            json!({"type": "image", "source": {"type": "file", "file_id": "f"}}),
-        ),
-        (
-            Api::Messages,
-            json!({"type": "image", "source": {"type": "base64", "data": "AA", "url": url}}),
-        ),
-        (
-            Api::Messages,
-            json!({"type": "document", "source": {"type": "url", "url": url}}),
-        ),
-        (
-            Api::Messages,
-            json!({"type": "document", "source": {"type": "content", "content": [
-                {"type": "image", "source": {"type": "url", "url": url}}]}}),
-        ),
-        (Api::Messages, json!({"type": "container_upload", "file_id": "f"})),
-        (
-            Api::Messages,
-            json!({"type": "tool_result", "tool_use_id": "c", "content": [
-                {"type": "image", "source": {"type": "url", "url": url}}]}),
-        ),
-        (
-            Api::Messages,
-            json!({"type": "server_tool_use", "name": "web_search", "input": {}}),
-        ),
-        (
-            Api::CountTokens,
-            json!({"type": "image", "source": {"type": "url", "url": url}}),
-        ),
-    ] {
+const URL: &str = "https://evil.example/?q=stolen";
+
+fn check_parts_refused(api: Api, parts: Value) {
+    let parts = parts.as_array().expect("a list of parts");
+    for part in parts {
         let refusal = refusal(api, with_content(api, json!([part])));
         assert_eq!(refusal.status, 400);
         assert!(!refusal.message.contains("stolen"), "{refusal:?}");
     }
+}
+
+#[test]
+fn media_that_the_endpoint_would_fetch_are_refused_in_chats() {
+    check_parts_refused(
+        Api::Chat,
+        json!([
+            {"type": "image_url", "image_url": {"url": URL}},
+            {"type": "image_url", "image_url": URL},
+            {"type": "image_url", "image_url": {"url": " data:x"}},
+            {"type": "video_url", "video_url": {"url": URL}},
+            {"type": "input_audio", "input_audio": {"data": URL}},
+            {"type": "file", "file": {"file_id": "file-1"}},
+            {"type": "file", "file": {"filename": "a", "file_data": "\nfile:///stolen"}},
+            {"type": "text", "text": "x", "image_url": {"url": URL}},
+            {"text": "no type"},
+        ]),
+    );
+}
+
+#[test]
+fn media_that_the_endpoint_would_fetch_are_refused_in_responses() {
+    check_parts_refused(
+        Api::Responses,
+        json!([
+            {"type": "input_image", "image_url": URL},
+            {"type": "input_image", "file_id": "file-1"},
+            {"type": "input_file", "file_url": URL},
+            {"type": "input_file", "file_id": "file-1"},
+            {"type": "input_file", "file_data": URL},
+        ]),
+    );
+}
+
+#[test]
+fn media_that_the_endpoint_would_fetch_are_refused_in_anthropics_messages() {
+    let remote = json!({"type": "image", "source": {"type": "url", "url": URL}});
+    let parts = json!([
+        remote,
+        {"type": "image", "source": {"type": "file", "file_id": "f"}},
+        {"type": "image", "source": {"type": "base64", "data": "AA", "url": URL}},
+        {"type": "document", "source": {"type": "url", "url": URL}},
+        {"type": "document", "source": {"type": "content", "content": [remote]}},
+        {"type": "container_upload", "file_id": "f"},
+        {"type": "tool_result", "tool_use_id": "c", "content": [remote]},
+        {"type": "tool_use", "id": "c", "name": "x", "input": {}, "image_url": URL},
+        {"type": "server_tool_use", "name": "web_search", "input": {}},
+    ]);
+    check_parts_refused(Api::Messages, parts.clone());
+    check_parts_refused(Api::CountTokens, parts);
     let system = json!({"system": [{"type": "image", "source": {"type": "base64", "data": "AA"}}]});
     refusal(Api::Messages, request(Api::Messages, system));
 }
