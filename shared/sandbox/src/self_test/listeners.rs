@@ -1,5 +1,6 @@
 //! The planted sockets: whoever gets to them reads the canary, or is seen from here.
 
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -8,6 +9,7 @@ use std::os::unix::net::{
     SocketAddr as UnixAddress, UnixDatagram as StdUnixDatagram, UnixListener as StdUnixListener,
 };
 use std::path::Path;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -29,8 +31,7 @@ const DATAGRAM_BYTES_MAX: usize = 1024;
 pub(super) struct Listeners {
     pub(super) ports: Ports,
     pub(super) unix: UnixSockets,
-    udp: Vec<UdpSocket>,
-    unix_datagrams: Vec<UnixDatagram>,
+    datagrams: Vec<Datagrams>,
     /// Greet whoever connects; end when dropped.
     _greeters: JoinSet<()>,
 }
@@ -86,19 +87,20 @@ impl Listeners {
             abstract_stream: format!("{canary}-stream"),
             abstract_datagram: format!("{canary}-datagram"),
         };
-        let unix_datagrams = open_unix(&unix, &mut greeters, canary)?;
+        let mut datagrams = open_unix(&unix, &mut greeters, canary)?;
+        let udp_port = udp.local_addr()?.port();
+        datagrams.extend([Some(udp), udp_ipv6].into_iter().flatten().map(Datagrams::Ip));
         Ok(Self {
             ports: Ports {
                 nats: tcp[0],
                 metrics: tcp[1],
                 other_run: tcp[2],
                 ipv6: ipv6_port,
-                udp: udp.local_addr()?.port(),
+                udp: udp_port,
                 udp_ipv6: udp_ipv6_port,
             },
             unix,
-            udp: [Some(udp), udp_ipv6].into_iter().flatten().collect(),
-            unix_datagrams,
+            datagrams,
             _greeters: greeters,
         })
     }
@@ -118,55 +120,52 @@ impl Listeners {
     }
 
     async fn wait_for_datagram(&self, token: &[u8]) {
-        let udp = self.udp.iter().map(|socket| async move {
-            let mut datagram = [0; DATAGRAM_BYTES_MAX];
-            loop {
-                match socket.recv(&mut datagram).await {
-                    Ok(length) if holds(&datagram[..length], token) => return,
-                    Ok(_) => {}
-                    // An error of an earlier datagram; the next answer is of the next one.
-                    Err(error) => tracing::debug!(%error, "a planted datagram socket"),
-                }
-            }
-        });
-        let unix = self.unix_datagrams.iter().map(|socket| async move {
-            let mut datagram = [0; DATAGRAM_BYTES_MAX];
-            loop {
-                match socket.recv(&mut datagram).await {
-                    Ok(length) if holds(&datagram[..length], token) => return,
-                    Ok(_) => {}
-                    Err(error) => tracing::debug!(%error, "a planted datagram socket"),
-                }
-            }
-        });
-        tokio::select! {
-            () = first(udp) => {}
-            () = first(unix) => {}
-        }
+        let mut waits: Vec<_> = self
+            .datagrams
+            .iter()
+            .map(|socket| Box::pin(socket.gets(token)))
+            .collect();
+        poll_fn(|context| {
+            let come = waits
+                .iter_mut()
+                .any(|wait| wait.as_mut().poll(context).is_ready());
+            if come { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
-/// Waits for the first of these.
-async fn first(waits: impl Iterator<Item = impl Future<Output = ()>>) {
-    let mut waits: Vec<_> = waits.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        if waits
-            .iter_mut()
-            .any(|wait| wait.as_mut().poll(context).is_ready())
-        {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
+/// A socket that takes datagrams from everybody.
+#[derive(Debug)]
+enum Datagrams {
+    Ip(UdpSocket),
+    Unix(UnixDatagram),
+}
+
+impl Datagrams {
+    /// Returns when a datagram with this text has come.
+    async fn gets(&self, token: &[u8]) {
+        let mut datagram = [0; DATAGRAM_BYTES_MAX];
+        loop {
+            let received = match self {
+                Self::Ip(socket) => socket.recv(&mut datagram).await,
+                Self::Unix(socket) => socket.recv(&mut datagram).await,
+            };
+            match received {
+                Ok(length) if holds(&datagram[..length], token) => return,
+                Ok(_) => {}
+                // Of an earlier datagram; the next answer is of the next one.
+                Err(error) => tracing::debug!(%error, "a planted datagram socket"),
+            }
         }
-    })
-    .await;
+    }
 }
 
 fn holds(datagram: &[u8], token: &[u8]) -> bool {
     datagram.windows(token.len().max(1)).any(|window| window == token)
 }
 
-fn open_unix(unix: &UnixSockets, greeters: &mut JoinSet<()>, canary: &str) -> io::Result<Vec<UnixDatagram>> {
+fn open_unix(unix: &UnixSockets, greeters: &mut JoinSet<()>, canary: &str) -> io::Result<Vec<Datagrams>> {
     let stream = UnixListener::bind(&unix.stream)?;
     let abstract_stream =
         StdUnixListener::bind_addr(&UnixAddress::from_abstract_name(&unix.abstract_stream)?)?;
@@ -185,10 +184,11 @@ fn open_unix(unix: &UnixSockets, greeters: &mut JoinSet<()>, canary: &str) -> io
     let name = UnixAddress::from_abstract_name(&unix.abstract_datagram)?;
     let abstract_datagram = StdUnixDatagram::bind_addr(&name)?;
     abstract_datagram.set_nonblocking(true)?;
-    Ok(vec![
+    let datagrams = [
         UnixDatagram::bind(&unix.datagram)?,
         UnixDatagram::from_std(abstract_datagram)?,
-    ])
+    ];
+    Ok(datagrams.map(Datagrams::Unix).into())
 }
 
 /// Connections stay open: one that is closed with bytes unread is reset, and the greeting could be lost.

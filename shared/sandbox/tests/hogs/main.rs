@@ -12,6 +12,7 @@ use sandbox::{
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -313,15 +314,22 @@ async fn within_their_limits_only_time_ends_them() {
     ];
     for level in CONFINED {
         let sandbox = sandbox(level).await;
+        let mut hogs = JoinSet::new();
         for (hog, limit) in within {
-            let run = Run::new();
-            let mut running = run.start(&sandbox, limits, hog, limit).await;
-            let (_, end) = over_and_end(&mut running, &CancellationToken::new()).await;
-            assert_eq!(
-                (end.how, run.survivors()),
-                (How::TimeLimit, Vec::new()),
-                "{hog} at {level}"
-            );
+            let sandbox = sandbox.clone();
+            hogs.spawn(async move {
+                let run = Run::new();
+                let mut running = run.start(&sandbox, limits, hog, limit).await;
+                let (_, end) = over_and_end(&mut running, &CancellationToken::new()).await;
+                assert_eq!(
+                    (end.how, run.survivors()),
+                    (How::TimeLimit, Vec::new()),
+                    "{hog} at {level}"
+                );
+            });
+        }
+        while let Some(ended) = hogs.join_next().await {
+            ended.expect("each is left alone until its time");
         }
     }
 }
