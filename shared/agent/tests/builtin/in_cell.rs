@@ -119,11 +119,17 @@ async fn a_command_cannot_speak_for_the_program() {
     ]);
     let with = CellWorld::with(script.clone()).await;
     let without = CellWorld::with(script).await.without_namespaces().await;
-    for cell in [with, without] {
+    for cell in [&with, &without] {
         assert_eq!(cell.run("task").await.unwrap().summary, "the true end");
         assert_eq!(cell.progress().0.len(), 1);
-        let result = cell.world.results().remove(0);
-        assert!(result.contains("Permission denied"), "{result}");
+    }
+    let result = with.world.results().remove(0);
+    assert!(result.contains("Permission denied"), "{result}");
+    // Without namespaces, a worker that is not root has the program's descriptors open to its commands: what they write
+    // there arrives, and only the missing seal gives it away.
+    if !rustix::process::geteuid().is_root() {
+        let result = without.world.results().remove(0);
+        assert!(!result.contains("Permission denied"), "the control: {result}");
     }
 }
 
