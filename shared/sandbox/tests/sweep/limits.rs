@@ -46,7 +46,7 @@ fn a_path_that_is_too_long_is_removed() {
 
 #[test]
 fn a_hundred_thousand_files_are_gone_through_quickly() {
-    let tree = Tree::new();
+    let tree = Tree::in_memory();
     for directory in 0..100 {
         let path = tree.path.join(format!("d{directory}"));
         fs::create_dir(&path).unwrap();

@@ -15,7 +15,15 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::inside(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where there is such a file system: making many files takes much longer than sweeping them.
+    pub(crate) fn in_memory() -> Self {
+        Self::inside(tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+    }
+
+    fn inside(directory: TempDir) -> Self {
         let path = directory.path().join("tree");
         fs::create_dir(&path).unwrap();
         let outside = directory.path().join("outside");
