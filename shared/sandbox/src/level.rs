@@ -116,6 +116,10 @@ impl Sandbox {
             };
             match proven.await {
                 Ok((built, test)) => {
+                    if !missing.is_empty() {
+                        let why = missing.join("; ");
+                        tracing::warn!(why, "a stronger sandbox is not available on this machine");
+                    }
                     let own_user = sandbox.user_at(*level).is_some();
                     return Ok(sandbox.with_residue(residue(*level, built, own_user, test.residue)));
                 }
