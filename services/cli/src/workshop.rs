@@ -47,12 +47,15 @@ pub(crate) async fn open(
 ) -> Result<Option<Workshop>> {
     let settings = settings(config)?;
     let sandbox = loop {
-        let unavailable = match found {
-            Ok(sandbox) => break sandbox,
-            Err(unavailable) => unavailable,
+        let why = match found {
+            Ok(sandbox) => match Workshop::try_out(&sandbox, &config.data_dir).await {
+                Ok(()) => break sandbox,
+                Err(error) => format!("agents cannot work in data_dir: {error:#}"),
+            },
+            Err(unavailable) => unavailable.reason,
         };
-        tracing::error!(%unavailable, "no sandbox holds here; no run is started");
-        health.not_ready(SANDBOX, unavailable.reason);
+        tracing::error!(why, "no run is started here");
+        health.not_ready(SANDBOX, why);
         tokio::select! {
             () = shutdown.soft.cancelled() => return Ok(None),
             () = tokio::time::sleep(RETRY_PAUSE) => {}

@@ -34,6 +34,12 @@ impl WorkDirectory {
         Ok(taken)
     }
 
+    /// Directories as those of an attempt, for trying out whether agents can work here.
+    pub(crate) fn trial(&self) -> anyhow::Result<WorkTree> {
+        let root = self.path.join("trial");
+        WorkTree::make_at(root.clone()).with_context(|| format!("cannot make {}", root.display()))
+    }
+
     fn new_below(all: &Path) -> io::Result<Self> {
         let mut swept_away = io::Error::from(io::ErrorKind::NotFound);
         for _ in 0..TAKES_MAX {
@@ -123,16 +129,20 @@ impl WorkTree {
     }
 
     fn create_at(root: PathBuf) -> Result<Self, Failure> {
+        Self::make_at(root.clone()).map_err(|error| {
+            let cause = anyhow::Error::new(error).context(format!("cannot make {}", root.display()));
+            Failure::retry(FailureCode::Internal, cause)
+        })
+    }
+
+    fn make_at(root: PathBuf) -> io::Result<Self> {
         let made = Self {
             tree: root.join("tree"),
             home: root.join("home"),
             tmp: root.join("tmp"),
             root,
         };
-        made.make().map_err(|error| {
-            let cause = anyhow::Error::new(error).context(format!("cannot make {}", made.root.display()));
-            Failure::retry(FailureCode::Internal, cause)
-        })?;
+        made.make()?;
         Ok(made)
     }
 

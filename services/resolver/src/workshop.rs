@@ -1,20 +1,31 @@
 //! Where agents work: the sandbox of this machine, the configured agent, and what its runs may use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::CodingAgent;
+use anyhow::bail;
 use lifecycle::Health;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::run::{Confinement, Setup, Usage};
-use sandbox::{CellLimits, Sandbox, SelfTestError};
+use sandbox::{CellLimits, CellSpec, How, Needs, Program, Sandbox, SelfTestError, Stdin};
+use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Ending;
 use crate::handler::Settings;
+use crate::work_tree::WorkDirectory;
 
 /// The part of `/readyz` that says whether the sandbox holds.
 const PART: &str = "sandbox";
+
+/// Writes to each of a run's three directories.
+const TRIAL: &str = "echo > ./trial && echo > \"$HOME/trial\" && echo > \"$TMPDIR/trial\"";
+/// It takes milliseconds; a machine that needs longer than this cannot work.
+const TRIAL_MAX: Duration = Duration::from_secs(30);
+/// Enough for a shell's complaint.
+const TRIAL_OUTPUT_BYTES: usize = 2_000;
 
 /// What a process has for its runs; made once, at start.
 #[derive(Clone)]
@@ -32,6 +43,41 @@ pub struct Workshop {
 }
 
 impl Workshop {
+    /// Runs a program that does nothing in a cell below `data_dir`, where runs will have theirs. Fails where agents could
+    /// not get at their work tree, and says why.
+    pub async fn try_out(sandbox: &Sandbox, data_dir: &Path) -> anyhow::Result<()> {
+        let work = WorkDirectory::take(data_dir.join("work"))?;
+        let tree = work.trial()?;
+        let spec = CellSpec {
+            work_tree: tree.path().to_owned(),
+            home: tree.home().to_owned(),
+            tmp: tree.tmp().to_owned(),
+            read_paths: Vec::new(),
+            needs: Needs::default(),
+            model_listener: false,
+            limits: CellLimits {
+                wall: TRIAL_MAX,
+                ..CellLimits::default()
+            },
+        };
+        let program = Program {
+            program: "/bin/sh".into(),
+            args: ["-c", TRIAL].map(Into::into).into(),
+            env: Vec::new(),
+            stdin: Stdin::Null,
+        };
+        let ran = sandbox.run(spec, program, TRIAL_OUTPUT_BYTES, CancellationToken::new());
+        let ran = ran.await?;
+        match ran.end.how {
+            How::Exited(0) => Ok(()),
+            how => bail!(
+                "a command could not write to its directories below {}: {how:?}, {}",
+                data_dir.display(),
+                ran.stderr.text().trim()
+            ),
+        }
+    }
+
     /// What the run record keeps of it.
     pub(crate) fn setup(&self, settings: &Settings) -> Setup {
         Setup {
@@ -107,8 +153,6 @@ fn chain(error: &SelfTestError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
