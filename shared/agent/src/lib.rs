@@ -10,6 +10,7 @@ mod http_client;
 mod installation;
 mod launcher;
 mod lines;
+mod outcome;
 mod placeholder;
 mod preset;
 mod prompt;

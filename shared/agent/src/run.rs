@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox::{Cell, CellEnd, CellLimits, CellSpec, How, OutputStream, Program, Running, Sandbox};
+use sandbox::{Cell, CellEnd, CellLimits, CellSpec, OutputStream, Program, Running, Sandbox};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,10 @@ use crate::command::Command;
 use crate::driver::{Driver, Launch, Said, Streams, tell};
 use crate::endpoint::Endpoint;
 use crate::launcher::Launcher;
-use crate::proxy::{Budget, Patience, Proxy, ProxyEnd};
+use crate::outcome::{broken_off, report};
+use crate::proxy::{Budget, Patience, Proxy};
 use crate::text::Tail;
-use crate::{Api, BrokenOff, CodingAgent, Ended, Error, Progress, Report, Task};
+use crate::{Api, BrokenOff, CodingAgent, Error, Progress, Report, Task};
 
 /// How long an agent may take to end by itself once it was asked to, or its budget is gone. Long enough for a last
 /// message, short enough that a person who stopped it does not wait.
@@ -126,6 +127,10 @@ impl Sandboxed {
         let listener = cell.take_listener().ok_or_else(|| Error::Client {
             reason: "the sandbox has no port for the model".to_owned(),
         })?;
+        // A second hold on the port, for the case that nobody can say whether the run is dead.
+        let port = listener.try_clone().map_err(|error| Error::Client {
+            reason: format!("the port for the model cannot be held: {error}"),
+        })?;
         let budget = Budget {
             turns: task.limits.turns,
             tokens: task.limits.tokens,
@@ -145,8 +150,18 @@ impl Sandboxed {
         };
         let program = self.driver.prepare(&launch).await?;
         let running = start(cell, program).await?;
-        let (said, cell_end, stderr) = self.attend(&launch, running, &proxy, progress).await?;
+        let attended = self.attend(&launch, running, &proxy, progress).await;
         let proxy_end = proxy.stop().await;
+        let (said, cell_end, stderr) = match attended {
+            Ok(attended) => attended,
+            Err(error) => {
+                if matches!(error, Error::Command(sandbox::Error::NotKilled { .. })) {
+                    // Whoever got the port next could be asked by what is left of this run.
+                    std::mem::forget(port);
+                }
+                return Err(broken_off(error, proxy_end));
+            }
+        };
         // Logged, and never believed: agents exit 0 on a refused key (agents-and-tools.md 1).
         tracing::info!(
             run.id = %task.run, agent = self.driver.name(), ?cell_end, usage = ?proxy_end.usage,
@@ -290,59 +305,4 @@ async fn last_words(stream: Option<OutputStream>, dead: &CancellationToken) -> S
         () = over => {}
     }
     tail.into_text()
-}
-
-/// What came of it. What was measured from outside goes before what the agent says.
-fn report(
-    said: Said,
-    stderr: String,
-    cell_end: CellEnd,
-    proxy_end: ProxyEnd,
-    cancelled: bool,
-) -> Result<Report, BrokenOff> {
-    let stopped = if cancelled {
-        Some(Ended::Cancelled)
-    } else {
-        proxy_end.cut_off
-    };
-    let limit = match cell_end.how {
-        How::TimeLimit => Some(Ended::TimeLimit),
-        How::OutputLimit => Some(Ended::OutputLimit),
-        How::MemoryLimit => Some(Ended::MemoryLimit),
-        How::ProcessLimit => Some(Ended::ProcessLimit),
-        How::DiskLimit => Some(Ended::DiskLimit),
-        How::Exited(_) | How::Signalled(_) | How::Cancelled => None,
-    };
-    let ended = match (stopped.or(limit), proxy_end.last_error) {
-        (Some(ended), _) => ended,
-        // The last thing it wanted to know from its model it was not told, whatever it made of that.
-        (None, Some(error)) => {
-            return Err(BrokenOff {
-                error: Box::new(error),
-                usage: proxy_end.usage,
-                transcript: proxy_end.transcript,
-            });
-        }
-        (None, None) => said.ended.unwrap_or(match cell_end.how {
-            How::Signalled(_) => Ended::Crashed,
-            // A code means nothing once it has worked; without a single answer it cannot have.
-            How::Exited(code) if code != 0 && proxy_end.usage.turns == 0 => Ended::Crashed,
-            _ => Ended::Finished,
-        }),
-    };
-    let summary = if said.summary.is_empty() && ended == Ended::Crashed {
-        stderr
-    } else {
-        said.summary
-    };
-    Ok(Report {
-        summary,
-        not_done: said.not_done,
-        questions: said.questions,
-        usage: proxy_end.usage,
-        ended,
-        model_errors: proxy_end.errors,
-        transcript: proxy_end.transcript,
-        cell: Some(cell_end),
-    })
 }

@@ -3,5 +3,6 @@
 
 mod acp;
 mod command;
+mod levels;
 mod missing;
 mod world;

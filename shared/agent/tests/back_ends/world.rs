@@ -11,7 +11,7 @@ use agent::{
     Sandboxed, Task, Wanted,
 };
 use pipeline::ids::RunId;
-use sandbox::{Mode, Namespaces, Sandbox, Settings};
+use sandbox::{Level, Mode, Namespaces, Sandbox, Settings};
 use scripted_llm::{Request, Script, ScriptedLlm};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
@@ -42,6 +42,22 @@ impl World {
     }
 
     pub(crate) async fn with(script: Value) -> Self {
+        Self::at(script, Mode::Enforce, Namespaces::Auto).await
+    }
+
+    /// A model that answers every question, and a sandbox of another level than the strongest.
+    pub(crate) async fn at_level(level: Level) -> Self {
+        let script = json!([{"when": "", "reply": {"text": "Go on."}}]);
+        let world = match level {
+            Level::Off => Self::at(script, Mode::Off, Namespaces::Auto).await,
+            Level::One => Self::at(script, Mode::Enforce, Namespaces::Never).await,
+            Level::Two => Self::at(script, Mode::Enforce, Namespaces::Always).await,
+        };
+        assert_eq!(world.sandbox.level(), level);
+        world
+    }
+
+    async fn at(script: Value, mode: Mode, namespaces: Namespaces) -> Self {
         let script = Script::from_value(script).expect("the test's script is valid");
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let model = ScriptedLlm::start(listen, script)
@@ -54,8 +70,8 @@ impl World {
             std::fs::create_dir(dir.path().join(name)).expect("made");
         }
         let sandbox = Sandbox::start(Settings {
-            mode: Mode::Enforce,
-            namespaces: Namespaces::Auto,
+            mode,
+            namespaces,
             user: None,
             read_paths: Vec::new(),
             executable: env!("CARGO_BIN_EXE_agent-inner").into(),
