@@ -270,7 +270,9 @@ fn text_of(line: &Map<String, Value>) -> String {
     serde_json::to_string(line).expect("JSON values can be written")
 }
 
-/// Feeds a value to a hasher, without Anthropic's cache marks: they move along the conversation.
+/// Feeds a value to a hasher, so that what means the same is the same: without Anthropic's cache marks, which move
+/// along the conversation, and with content that is one text as the text, as which Claude Code writes it once its mark
+/// is gone.
 fn feed(value: &Value, hasher: &mut impl Hasher) {
     mem::discriminant(value).hash(hasher);
     match value {
@@ -288,10 +290,19 @@ fn feed(value: &Value, hasher: &mut impl Hasher) {
             let fields = fields.iter().filter(|(name, _)| *name != "cache_control");
             for (name, value) in fields {
                 name.hash(hasher);
-                feed(value, hasher);
+                feed(only_text(name, value).unwrap_or(value), hasher);
             }
         }
     }
+}
+
+/// The text of content that is one part of text.
+fn only_text<'value>(name: &str, value: &'value Value) -> Option<&'value Value> {
+    let [part] = value.as_array()?.as_slice() else {
+        return None;
+    };
+    let text = part.get("text").filter(|text| text.is_string())?;
+    (name == "content" && part["type"] == "text").then_some(text)
 }
 
 #[cfg(test)]
@@ -320,7 +331,7 @@ mod tests {
         let mut log = transcript();
         let tools = json!([{"name": "bash"}]);
         let marked = json!({"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "x"}}]});
-        let plain = json!({"role": "user", "content": [{"type": "text", "text": "a"}]});
+        let plain = json!({"role": "user", "content": "a"});
         let other = json!({"role": "user", "content": "title?"});
         let reply = json!({"role": "assistant", "content": "b"});
         let next = json!({"role": "user", "content": "c"});
