@@ -28,6 +28,28 @@ async fn a_refused_key_is_told() {
 }
 
 #[tokio::test]
+async fn what_was_used_before_the_model_failed_is_counted_and_in_the_transcript() {
+    scenario(async |world| {
+        let looks = json!({"tool_calls": [{"name": "bash", "arguments": {"command": "echo looked"}}]});
+        world.script(json!([{"times": 1, "reply": looks}, {"reply": {"status": 401}}]));
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        for part in ["MODEL_UNAUTHORIZED", "1 model call · 1k tokens"] {
+            assert!(reply.text.contains(part), "{part}: {}", reply.text);
+        }
+        let run = reply.text.split('`').find(|word| word.starts_with("r-")).unwrap();
+        let config = world.path("resolver.toml").to_str().unwrap().to_owned();
+        let arguments = ["runs", "show", run, "--transcript", "--config", &config];
+        let (code, transcript, stderr) = crate::starting_and_stopping::executable(&arguments).await;
+        assert!(
+            code == 0 && transcript.contains("echo looked"),
+            "{transcript}{stderr}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_model_that_keeps_limiting_is_told() {
     ends_with(
         json!([{"reply": {"status": 429, "retry_after": 0}}]),

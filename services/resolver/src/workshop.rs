@@ -115,7 +115,8 @@ impl Workshop {
     /// The role is not ready until a later test holds. A test that could not be made is worth another attempt.
     pub(crate) async fn leaks(&self, health: &Health) -> Result<Option<Ending>, Failure> {
         let error = match self.sandbox.self_test().await {
-            Ok(_) => {
+            Ok(test) => {
+                tracing::debug!(held = test.held.len(), took = ?test.wall, "the sandbox holds");
                 health.ready(PART);
                 return Ok(None);
             }
