@@ -101,6 +101,53 @@ async fn a_source_branch_does_not_instruct_the_agent() {
     .await;
 }
 
+/// One file for each name that agents and their tools read (reliability-security.md row 13).
+const STEERING: [&str; 22] = [
+    ".aider.conf.yml",
+    ".claude.json",
+    ".claude/settings.json",
+    ".codex/config.toml",
+    ".cursor/rules/all.mdc",
+    ".cursorrules",
+    ".gemini/settings.json",
+    ".github/copilot-instructions.md",
+    ".goosehints",
+    ".husky/pre-commit",
+    ".mcp.json",
+    ".opencode/agent/build.md",
+    ".openhands/setup.sh",
+    ".qwen/settings.json",
+    ".ripgreprc",
+    "AGENTS.md",
+    "CLAUDE.local.md",
+    "CLAUDE.md",
+    "GEMINI.md",
+    "opencode.json",
+    "src/AGENTS.md",
+    "src/CLAUDE.md",
+];
+
+#[tokio::test]
+async fn nothing_that_steers_agents_reaches_them_from_a_source_branch() {
+    let files = |text: &str, paths: &[&str]| {
+        let files = paths.iter().map(|path| ((*path).to_owned(), json!(text)));
+        Value::Object(files.collect())
+    };
+    // The target branch has every other of them.
+    let on_target: Vec<_> = STEERING.iter().copied().step_by(2).collect();
+    let setup = with_files(files("TARGET\n", &on_target), files("SOURCE-MARK\n", &STEERING));
+    scenario_in(setup, async |world| {
+        let look = "{ grep -rl SOURCE-MARK .; grep -rl TARGET . | LC_ALL=C sort; } > \"$HOME/seen\"; cp \"$HOME/seen\" seen.txt";
+        reply_to_work(world, look).await;
+        let pr = world.pull_request(1);
+        let expected = format!("./{}\n", on_target.join("\n./"));
+        assert_eq!(pr.file("seen.txt").await, expected);
+        let diff = pr.last_diff().await;
+        assert_eq!(diff.matches("diff --git").count(), 1, "{diff}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_change_to_instructions_that_differ_between_the_branches_is_left_out() {
     let setup = with_files(
@@ -226,7 +273,7 @@ async fn writes_to(path: &str, config: &str) -> String {
         let runs = inside::runs(&nats).await.unwrap();
         let key = pipeline::subject::artifact(&runs[0].id, "checks.txt");
         let artifact = nats.artifacts().get(&key).await.unwrap().unwrap();
-        kept = String::from_utf8(artifact.to_vec()).unwrap();
+        kept = String::from_utf8(artifact.clone()).unwrap();
     })
     .await;
     kept
