@@ -110,3 +110,40 @@ fn settings(config: &Config) -> Result<Settings> {
 fn executable() -> Result<PathBuf> {
     std::env::current_exe().context("cannot tell where this program's file is")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIGURATION: &str = "data_dir = \"/nowhere\"\n[[connection]]\nid = \"main\"\n\
+        base_url = \"http://localhost:1\"\nbot_token_file = \"/nowhere/token\"\nrepositories = [\"P/*\"]\n";
+
+    #[tokio::test]
+    async fn where_no_sandbox_holds_the_role_is_not_ready_opens_nothing_and_still_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolver.toml");
+        std::fs::write(&file, CONFIGURATION).unwrap();
+        let config = config::load_with(&file, []).unwrap();
+        let found: Found = Err(Unavailable {
+            reason: "the kernel is too old".to_owned(),
+        });
+        assert_eq!(told(&found), "not available: the kernel is too old");
+        let (health, shutdown) = (Health::new(), Shutdown::new());
+        health.ready("resolver");
+        assert!(health.is_ready());
+        shutdown.soft.cancel();
+        let opened = open(&config, found, &health, &shutdown).await.unwrap();
+        assert!(opened.is_none());
+        assert!(!health.is_ready(), "/readyz says why");
+    }
+
+    #[tokio::test]
+    async fn roles_that_run_no_agents_look_for_no_sandbox() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolver.toml");
+        std::fs::write(&file, CONFIGURATION).unwrap();
+        let config = config::load_with(&file, []).unwrap();
+        let others = Role::ALL.map(|role| if role == Role::Resolver { Role::Reply } else { role });
+        assert!(look(&config, &others).await.unwrap().is_none());
+    }
+}
