@@ -8,6 +8,7 @@ mod architecture;
 mod bitbucket_fails;
 mod bitbucket_refuses;
 mod branch_moves;
+mod coding_agents;
 mod deliveries;
 mod dev_script;
 mod floods;
