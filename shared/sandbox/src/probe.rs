@@ -15,6 +15,7 @@ pub(crate) mod plan;
 mod positive;
 mod processes;
 mod table;
+mod tampering;
 mod terminal;
 mod unix_sockets;
 

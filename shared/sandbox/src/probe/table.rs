@@ -3,7 +3,8 @@
 use super::calls::{Arg, call, in_child, reached_the_kernel};
 use super::plan::Plan;
 use super::{
-    Attempt, files, identity, ipc, kernel, metadata, network, positive, processes, terminal, unix_sockets,
+    Attempt, files, identity, ipc, kernel, metadata, network, positive, processes, tampering, terminal,
+    unix_sockets,
 };
 use crate::Level;
 
@@ -186,31 +187,31 @@ pub(crate) const PROBES: &[Probe] = &[
     held("pidfd_send_signal", processes::signal_by_descriptor),
     slow(held("signal_by_owned_file", processes::stop_by_an_owned_file)),
     held("stop_killer", processes::stop_the_killer),
-    held("prlimit_worker", processes::limit_the_worker),
-    held("prlimit_other_run", processes::limit_another_run),
-    residue("setpriority_worker", processes::slow_the_worker, SCHEDULING),
-    residue("setpriority_other_run", processes::slow_another_run, SCHEDULING),
-    residue("sched_setaffinity_worker", processes::pin_the_worker, SCHEDULING),
+    held("prlimit_worker", tampering::limit_the_worker),
+    held("prlimit_other_run", tampering::limit_another_run),
+    residue("setpriority_worker", tampering::slow_the_worker, SCHEDULING),
+    residue("setpriority_other_run", tampering::slow_another_run, SCHEDULING),
+    residue("sched_setaffinity_worker", tampering::pin_the_worker, SCHEDULING),
     residue(
         "sched_setaffinity_other_run",
-        processes::pin_another_run,
+        tampering::pin_another_run,
         SCHEDULING,
     ),
     residue(
         "sched_setscheduler_worker",
-        processes::reschedule_the_worker,
+        tampering::reschedule_the_worker,
         SCHEDULING,
     ),
     residue(
         "sched_setscheduler_other_run",
-        processes::reschedule_another_run,
+        tampering::reschedule_another_run,
         SCHEDULING,
     ),
-    held("ptrace", processes::trace),
-    held("process_vm_readv", processes::read_memory),
-    held("process_vm_writev", processes::write_memory),
-    held("pidfd_getfd", processes::take_a_descriptor),
-    held("kcmp", processes::compare),
+    held("ptrace", tampering::trace),
+    held("process_vm_readv", tampering::read_memory),
+    held("process_vm_writev", tampering::write_memory),
+    held("pidfd_getfd", tampering::take_a_descriptor),
+    held("kcmp", tampering::compare),
     // What is shared by number or name.
     held("sysv_shm", ipc::shared_memory),
     held("sysv_msg", ipc::message_queue),

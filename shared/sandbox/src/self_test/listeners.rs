@@ -3,7 +3,6 @@
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{
     SocketAddr as UnixAddress, UnixDatagram as StdUnixDatagram, UnixListener as StdUnixListener,
@@ -200,9 +199,4 @@ fn greet_tcp(greeters: &mut JoinSet<()>, listener: TcpListener, canary: String) 
             greeted.push(stream);
         }
     });
-}
-
-/// Keeps `descriptor` open over `exec`, as a mistake would.
-pub(super) fn leak(descriptor: &OwnedFd) -> io::Result<()> {
-    Ok(rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?)
 }

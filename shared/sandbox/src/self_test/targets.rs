@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use super::listeners::{Listeners, leak};
+use super::listeners::Listeners;
 use super::plant_files::{Files, open_to_all};
 use super::plant_ipc::Ipc;
 use crate::level::Settings;
@@ -140,4 +140,9 @@ async fn start_bystander(
     let bystander = serde_json::from_str(&line)
         .map_err(|error| io::Error::other(format!("the bystander said {line:?}: {error}")))?;
     Ok((process, bystander))
+}
+
+/// Keeps `descriptor` open over `exec`, as a mistake would.
+fn leak(descriptor: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?)
 }
