@@ -340,7 +340,7 @@ impl Running {
             () = cancel.cancelled() => Some(How::Cancelled),
             () = self.count.exceeded() => Some(How::OutputLimit),
             ended = self.warden.program_ended() => { ended?; None }
-            () = tokio::time::sleep_until(self.started + self.wall) => Some(How::TimeLimit),
+            () = sleep_until(self.started.checked_add(self.wall)) => Some(How::TimeLimit),
             never = throw_away(&mut self.stdout, &mut self.stderr) => match never {},
         };
         let ended = self.warden.finish(reason).await?;
@@ -353,6 +353,14 @@ impl Running {
         };
         self.end = Some(end);
         Ok(end)
+    }
+}
+
+/// A time that cannot be told does not come.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,6 +19,7 @@ mod root;
 mod warden;
 mod watch;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::cell::wire::Failure;
@@ -37,7 +38,8 @@ pub fn main() -> ExitCode {
     match warden::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the warden of a sandbox failed");
+            // It goes where the worker's own errors go; the worker is told by the socket's closing.
+            let _ = writeln!(io::stderr(), "the warden of a sandbox failed: {error}");
             ExitCode::FAILURE
         }
     }

@@ -18,11 +18,10 @@ use super::How;
 use super::wire::{self, Ended, Failure, Notice, Order, Plan, Ready};
 use crate::error::Error;
 
-/// How long a cell may take to build. Usually some milliseconds; a large work tree has to be handed to another user
-/// and measured first.
+/// How long a cell may take to build. Usually some milliseconds; a large work tree has to be measured first.
 const OPEN_WAIT: Duration = Duration::from_secs(60);
-/// How long a program may take to be executed; a slow disk has to be read.
-const START_WAIT: Duration = Duration::from_secs(30);
+/// How long a program may take to be executed. The same; a large work tree has to be handed to another user first.
+const START_WAIT: Duration = Duration::from_secs(60);
 /// How long the kill may take to be confirmed; the worst that was measured is below half a second.
 const KILL_WAIT: Duration = Duration::from_secs(20);
 

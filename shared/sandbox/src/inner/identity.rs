@@ -25,23 +25,41 @@ pub(super) fn outside(plan: &Plan) -> (u32, u32) {
         .map_or((geteuid().as_raw(), getegid().as_raw()), |user| (user, user))
 }
 
-/// Before a run of another user: gives it the run's directories, and gives up this process's further groups.
-pub(super) fn hand_over(plan: &Plan) -> Result<(), Failure> {
+/// Before a run of another user: gives up this process's further groups, which its children would keep, and gives the
+/// run's three directories away, in which places are made for what is mounted below them.
+pub(super) fn prepare(plan: &Plan) -> Result<(), Failure> {
     let Some(user) = plan.user else { return Ok(()) };
     rustix::thread::set_thread_groups(&[]).map_err(step(
         "giving up groups (root needs CAP_SETUID, CAP_SETGID and CAP_CHOWN; an ordinary user none)",
     ))?;
-    let to = (Uid::from_raw(user), Gid::from_raw(user));
     for path in [&plan.work_tree, &plan.home, &plan.tmp] {
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let top = rustix::fs::open(path, flags, Mode::empty());
-        top.and_then(|top| {
-            rustix::fs::fchown(&top, Some(to.0), Some(to.1))?;
-            give(top, to)
-        })
-        .map_err(|error| Failure::Cell(format!("handing {} to user {user}: {error}", path.display())))?;
+        give_top(path, user).map_err(not_handed(path, user))?;
     }
     Ok(())
+}
+
+/// Gives the run's directories to its user, with what the worker has put there. Just before the program starts: the
+/// worker writes into an open cell's HOME, and its own user is another one.
+pub(super) fn hand_over(plan: &Plan) -> Result<(), Failure> {
+    let Some(user) = plan.user else { return Ok(()) };
+    let to = (Uid::from_raw(user), Gid::from_raw(user));
+    for path in [&plan.work_tree, &plan.home, &plan.tmp] {
+        give_top(path, user)
+            .and_then(|top| give(top, to))
+            .map_err(not_handed(path, user))?;
+    }
+    Ok(())
+}
+
+fn not_handed(path: &Path, user: u32) -> impl FnOnce(Errno) -> Failure {
+    move |error| Failure::Cell(format!("handing {} to user {user}: {error}", path.display()))
+}
+
+fn give_top(path: &Path, user: u32) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = rustix::fs::open(path, flags, Mode::empty())?;
+    rustix::fs::fchown(&top, Some(Uid::from_raw(user)), Some(Gid::from_raw(user)))?;
+    Ok(top)
 }
 
 /// Gives everything below `top` away, by descriptors and without following a symbolic link.

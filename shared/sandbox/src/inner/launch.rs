@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use super::calls::Filters;
 use super::domain::Rules;
-use super::{identity, rlimits, step};
+use super::{identity, process, rlimits, step};
 use crate::cell::wire::{Failure, Launch, Plan};
 use crate::level::Level;
 
@@ -29,6 +29,7 @@ pub(super) fn execute(plan: &Plan, order: &Launch, descriptors: Vec<OwnedFd>) ->
 fn prepare(plan: &Plan, order: &Launch, descriptors: Vec<OwnedFd>) -> Result<std::process::Command, Failure> {
     // A session of its own: without a controlling terminal it can neither read from nor type into the worker's.
     rustix::process::setsid().map_err(step("setsid"))?;
+    process::polite_signals(libc::SIG_DFL).map_err(step("signals"))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     rlimits::set(plan)?;
     let [stdin, stdout, stderr] = streams(order.stdin, descriptors)?;

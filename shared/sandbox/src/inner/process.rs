@@ -27,6 +27,20 @@ pub(super) fn fork(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
     Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
 }
 
+/// Has the signals that ask a process to end ignored (`SIG_IGN`), or minded again (`SIG_DFL`). A service manager sends
+/// them to every process of a service; it is the worker that then ends its runs in order.
+pub(super) fn polite_signals(action: libc::sighandler_t) -> io::Result<()> {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+        // SAFETY: neither action is a handler, so nothing of this program is called.
+        #[expect(unsafe_code, reason = "rustix does not set signal actions")]
+        let before = unsafe { libc::signal(signal, action) };
+        if before == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Reaps one ended child, if there is one. `Err(CHILD)` says that there are no children at all.
 pub(super) fn reap() -> Result<Option<(Pid, WaitStatus)>, Errno> {
     rustix::process::wait(WaitOptions::NOHANG)

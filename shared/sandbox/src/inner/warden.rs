@@ -23,6 +23,7 @@ const UNTIL_STARTED: Duration = Duration::from_secs(3600);
 /// Serves one cell, from the worker's order to build it to its end.
 pub(super) fn run() -> io::Result<()> {
     close_inherited()?;
+    process::polite_signals(libc::SIG_IGN)?;
     let control = take_control()?;
     let Some((Order::Open(plan), _)) = wire::receive(&control)? else {
         return Ok(());
@@ -49,6 +50,7 @@ enum Verdict {
 
 /// One cell, seen from outside.
 struct Warden {
+    plan: Plan,
     reach: Reach,
     init: Pid,
     /// To the first process inside.
@@ -64,6 +66,8 @@ impl Warden {
                 "root is not confined by landlock and seccomp alone".into(),
             ));
         }
+        identity::prepare(&plan)?;
+        // Also before the cell is built: where directories lie below /tmp, they are attached inside the run's own tmp.
         identity::hand_over(&plan)?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(step("adopting orphans"))?;
@@ -80,6 +84,7 @@ impl Warden {
         };
         Ok(Self {
             watch: Watch::new(&plan, init),
+            plan,
             reach,
             init,
             inside,
@@ -117,9 +122,10 @@ impl Warden {
         match wire::receive::<Order>(control) {
             Ok(Some((order @ Order::Start(_), descriptors))) => {
                 let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
-                let sent = wire::send(&self.inside, &order, &descriptors);
-                sent.err()
-                    .map(|error| Verdict::Failed(step("passing on an order")(error)))
+                let sent = identity::hand_over(&self.plan).and_then(|()| {
+                    wire::send(&self.inside, &order, &descriptors).map_err(step("passing on an order"))
+                });
+                sent.err().map(Verdict::Failed)
             }
             Ok(Some((Order::Kill(how), _))) => Some(Verdict::Ended(how)),
             Ok(Some((Order::Open(_), _))) => Some(Verdict::Failed(Failure::Cell("a second cell".into()))),

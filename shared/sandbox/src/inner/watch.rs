@@ -79,7 +79,7 @@ impl Watch {
 
     fn over(&mut self) -> Option<How> {
         let limits = self.plan.limits;
-        if self.started.elapsed() > limits.wall + WALL_GRACE {
+        if self.started.elapsed() > limits.wall.saturating_add(WALL_GRACE) {
             return Some(How::TimeLimit);
         }
         // A /proc that cannot be read is no reason to end a run; the kernel's own limits hold on.

@@ -239,3 +239,19 @@ async fn a_run_that_is_cancelled_before_it_starts_ends_as_cancelled() {
         assert_eq!(output.end.how, How::Cancelled, "{level}");
     }
 }
+
+#[tokio::test]
+async fn a_warden_that_is_asked_to_end_stays_with_its_run() {
+    for level in LEVELS {
+        let (world, marker, cancel) = (World::new(), marker(), CancellationToken::new());
+        let cell = sandbox(level).await.cell(with_hog(&world)).await.unwrap();
+        let mut running = cell.start(stays(&marker)).await.unwrap();
+        under_way(&mut running.stdout.take().unwrap()).await;
+        let init = parent_of(marked(&marker)[0]);
+        for pid in [parent_of(init), init] {
+            kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::TERM).unwrap();
+        }
+        cancel.cancel();
+        assert_eq!(ended(&mut running, &cancel).await.how, How::Cancelled, "{level}");
+    }
+}

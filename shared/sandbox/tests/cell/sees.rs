@@ -1,6 +1,8 @@
 //! What a program finds in its cell.
 
-use sandbox::{Error, How};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use sandbox::{Error, How, Level};
 
 use crate::world::{LEVELS, OUTPUT_BYTES, World, program, run, sandbox, says, shell};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +16,7 @@ async fn a_program_sees_exactly_the_environment_it_is_given_and_six_defaults() {
         let output = run(level, world.spec(), program).await;
         let mut lines: Vec<_> = output.stdout.text().lines().map(str::to_owned).collect();
         lines.sort();
-        let tmp = if level == sandbox::Level::Two {
+        let tmp = if level == Level::Two {
             "/tmp".into()
         } else {
             world.path("tmp")
@@ -80,5 +82,58 @@ async fn exit_code_and_both_streams_arrive() {
             ("out\n".into(), "err\n".into())
         );
         assert_eq!((output.end.survivors, output.end.left_behind), (0, 0), "{level}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_worker_puts_into_an_open_cells_home_is_the_programs_own() {
+    for level in LEVELS {
+        let world = World::new();
+        let cell = sandbox(level).await.cell(world.spec()).await.unwrap();
+        let file = world.path("home/settings");
+        std::fs::write(&file, "from outside").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut running = cell
+            .start(shell("cat $HOME/settings && echo from inside > $HOME/settings"))
+            .await
+            .unwrap();
+        let end = running.ended(&CancellationToken::new()).await.unwrap();
+        assert_eq!(end.how, How::Exited(0), "{level}");
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "from inside\n",
+            "{level}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_two_names_is_not_given_to_another_user() {
+    let world = World::new();
+    std::fs::write(world.path("outside"), "").unwrap();
+    std::fs::hard_link(world.path("outside"), world.path("work/inside")).unwrap();
+    let sandbox = sandbox(Level::Two).await;
+    let run = sandbox.run(
+        world.spec(),
+        shell("true"),
+        OUTPUT_BYTES,
+        CancellationToken::new(),
+    );
+    let run = run.await;
+    let owner = std::fs::metadata(world.path("outside")).unwrap().uid();
+    assert_eq!(owner, rustix::process::geteuid().as_raw());
+    assert_eq!(run.is_err(), rustix::process::geteuid().is_root(), "{run:?}");
+}
+
+#[tokio::test]
+async fn arguments_and_environment_may_be_as_long_as_the_kernel_takes_them() {
+    const LENGTH: usize = 100_000;
+    for level in LEVELS {
+        let world = World::new();
+        let mut program = shell("echo ${#1} ${#GIVEN}");
+        program.args.extend(["name".into(), "x".repeat(LENGTH).into()]);
+        program.env.push(("GIVEN".into(), "y".repeat(LENGTH).into()));
+        let output = run(level, world.spec(), program).await;
+        assert_eq!(output.stdout.text(), format!("{LENGTH} {LENGTH}\n"), "{level}");
     }
 }
