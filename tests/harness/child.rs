@@ -33,10 +33,21 @@ pub struct Child {
 impl Child {
     /// Starts `program`, its log going to `log`, and waits for its line.
     pub async fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::start_with(program, arguments, &[], log).await
+    }
+
+    /// The same with variables beside those of this process's environment.
+    pub async fn start_with(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Result<Self> {
         let log_file = std::fs::File::options().create(true).append(true).open(log)?;
         #[expect(clippy::disallowed_methods, reason = "the harness starts what it tests")]
         let mut process = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)

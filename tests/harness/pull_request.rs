@@ -169,7 +169,11 @@ impl<'a> PullRequest<'a> {
         let project = self.world.setup.project.to_lowercase();
         format!(
             "{}/scm/{project}/demo.git",
-            base.replacen("http://", "http://alice:alice-t@", 1)
+            base.replacen(
+                "http://",
+                &format!("http://alice:{}@", self.world.setup.tokens.alice),
+                1
+            )
         )
     }
 }

@@ -21,6 +21,14 @@ pub struct Setup {
     pub rate: &'static str,
     /// Lines added to the model's section: prices.
     pub model_settings: &'static str,
+    /// Lines added to the endpoint's section: a key, headers.
+    pub llm_settings: String,
+    /// What people and the bot authenticate with.
+    pub tokens: Tokens,
+    /// The webhook's secret.
+    pub webhook_secret: String,
+    /// Variables of the resolver's environment beside those of this process.
+    pub environment: Vec<(String, String)>,
     /// Lines added to the configuration file.
     pub config: String,
     /// Roles as processes of their own over a shared nats-server, instead of one `up`.
@@ -46,12 +54,40 @@ impl Default for Setup {
             pull_requests: 1,
             rate: "request_burst = 60000\nrequests_per_minute = 60000\n",
             model_settings: "",
+            llm_settings: String::new(),
+            tokens: Tokens::default(),
+            webhook_secret: crate::world::SECRET.to_owned(),
+            environment: Vec::new(),
             config: String::new(),
             separate_roles: false,
             document: None,
             model: None,
             bitbucket_listen: "127.0.0.1:0",
             ack_wait_seconds: 2,
+        }
+    }
+}
+
+/// Access tokens of everybody.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// Of one who may write.
+    pub alice: String,
+    /// Of one who may only read.
+    pub bob: String,
+    /// Of the bot's user.
+    pub bot: String,
+    /// Of the repository's administrator.
+    pub root: String,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            alice: "alice-t".to_owned(),
+            bob: "bob-t".to_owned(),
+            bot: "bot-t".to_owned(),
+            root: "root-t".to_owned(),
         }
     }
 }
@@ -93,12 +129,12 @@ impl Setup {
         json!({
             "users": [
                 {"name": "alice", "email": "alice@example.test",
-                 "tokens": [{"token": "alice-t", "permission": "REPO_WRITE"}]},
+                 "tokens": [{"token": self.tokens.alice, "permission": "REPO_WRITE"}]},
                 {"name": "bob", "email": "bob@example.test",
-                 "tokens": [{"token": "bob-t", "permission": "REPO_READ"}]},
+                 "tokens": [{"token": self.tokens.bob, "permission": "REPO_READ"}]},
                 {"name": "openhands", "email": "bot@example.test",
-                 "tokens": [{"token": "bot-t", "permission": "REPO_WRITE"}]},
-                {"name": "root", "admin": true, "tokens": [{"token": "root-t", "permission": "REPO_ADMIN"}]},
+                 "tokens": [{"token": self.tokens.bot, "permission": "REPO_WRITE"}]},
+                {"name": "root", "admin": true, "tokens": [{"token": self.tokens.root, "permission": "REPO_ADMIN"}]},
             ],
             "projects": [{"key": self.project}],
             "repositories": [{

@@ -112,7 +112,10 @@ impl World {
         world.write_configuration()?;
         world.start_resolver().await?;
         for _ in 0..world.setup.webhooks {
-            world.root().connects(&world.webhook_url(), SECRET).await?;
+            world
+                .root()
+                .connects(&world.webhook_url(), &world.setup.webhook_secret)
+                .await?;
         }
         if world.setup.unruly {
             world
@@ -166,7 +169,13 @@ impl World {
             config.to_str().context("a path of ours is UTF-8")?,
         ];
         let log = self.path(&format!("{role}.log"));
-        let child = Child::start(&program("openhands-resolver")?, &arguments, &log).await?;
+        let child = Child::start_with(
+            &program("openhands-resolver")?,
+            &arguments,
+            &self.setup.environment,
+            &log,
+        )
+        .await?;
         if let Some(ingest) = child.says["ingest"].as_str() {
             self.remember_ingest(ingest)?;
         }
@@ -199,22 +208,22 @@ impl World {
 
     /// May write.
     pub fn alice(&self) -> Person {
-        self.person("alice-t")
+        self.person(&self.setup.tokens.alice)
     }
 
     /// May only read.
     pub fn bob(&self) -> Person {
-        self.person("bob-t")
+        self.person(&self.setup.tokens.bob)
     }
 
     /// The bot itself, as someone who holds its token.
     pub fn bot(&self) -> Person {
-        self.person("bot-t")
+        self.person(&self.setup.tokens.bot)
     }
 
     /// Administers the repository.
     pub fn root(&self) -> Person {
-        self.person("root-t")
+        self.person(&self.setup.tokens.root)
     }
 
     /// Someone by token.
@@ -305,8 +314,8 @@ impl World {
     }
 
     fn write_configuration(&self) -> Result<()> {
-        write_secret(&self.path("bot-token"), "bot-t")?;
-        write_secret(&self.path("hook-secret"), SECRET)?;
+        write_secret(&self.path("bot-token"), &self.setup.tokens.bot)?;
+        write_secret(&self.path("hook-secret"), &self.setup.webhook_secret)?;
         let listen = if self.ingest.is_empty() {
             "127.0.0.1:0"
         } else {
@@ -332,7 +341,7 @@ impl World {
         let text = format!(
             "data_dir = {data}\n[ingest]\nlisten = \"{listen}\"\n[health]\nlisten = \"127.0.0.1:0\"\n\
              [nats]\n{nats_url}ack_wait_seconds = {ack_wait}\n\
-             [llm]\nbase_url = \"{model_url}\"\n{key}[[model]]\nalias = \"default\"\nmodel = \"{model}\"\n{model_settings}\
+             [llm]\nbase_url = \"{model_url}\"\n{key}{llm_settings}[[model]]\nalias = \"default\"\nmodel = \"{model}\"\n{model_settings}\
              [[connection]]\nid = \"main\"\nbase_url = \"{bitbucket}\"\nbot_token_file = {token}\n\
              webhook_secret_files = [{secret}]\nrepositories = [\"{project}/*\"]\n{rate}{extra}",
             data = quoted(&self.data_dir()),
@@ -343,6 +352,7 @@ impl World {
             project = self.setup.project,
             rate = self.setup.rate,
             model_settings = self.setup.model_settings,
+            llm_settings = self.setup.llm_settings,
             extra = self.setup.config,
         );
         Ok(std::fs::write(self.path("resolver.toml"), text)?)
