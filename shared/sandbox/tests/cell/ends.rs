@@ -1,6 +1,5 @@
 //! How a run ends, and that nothing of it stays.
 
-use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -155,8 +154,8 @@ async fn a_bystander_of_the_same_user_lives() {
     for level in LEVELS {
         let (world, marker) = (World::new(), marker());
         #[expect(clippy::disallowed_methods, reason = "a process outside of every cell")]
-        let mut command = std::process::Command::new("/bin/sleep");
-        command.arg("1000");
+        let mut command = tokio::process::Command::new("/bin/sleep");
+        command.arg("1000").kill_on_drop(true);
         if rustix::process::geteuid().is_root() && level != sandbox::Level::Off {
             command.uid(65534).gid(65534);
         }
@@ -170,8 +169,7 @@ async fn a_bystander_of_the_same_user_lives() {
         cancel.cancel();
         ended(&mut running, &cancel).await;
         assert_eq!(bystander.try_wait().unwrap(), None, "{level}");
-        bystander.kill().unwrap();
-        bystander.wait().unwrap();
+        bystander.kill().await.unwrap();
     }
 }
 
