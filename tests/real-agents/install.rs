@@ -92,7 +92,8 @@ impl Cache {
                 .python
                 .as_deref()
                 .context("the preset does not say which Python")?;
-            pip(&folder, &install.pip, &python(wanted).await?).await?;
+            let python = self.reachable(&python(wanted).await?).await?;
+            pip(&folder, &install.pip, &python).await?;
         }
         let links = folder.join("links");
         std::fs::create_dir_all(&links)?;
@@ -104,6 +105,27 @@ impl Cache {
         }
         std::fs::write(mark, packages)?;
         Ok(installed)
+    }
+
+    /// The same Python where agents with another user id can read it: root's home is closed to them.
+    async fn reachable(&self, python: &Path) -> Result<PathBuf> {
+        let home = variable("HOME").map(PathBuf::from).unwrap_or_default();
+        let prefix = python.parent().and_then(Path::parent).unwrap_or(python);
+        if !rustix::process::geteuid().is_root() || !python.starts_with(&home) {
+            return Ok(python.to_owned());
+        }
+        let (version, file) = (prefix.file_name(), python.file_name());
+        let version = version
+            .context("a Python without a prefix")?
+            .to_string_lossy()
+            .into_owned();
+        let copy = self.path.join(format!("python-{version}"));
+        let python = copy.join("bin").join(file.context("a Python without a name")?);
+        if !python.exists() {
+            let args = ["-a".into(), "--".into(), prefix.into(), copy.into()];
+            run("cp", &args, None).await?;
+        }
+        Ok(python)
     }
 
     /// Where a node of at least this version is; none where it is on the PATH already.
@@ -166,9 +188,14 @@ async fn python(version: &str) -> Result<PathBuf> {
             }
         }
     }
+    // Where it really is: on the PATH there may be a script that chooses among several.
+    let ask: [OsString; 2] = [
+        "-c".into(),
+        "import os, sys; print(os.path.realpath(sys.executable))".into(),
+    ];
     for candidate in candidates {
-        if run(&candidate, &["--version".into()], None).await.is_ok() {
-            return Ok(candidate);
+        if let Ok(said) = run(&candidate, &ask, None).await {
+            return Ok(PathBuf::from(said.trim()));
         }
     }
     bail!("there is no Python {version} on this machine")

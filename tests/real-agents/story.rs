@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) turns: u32,
     /// Tokens in and out.
     pub(crate) tokens: u64,
+    /// The level of the sandbox that it ran in.
+    pub(crate) level: u8,
     /// Processes of the run that lived after it.
     pub(crate) survivors: usize,
     /// From the comment to the final reply.
@@ -88,6 +90,7 @@ pub(crate) async fn play(preset: &Preset, kind: Kind) -> Result<Seen> {
     };
     world.stop().await?;
     Ok(Seen {
+        level: run.setup.map_or(0, |setup| setup.sandbox.level),
         edited,
         turns: run.usage.turns,
         tokens: run.usage.input_tokens + run.usage.output_tokens,

@@ -87,7 +87,7 @@ impl Row {
         }
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let (agent, version, lookups) = (self.agent.clone(), self.version.clone(), self.lookups.clone());
         match &self.came {
             Came::NotInstalled(_) => {
@@ -96,6 +96,7 @@ impl Row {
                     agent,
                     version,
                     "not installed".to_owned(),
+                    none(),
                     none(),
                     none(),
                     lookups,
@@ -107,6 +108,7 @@ impl Row {
                 version,
                 if seen.edited { "yes" } else { "NO" }.to_owned(),
                 format!("{} calls, {} tokens", seen.turns, seen.tokens),
+                format!("level {}", seen.level),
                 seen.survivors.to_string(),
                 lookups,
                 format!("{:.1}", seen.seconds),
@@ -122,6 +124,7 @@ pub(crate) fn print(rows: &[Row]) -> String {
         "version",
         "edited",
         "usage seen",
+        "sandbox",
         "survivors",
         "outside lookups",
         "seconds",

@@ -74,7 +74,7 @@ pub struct Preset {
     pub version: String,
     /// How to get it.
     pub install: Install,
-    /// Names that it tries to look up on the network, in vain.
+    /// Names that it looks up on the network with the settings below; in a cell, in vain.
     #[serde(default)]
     pub looks_up: Vec<String>,
     /// What it leaves in the work tree, as names or paths.

@@ -127,7 +127,7 @@ impl Agent<'_> {
                 std::process::exit(1);
             }
             "crashing" => std::process::abort(),
-            "slow" => return self.wait_to_be_cancelled(id),
+            "slow" => return Self::wait_to_be_cancelled(id),
             "deaf" => {
                 make()?;
                 leave_a_daemon()?;
@@ -162,7 +162,7 @@ impl Agent<'_> {
         answer(id, json!({"stopReason": "end_turn"}))
     }
 
-    fn wait_to_be_cancelled(&self, id: &Value) -> io::Result<()> {
+    fn wait_to_be_cancelled(id: &Value) -> io::Result<()> {
         say("I think.")?;
         update(json!({"sessionUpdate": "tool_call", "toolCallId": "1", "title": "thinking"}))?;
         while let Some(message) = receive()? {
@@ -180,8 +180,8 @@ impl Agent<'_> {
 fn garbage() -> io::Result<()> {
     let mut out = io::stdout();
     out.write_all(b"\x1b[31mwarning\x1b[0m: \xff\xfe\n{\"jsonrpc\"\n[]\n\n")?;
-    let piece = [b'x'; 64 * 1024];
-    for _ in 0..300 {
+    let piece = [b'x'; 16 * 1024];
+    for _ in 0..1200 {
         out.write_all(&piece)?;
     }
     out.write_all(b"\n")

@@ -3,6 +3,8 @@
 //! `stand-in-agent acp|command BEHAVIOUR BASE_URL KEY MODEL`; what there is to behave like is in [`acp`] and
 //! [`command`]. Well-behaved ones ask the model once, write `made.txt` and say `Made it.`
 
+#![expect(clippy::print_stdout, reason = "agents speak on their standard output")]
+
 mod acp;
 mod command;
 mod model;
