@@ -17,15 +17,19 @@ pub(crate) const SANDBOX: &str = "sandbox";
 /// Between two tries to find a sandbox that holds: an operator who changed the machine need not restart the role.
 const RETRY_PAUSE: Duration = Duration::from_mins(1);
 
+/// This program as it runs. Every process it starts and that names it so runs the same file, also after an upgrade has
+/// put another one in its place or removed it.
+const EXECUTABLE: &str = "/proc/self/exe";
+
 /// What came of looking for a sandbox.
 pub(crate) type Found = Result<Sandbox, Unavailable>;
 
 /// Looks for the strongest sandbox this machine allows, where one of `roles` needs one.
-pub(crate) async fn look(config: &Config, roles: &[Role]) -> Result<Option<Found>> {
+pub(crate) async fn look(config: &Config, roles: &[Role]) -> Option<Found> {
     if !roles.contains(&Role::Resolver) {
-        return Ok(None);
+        return None;
     }
-    Ok(Some(Sandbox::start(settings(config)?).await))
+    Some(Sandbox::start(settings(config)).await)
 }
 
 /// What the line printed at start says of it.
@@ -45,7 +49,7 @@ pub(crate) async fn open(
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<Option<Workshop>> {
-    let settings = settings(config)?;
+    let settings = settings(config);
     let sandbox = loop {
         let why = match found {
             Ok(sandbox) => match Workshop::try_out(&sandbox, &config.data_dir).await {
@@ -64,10 +68,16 @@ pub(crate) async fn open(
     };
     health.ready(SANDBOX);
     let level = sandbox.level().to_string();
+    let sentences: Vec<&str> = sandbox.residue().iter().map(|residue| residue.sentence).collect();
     health.set_fact(
         SANDBOX,
-        json!({"level": level, "does_not_protect_from": sandbox.residue()}),
+        json!({"level": level, "does_not_protect_from": sentences}),
     );
+    if let Some(why) = sandbox.passed_over() {
+        health.warn(format!(
+            "agents run in a weaker sandbox than this version has: {why}"
+        ));
+    }
     tracing::info!(
         level,
         residue = sandbox.residue().len(),
@@ -88,9 +98,9 @@ pub(crate) async fn open(
     }))
 }
 
-fn settings(config: &Config) -> Result<Settings> {
+fn settings(config: &Config) -> Settings {
     let sandbox = &config.sandbox;
-    Ok(Settings {
+    Settings {
         mode: match sandbox.mode {
             SandboxMode::Enforce => sandbox::Mode::Enforce,
             SandboxMode::Off => sandbox::Mode::Off,
@@ -102,13 +112,8 @@ fn settings(config: &Config) -> Result<Settings> {
         },
         user: Some(sandbox.user),
         read_paths: sandbox.read_paths.clone(),
-        executable: executable()?,
-    })
-}
-
-/// This program's file.
-fn executable() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot tell where this program's file is")
+        executable: PathBuf::from(EXECUTABLE),
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +149,6 @@ mod tests {
         std::fs::write(&file, CONFIGURATION).unwrap();
         let config = config::load_with(&file, []).unwrap();
         let others = Role::ALL.map(|role| if role == Role::Resolver { Role::Reply } else { role });
-        assert!(look(&config, &others).await.unwrap().is_none());
+        assert!(look(&config, &others).await.is_none());
     }
 }

@@ -91,7 +91,7 @@ impl Workshop {
                     .sandbox
                     .residue()
                     .iter()
-                    .map(|&text| text.to_owned())
+                    .map(|residue| residue.short.to_owned())
                     .collect(),
             },
         }

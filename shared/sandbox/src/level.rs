@@ -11,6 +11,7 @@ use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+pub use self::residue::Residue;
 use self::residue::{NO_SANDBOX, residue};
 use crate::Mode;
 use crate::self_test::Control;
@@ -73,7 +74,8 @@ pub struct Settings {
     pub user: Option<u32>,
     /// What every cell may read beyond the system's own paths.
     pub read_paths: Vec<PathBuf>,
-    /// Our own executable, which knows `sandbox-exec`.
+    /// Our own executable, which knows `sandbox-exec`. As `/proc/self/exe` it is the running one, whatever has become of
+    /// its file.
     pub executable: PathBuf,
 }
 
@@ -95,7 +97,9 @@ pub struct Sandbox {
 struct Inner {
     settings: Settings,
     level: Level,
-    residue: Vec<&'static str>,
+    residue: Vec<Residue>,
+    /// Why it is not the strongest level that was asked for.
+    passed_over: Option<String>,
     /// Which attacks work here without a sandbox; found out once.
     control: OnceCell<Control>,
 }
@@ -121,7 +125,8 @@ impl Sandbox {
                         tracing::warn!(why, "a stronger sandbox is not available on this machine");
                     }
                     let own_user = sandbox.user_at(*level).is_some();
-                    return Ok(sandbox.with_residue(residue(*level, built, own_user, test.residue)));
+                    let residue = residue(*level, built, own_user, test.residue);
+                    return Ok(sandbox.proven(residue, missing));
                 }
                 Err(reason) => missing.push(format!("{level}: {reason}")),
             }
@@ -131,23 +136,30 @@ impl Sandbox {
         })
     }
 
-    fn with_residue(&self, residue: Vec<&'static str>) -> Self {
+    /// What it was found to be, and the stronger levels that were tried before, each with what is missing.
+    fn proven(&self, residue: Vec<Residue>, missing: Vec<String>) -> Self {
+        let passed_over = (!missing.is_empty()).then(|| missing.join("; "));
+        if let Some(why) = &passed_over {
+            tracing::warn!(why, level = %self.level(), "agents run in a weaker sandbox");
+        }
         Self {
             inner: Arc::new(Inner {
                 settings: self.inner.settings.clone(),
                 level: self.inner.level,
                 residue,
+                passed_over,
                 control: OnceCell::new_with(self.inner.control.get().cloned()),
             }),
         }
     }
 
-    fn at(settings: Settings, level: Level, residue: Vec<&'static str>) -> Self {
+    fn at(settings: Settings, level: Level, residue: Vec<Residue>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 settings,
                 level,
                 residue,
+                passed_over: None,
                 control: OnceCell::new(),
             }),
         }
@@ -158,9 +170,15 @@ impl Sandbox {
         self.inner.level
     }
 
-    /// What this level does not protect from, one sentence each.
-    pub fn residue(&self) -> &[&'static str] {
+    /// What this level does not protect from.
+    pub fn residue(&self) -> &[Residue] {
         &self.inner.residue
+    }
+
+    /// Why it is not the strongest level that the settings allow, as a sentence for an operator: each stronger one with
+    /// what is missing for it.
+    pub fn passed_over(&self) -> Option<&str> {
+        self.inner.passed_over.as_deref()
     }
 
     pub(crate) fn control(&self) -> &OnceCell<Control> {

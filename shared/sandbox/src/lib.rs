@@ -19,7 +19,7 @@ use std::str::FromStr;
 pub use captured::Captured;
 pub use cell::{Cell, CellEnd, CellOutput, CellSpec, How, Needs, OutputStream, Program, Running, Stdin};
 pub use error::Error;
-pub use level::{Level, Namespaces, Sandbox, Settings, Unavailable, protect_this_process};
+pub use level::{Level, Namespaces, Residue, Sandbox, Settings, Unavailable, protect_this_process};
 pub use limits::CellLimits;
 pub use no_network::{NoFilter, without_network};
 pub use run::{Command, Ended, Output, Stderr, run};

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use self::judge::judge;
 use crate::cell::Needs;
 use crate::error::Error;
-use crate::level::{Level, Sandbox, Settings};
+use crate::level::{Level, Residue, Sandbox, Settings};
 use crate::probe::MODEL_PORT;
 use crate::probe::plan::Outcome;
 
@@ -31,8 +31,8 @@ pub struct SelfTest {
     /// The probes that held, and that do not work outside either: nothing is known. Normal where the kernel lacks what is
     /// attacked, or where the worker itself may not do it.
     pub not_proven: Vec<String>,
-    /// What the claimed level does not hold and what worked here, one sentence each.
-    pub residue: Vec<&'static str>,
+    /// What the claimed level does not hold and what worked here.
+    pub residue: Vec<Residue>,
     /// How long the confined half took, the planting of its targets included.
     pub wall: Duration,
 }
@@ -72,12 +72,17 @@ pub enum SelfTestError {
 }
 
 /// What a preset's need of unix sockets gives away at level 1; at level 2 there are none of others to be found.
-const UNIX_SOCKETS: &str = "Agents whose preset needs unix sockets can connect to every one that their own user may \
-    connect to.";
+const UNIX_SOCKETS: Residue = Residue {
+    short: "unix sockets that a preset needs",
+    sentence: "Agents whose preset needs unix sockets can connect to every one that their own user may connect to.",
+};
 
 /// What a preset's need of a port gives away at level 1.
-const PRIVATE_PORT: &str =
-    "Agents whose preset needs a port listen on it for everybody who can connect to this machine.";
+const PRIVATE_PORT: Residue = Residue {
+    short: "a port that a preset needs",
+    sentence: "Agents whose preset needs a port listen on it, or on another one, for everybody who can connect to this \
+        machine.",
+};
 
 /// Which attacks work on this machine without a sandbox.
 #[derive(Debug, Clone, Default)]
@@ -152,7 +157,7 @@ impl Sandbox {
         if self.level() == Level::One {
             // The battery's cell has no needs, so it cannot show what they cost.
             let known = [MODEL_PORT, UNIX_SOCKETS, PRIVATE_PORT];
-            test.residue.retain(|sentence| !known.contains(sentence));
+            test.residue.retain(|residue| !known.contains(residue));
             test.residue.extend(known);
         }
         if !test.not_proven.is_empty() {

@@ -1,15 +1,15 @@
 //! The evidence below the summary and the line at the reply's end: checks, model, money, agent, sandbox.
 
-use pipeline::run::{Check, Confinement, Measured, Run, Setup};
+use pipeline::run::{Check, Confinement, Measured, Run};
 
 use super::{POINTS_MAX, Scene, words};
 use crate::sanitise::{code, line};
 
 /// A check's command as a repository writes it; a longer one is cut.
 const COMMAND_CHARS_MAX: usize = 200;
-/// Why a check was not run or not measured; and everything a level does not protect from.
+/// Why a check was not run or not measured; and what a level does not protect from.
 const WHY_UNITS_MAX: usize = 200;
-const RESIDUE_UNITS_MAX: usize = 1_000;
+const RESIDUE_UNITS_MAX: usize = 400;
 
 /// The checks that the resolver ran: one line, or a list where there are several.
 pub(super) fn checks(checks: &[Check], scene: &Scene<'_>) -> String {
@@ -83,18 +83,15 @@ pub(super) fn footer(run: &Run, scene: &Scene<'_>) -> String {
         parts.extend(money(run));
     }
     match &run.setup {
-        Some(setup) => parts.push(format!("{}, {}", code(&setup.agent), sandbox(&setup.sandbox))),
+        Some(setup) => {
+            let sandbox = sandbox(&setup.sandbox, run.state.is_terminal(), scene);
+            parts.push(format!("{}, {sandbox}", code(&setup.agent)));
+        }
         None if scene.unsandboxed => parts.push("unsandboxed".to_owned()),
         None => {}
     }
     parts.push(format!("run {}", code(run.id.as_str())));
-    let details = parts.join(" · ");
-    match run.setup.as_ref().filter(|_| run.state.is_terminal()) {
-        Some(setup) if !setup.sandbox.residue.is_empty() => {
-            format!("{details}\n\n{}", residue(setup, scene))
-        }
-        _ => details,
-    }
+    parts.join(" · ")
 }
 
 /// `$0.42 of $5.00`; nothing where money was not counted.
@@ -107,18 +104,15 @@ pub(super) fn money(run: &Run) -> Option<String> {
     })
 }
 
-fn sandbox(sandbox: &Confinement) -> String {
-    match sandbox.level {
-        0 => "unsandboxed".to_owned(),
-        level => format!("sandbox level {level}"),
+/// The level, and at the end what it leaves open.
+fn sandbox(sandbox: &Confinement, ended: bool, scene: &Scene<'_>) -> String {
+    if sandbox.level == 0 {
+        return "unsandboxed".to_owned();
     }
-}
-
-fn residue(setup: &Setup, scene: &Scene<'_>) -> String {
-    let sentences = setup.sandbox.residue.join(" ");
-    let name = match setup.sandbox.level {
-        0 => "Unsandboxed".to_owned(),
-        level => format!("What sandbox level {level} leaves open"),
-    };
-    format!("{name}: {}", line(&sentences, scene.policy, RESIDUE_UNITS_MAX))
+    let level = format!("sandbox level {}", sandbox.level);
+    if sandbox.residue.is_empty() || !ended {
+        return level;
+    }
+    let open = line(&sandbox.residue.join(", "), scene.policy, RESIDUE_UNITS_MAX);
+    format!("{level} (leaves open: {open})")
 }

@@ -352,7 +352,7 @@ fn a_run_says_what_the_resolver_measured_what_it_cost_and_how_it_was_confined() 
         },
     );
     run.usage.usd = Some(0.42);
-    run.setup = Some(Box::new(setup(2, &[])));
+    run.setup = Some(Box::new(setup(2, &["the shared kernel"])));
     assert_snapshot!(status_reply(&run, &scene()));
     let other = Check {
         name: "serve".into(),
@@ -376,7 +376,7 @@ fn a_run_says_what_the_resolver_measured_what_it_cost_and_how_it_was_confined() 
         },
     };
     run.outcome.as_mut().unwrap().checks = vec![one, other, slow];
-    let residue = ["Agents of one user may signal each other.", "Some <b>."];
+    let residue = ["the shared kernel", "some <b>"];
     run.setup = Some(Box::new(setup(1, &residue)));
     assert_snapshot!(status_reply(&run, &scene()));
 }

@@ -23,7 +23,7 @@ pub struct Confinement {
     pub level: u8,
     /// In words: `level 2 (landlock, seccomp, namespaces)`.
     pub name: String,
-    /// What this level does not protect from, a sentence each.
+    /// What this level does not protect from, in a few words each; `/readyz` has the sentences.
     #[serde(default)]
     pub residue: Vec<String>,
 }

@@ -68,7 +68,9 @@ impl Luggage {
         for path in paths::DEVICES {
             packed.take(Path::new(path), DEVICE)?;
         }
-        for path in plan.read_paths.iter().chain([&plan.executable]) {
+        // One that is named through /proc has no place of its own: it may have been replaced on disk since it was started.
+        let executable = Some(&plan.executable).filter(|path| !path.starts_with("/proc"));
+        for path in plan.read_paths.iter().chain(executable) {
             packed.take_given(path, READ_ONLY)?;
         }
         for path in [&plan.work_tree, &plan.home, &plan.tmp] {

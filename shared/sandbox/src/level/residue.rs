@@ -1,26 +1,53 @@
 //! What a level does not protect from.
 
+use std::fmt;
+
 use super::Level;
 use crate::cell::Built;
 
-/// Without a sandbox.
-pub(super) const NO_SANDBOX: &str =
-    "Nothing is confined: agents may read, write and connect to whatever their user may.";
-const SAME_KERNEL: &str = "Agents share the kernel with this machine: a hole in it is a way out.";
-const PROCESS_LIST: &str = "Agents see the names and command lines of other processes in /proc.";
-const COUNTED_PER_USER: &str = "Processes are counted per user: one run can keep another from starting more.";
-const SAME_USER: &str =
-    "Agents run as the worker's own user; an own one is used where the worker is started as root.";
-const NO_LANDLOCK: &str = "Landlock is missing: namespaces alone keep agents from what is outside.";
+/// Something that a level does not protect from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Residue {
+    /// In a few words, for a line of details: "the shared kernel".
+    pub short: &'static str,
+    /// What it means, as a sentence for an operator.
+    pub sentence: &'static str,
+}
 
-/// What a cell of this level does not protect from, one sentence each, for `/readyz` and for replies. `found` is what
-/// the self-test saw.
-pub(super) fn residue(
-    level: Level,
-    built: Built,
-    own_user: bool,
-    found: Vec<&'static str>,
-) -> Vec<&'static str> {
+impl fmt::Display for Residue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.sentence)
+    }
+}
+
+/// Without a sandbox.
+pub(super) const NO_SANDBOX: Residue = Residue {
+    short: "everything",
+    sentence: "Nothing is confined: agents may read, write and connect to whatever their user may.",
+};
+const SAME_KERNEL: Residue = Residue {
+    short: "the shared kernel",
+    sentence: "Agents share the kernel with this machine: a hole in it is a way out.",
+};
+const PROCESS_LIST: Residue = Residue {
+    short: "names of other processes",
+    sentence: "Agents see the names and command lines of other processes in /proc.",
+};
+const COUNTED_PER_USER: Residue = Residue {
+    short: "the number of processes",
+    sentence: "Processes are counted per user: one run can keep another from starting more.",
+};
+const SAME_USER: Residue = Residue {
+    short: "the worker's user",
+    sentence: "Agents run as the worker's own user; an own one is used where the worker is started as root.",
+};
+const NO_LANDLOCK: Residue = Residue {
+    short: "no landlock",
+    sentence: "Landlock is missing: namespaces alone keep agents from what is outside.",
+};
+
+/// What a cell of this level does not protect from, for `/readyz` and for replies. `found` is what the self-test saw.
+pub(super) fn residue(level: Level, built: Built, own_user: bool, found: Vec<Residue>) -> Vec<Residue> {
     if level == Level::Off {
         return vec![NO_SANDBOX];
     }
@@ -34,6 +61,6 @@ pub(super) fn residue(
     ];
     let told = told
         .into_iter()
-        .filter_map(|(holds, sentence)| holds.then_some(sentence));
+        .filter_map(|(holds, residue)| holds.then_some(residue));
     told.chain(found).collect()
 }

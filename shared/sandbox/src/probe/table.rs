@@ -6,7 +6,7 @@ use super::{
     Attempt, files, identity, ipc, kernel, metadata, network, positive, processes, tampering, terminal,
     unix_sockets,
 };
-use crate::Level;
+use crate::{Level, Residue};
 
 /// One attack, and what is promised about it.
 pub(crate) struct Probe {
@@ -14,8 +14,8 @@ pub(crate) struct Probe {
     pub(crate) attack: Attack,
     /// The lowest level that promises to hold.
     pub(crate) holds_from: Level,
-    /// What an operator is told when it works at a lower level; empty where every level holds.
-    pub(crate) residue: &'static str,
+    /// What is told when it works at a lower level; nothing where every level holds.
+    pub(crate) residue: Option<Residue>,
     /// Slow by nature, so it runs at the start of a worker and not before every run.
     pub(crate) slow: bool,
 }
@@ -62,18 +62,18 @@ const fn held(name: &'static str, attack: fn(&Plan) -> Attempt) -> Probe {
         name,
         attack: Attack::Function(attack),
         holds_from: Level::One,
-        residue: "",
+        residue: None,
         slow: false,
     }
 }
 
-/// Level 1 does not hold it; what then is left is the sentence `residue`.
-const fn residue(name: &'static str, attack: fn(&Plan) -> Attempt, residue: &'static str) -> Probe {
+/// Level 1 does not hold it; what then is left is the `residue`.
+const fn residue(name: &'static str, attack: fn(&Plan) -> Attempt, residue: Residue) -> Probe {
     Probe {
         name,
         attack: Attack::Function(attack),
         holds_from: Level::Two,
-        residue,
+        residue: Some(residue),
         slow: false,
     }
 }
@@ -83,7 +83,7 @@ const fn denied(name: &'static str, number: libc::c_long, args: [i64; 5]) -> Pro
         name,
         attack: Attack::Call(number, args),
         holds_from: Level::One,
-        residue: "",
+        residue: None,
         slow: false,
     }
 }
@@ -94,13 +94,25 @@ const fn slow(mut probe: Probe) -> Probe {
 }
 
 /// By design at level 1, so it is told whatever the probe sees.
-pub(crate) const MODEL_PORT: &str = "Agents can connect to any host that this machine can connect to, on the one port \
-    number that their model proxy has for the run; a firewall or network policy has to close that.";
-const METADATA: &str = "Agents can see that files outside exist, and change mode, owner, times and attributes of those \
-    that belong to their own user; they cannot read or write them.";
-const WATCHING: &str = "Agents can watch when files outside are opened that their own user may read.";
-const SCHEDULING: &str = "Agents can change priority, processors and scheduling policy of processes outside that belong \
-    to their own user.";
+pub(crate) const MODEL_PORT: Residue = Residue {
+    short: "one port of other hosts",
+    sentence: "Agents can connect to any host that this machine can connect to, on the one port number that their model \
+        proxy has for the run; a firewall or network policy has to close that.",
+};
+const METADATA: Residue = Residue {
+    short: "metadata of outside files",
+    sentence: "Agents can see that files outside exist, and change mode, owner, times and attributes of those that belong \
+        to their own user; they cannot read or write them.",
+};
+const WATCHING: Residue = Residue {
+    short: "watching files outside",
+    sentence: "Agents can watch when files outside are opened that their own user may read.",
+};
+const SCHEDULING: Residue = Residue {
+    short: "scheduling of outside processes",
+    sentence: "Agents can change priority, processors and scheduling policy of processes outside that belong to their own \
+        user.",
+};
 
 /// An address that nothing is mapped at.
 const NOWHERE: i64 = 1;
@@ -343,7 +355,7 @@ mod tests {
         for probe in PROBES.iter().chain(POSITIVES) {
             assert_eq!(
                 probe.holds_from == Level::One,
-                probe.residue.is_empty(),
+                probe.residue.is_none(),
                 "{}",
                 probe.name
             );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Control, Leak, SelfTest, SelfTestError};
-use crate::level::Level;
+use crate::level::{Level, Residue};
 use crate::probe::plan::{Outcome, Tried};
 use crate::probe::{POSITIVES, PROBES, Probe};
 
@@ -47,7 +47,7 @@ pub(super) fn judge(
 struct Verdict {
     held: Vec<String>,
     not_proven: Vec<String>,
-    residue: Vec<&'static str>,
+    residue: Vec<Residue>,
     leaks: Vec<String>,
     unusable: Vec<String>,
 }
@@ -58,9 +58,8 @@ impl Verdict {
         match tried.outcome {
             // Not promised. What could not be tried is told as if it had worked.
             Outcome::Leaked | Outcome::Error if probe.holds_from > claimed => {
-                if !probe.residue.is_empty() && !self.residue.contains(&probe.residue) {
-                    self.residue.push(probe.residue);
-                }
+                let news = probe.residue.filter(|residue| !self.residue.contains(residue));
+                self.residue.extend(news);
             }
             Outcome::Leaked => self.leaks.push(detailed()),
             Outcome::Error if proven => self.unusable.push(detailed()),

@@ -47,7 +47,7 @@ async fn level_2_holds_every_attack_that_works_outside() {
         .await
         .expect("nothing leaks");
     assert!(test.held.len() >= HELD_MIN, "{} held: {test:?}", test.held.len());
-    assert_eq!(test.residue, Vec::<&str>::new());
+    assert_eq!(test.residue, []);
 }
 
 #[tokio::test]
