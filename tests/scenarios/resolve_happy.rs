@@ -32,9 +32,7 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
 
         - `add` adds again
 
-        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 · run `<run>`
-
-        What sandbox level 2 leaves open: Agents share the kernel with this machine: a hole in it is a way out.
+        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
         ");
         assert_snapshot!(pr.last_diff().await, @"
         diff --git a/src/lib.rs b/src/lib.rs
@@ -155,9 +153,7 @@ async fn an_agent_that_changes_nothing_is_answered_without_a_commit() {
 
         The code is right as it is: the sign is intended.
 
-        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 · run `<run>`
-
-        What sandbox level 2 leaves open: Agents share the kernel with this machine: a hole in it is a way out.
+        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
         ");
         assert_eq!(world.pull_request(1).head().await, before);
     })
