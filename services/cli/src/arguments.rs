@@ -86,7 +86,6 @@ pub(crate) enum RunsCommand {
 /// What of a run to print instead of its record.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag of the command line each")]
 pub(crate) struct RunPart {
     /// Its patch, as `git apply` takes it.
     #[arg(long)]

@@ -9,12 +9,15 @@ use std::process::ExitCode;
 /// the environment's proxies or a secret.
 pub(crate) fn dispatch() -> Option<ExitCode> {
     let name = std::env::args_os().nth(1)?;
-    let main = PROGRAMS.iter().find(|(known, _)| name == *known)?.1;
+    let (_, main) = PROGRAMS.iter().find(|(known, _)| name == *known)?;
     Some(main())
 }
 
+/// Where a program begins.
+type Main = fn() -> ExitCode;
+
 /// Their names and where they begin.
-const PROGRAMS: &[(&str, fn() -> ExitCode)] = &[
+const PROGRAMS: &[(&str, Main)] = &[
     ("sandbox-exec", sandbox::inner::main),
     ("sandbox-probe", sandbox::probe::main),
     ("builtin-agent", agent::builtin_main),

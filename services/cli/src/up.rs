@@ -29,7 +29,7 @@ pub(crate) async fn up(config: Config) -> ExitCode {
 async fn run(config: Config) -> Result<()> {
     let shutdown = Shutdown::on_signals();
     let listeners = Listeners::bind(&config, &Role::ALL).await?;
-    let sandbox = workshop::look(&config, &Role::ALL).await?;
+    let sandbox = workshop::look(&config, &Role::ALL).await;
     if config.nats.url.is_some() {
         say::json(&listeners.started("up", sandbox.as_ref(), Map::new())?);
         let settings = config.nats.clone();
