@@ -92,8 +92,7 @@ impl Cache {
                 .python
                 .as_deref()
                 .context("the preset does not say which Python")?;
-            let python = self.reachable(&python(wanted).await?).await?;
-            pip(&folder, &install.pip, &python).await?;
+            pip(&folder, &install.pip, &python(wanted).await?).await?;
         }
         let links = folder.join("links");
         std::fs::create_dir_all(&links)?;
@@ -105,27 +104,6 @@ impl Cache {
         }
         std::fs::write(mark, packages)?;
         Ok(installed)
-    }
-
-    /// The same Python where agents with another user id can read it: root's home is closed to them.
-    async fn reachable(&self, python: &Path) -> Result<PathBuf> {
-        let home = variable("HOME").map(PathBuf::from).unwrap_or_default();
-        let prefix = python.parent().and_then(Path::parent).unwrap_or(python);
-        if !rustix::process::geteuid().is_root() || !python.starts_with(&home) {
-            return Ok(python.to_owned());
-        }
-        let (version, file) = (prefix.file_name(), python.file_name());
-        let version = version
-            .context("a Python without a prefix")?
-            .to_string_lossy()
-            .into_owned();
-        let copy = self.path.join(format!("python-{version}"));
-        let python = copy.join("bin").join(file.context("a Python without a name")?);
-        if !python.exists() {
-            let args = ["-a".into(), "--".into(), prefix.into(), copy.into()];
-            run("cp", &args, None).await?;
-        }
-        Ok(python)
     }
 
     /// Where a node of at least this version is; none where it is on the PATH already.
