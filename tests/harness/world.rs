@@ -48,6 +48,8 @@ pub struct World {
     pub setup: Setup,
     /// What teardown accepts beyond the ordinary.
     pub expected: Expected,
+    /// The resolver's executable where it is another file than the one that was built.
+    pub executable: Option<PathBuf>,
     ingest: String,
     /// Holds every file of the scenario.
     pub directory: TempDir,
@@ -102,6 +104,7 @@ impl World {
             http,
             setup,
             expected: Expected::default(),
+            executable: None,
             ingest: String::new(),
             directory,
         };
@@ -170,7 +173,10 @@ impl World {
         ];
         let log = self.path(&format!("{role}.log"));
         let child = Child::start_with(
-            &program("openhands-resolver")?,
+            &match &self.executable {
+                Some(other) => other.clone(),
+                None => program("openhands-resolver")?,
+            },
             &arguments,
             &self.setup.environment,
             &log,

@@ -207,6 +207,23 @@ async fn config_check_prints_the_webhook_to_paste() {
 }
 
 #[tokio::test]
+async fn a_resolver_whose_executable_was_removed_by_an_upgrade_goes_on_working() {
+    scenario(async |world| {
+        assert_eq!(world.end("up").await.unwrap(), 0);
+        let executable = world.path("openhands-resolver");
+        std::fs::copy(program("openhands-resolver").unwrap(), &executable).unwrap();
+        world.executable = Some(executable.clone());
+        world.start_resolver().await.unwrap();
+        std::fs::remove_file(&executable).unwrap();
+        world.agent_runs("echo done > work.txt", "Did it.");
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_orderly_end_in_the_middle_of_a_run_hands_it_on() {
     scenario(async |world| {
         use serde_json::json;
