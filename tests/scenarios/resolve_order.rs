@@ -139,7 +139,7 @@ async fn an_edit_while_queued_changes_what_will_be_done() {
         tests::waiting::until(tests::waiting::WAIT_MAX, || async {
             let runs = inside::runs(&inside::connect(world).await.ok()?).await.ok()?;
             runs.iter()
-                .any(|run| run.command.text() == "do the amended thing")
+                .any(|run| run.command.text == "do the amended thing")
                 .then_some(())
         })
         .await

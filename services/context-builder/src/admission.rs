@@ -201,7 +201,7 @@ impl Case<'_> {
             .into_iter()
             .find(|(id, _)| *id == run)
             .map_or(0, |(_, ahead)| ahead);
-        let asks_for_nothing = record.command.text().is_empty() && self.mention.parent.is_none();
+        let asks_for_nothing = record.command.text.is_empty() && self.mention.parent.is_none();
         if asks_for_nothing {
             record = records::ended(record, RunState::NeedsInput, records::ask_back(), now);
         }

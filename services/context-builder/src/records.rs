@@ -20,10 +20,7 @@ pub(crate) const POINTED_AT: &str = "Taking the comment above the mention as the
 pub(crate) fn queued(mention: &Mention, id: &RunId, traceparent: Option<String>, now: Timestamp) -> Run {
     let origin = &mention.origin;
     // Only mentions that ask for something start a run; an empty request is one to ask back about.
-    let command = mention
-        .command
-        .clone()
-        .unwrap_or(Command::Request { text: String::new() });
+    let command = mention.command.clone().unwrap_or(Command::request(""));
     let asked = Asked {
         instance: origin.instance.clone(),
         repository: origin.repository.clone(),
@@ -125,7 +122,7 @@ mod tests {
         let edit = mention(1, 1, 11, Some("fix b"));
         assert!(amend(&mut waiting, &edit));
         assert_eq!(
-            (waiting.command.text(), waiting.comment_version, waiting.n),
+            (waiting.command.text.as_str(), waiting.comment_version, waiting.n),
             ("fix b", 1, 2)
         );
         let once = waiting.clone();
@@ -144,7 +141,7 @@ mod tests {
         let mut begun = run();
         begun.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
         assert!(!amend(&mut begun, &edit));
-        assert_eq!(begun.command.text(), "fix a");
+        assert_eq!(begun.command.text, "fix a");
     }
 
     #[test]

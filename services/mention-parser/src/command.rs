@@ -5,11 +5,11 @@ use pipeline::mention::Command;
 /// Reads what stands behind the mention, up to the end of the comment, as Markdown source. Never fails: what is
 /// not a known form is a request in free text.
 pub(crate) fn parse(behind_mention: &str) -> Command {
-    Command::Request {
-        text: without_separators(behind_mention)
+    Command::request(
+        without_separators(behind_mention)
             .trim_end()
             .replace("\r\n", "\n"),
-    }
+    )
 }
 
 /// Drops what only separates the mention from its request: punctuation and emphasis that touch the mention, then
@@ -56,7 +56,7 @@ mod tests {
 
     fn check(behind_mention: &str, text: &str) {
         assert_eq!(
-            parse(behind_mention).text(),
+            parse(behind_mention).text,
             text,
             "behind the mention: {behind_mention:?}"
         );

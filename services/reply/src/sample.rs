@@ -42,9 +42,7 @@ pub(crate) fn queued() -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        command: Command::Request {
-            text: "fix it".into(),
-        },
+        command: Command::request("fix it"),
     };
     Run::queued(RunId::derive(&asked.instance, asked.comment, 0), asked, at(0))
 }

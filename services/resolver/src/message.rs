@@ -15,7 +15,7 @@ const REQUEST_CHARS_MAX: usize = 600;
 /// The message for a run's commit. `summary` is the model's and `request` the person's text: data, made harmless here.
 pub(crate) fn commit_message(run: &Run, summary: &str) -> String {
     // Whoever wrote a token into a comment has not asked for it to stay in the repository.
-    let request = &redacted(run.command.text(), &[]);
+    let request = &redacted(&run.command.asked(), &[]);
     let subject = subject(summary)
         .or_else(|| subject(request))
         .unwrap_or_else(|| "Change what was asked for".into());

@@ -31,9 +31,7 @@ pub(crate) fn run_asking(text: &str) -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        command: Command::Request {
-            text: text.to_owned(),
-        },
+        command: Command::request(text),
     };
     Run::queued(
         RunId::new("r-0123456789ab").unwrap(),

@@ -3,6 +3,7 @@
 //! Plain values with serde, no input or output, no runtime. Every message carries its version, ignores fields
 //! it does not know, and has a JSON Schema in `schemas/`.
 
+pub mod command;
 pub mod decision;
 pub mod event;
 pub mod failure;
@@ -11,6 +12,8 @@ pub mod ids;
 pub mod job;
 pub mod mention;
 pub mod message;
+pub mod options;
 pub mod run;
 pub mod schema;
 pub mod subject;
+pub mod verbs;

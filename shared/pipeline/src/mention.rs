@@ -3,11 +3,14 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::event::{Person, Repository};
 use crate::ids::{CommentId, CommitId, ConnectionId, DeliveryId, InstanceId, Lane, PullRequestId};
 use crate::message::Message;
+
+pub use crate::command::{Command, CommandDigest, GrammarRefusal, NearMiss};
+pub use crate::options::{Budget, Commits, Effort, OptionName, Options};
+pub use crate::verbs::{Class, Verb};
 
 /// Where a mention or control comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,37 +61,6 @@ pub struct Mention {
 impl Message for Mention {
     const NAME: &'static str = "mention";
 }
-
-/// What a mention asks for. Verbs and options join here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "verb", rename_all = "kebab-case")]
-pub enum Command {
-    /// Free text: do what is asked.
-    Request {
-        /// The text after the mention; empty when the mention stands alone.
-        text: String,
-    },
-}
-
-impl Command {
-    /// The instruction's text.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Request { text } => text,
-        }
-    }
-
-    /// Equal for commands that ask for the same, so that an edit elsewhere in the comment changes nothing.
-    pub fn digest(&self) -> CommandDigest {
-        let canonical = serde_json::to_vec(self).expect("a command has string keys");
-        CommandDigest(hex::encode(&Sha256::digest(canonical)[..16]))
-    }
-}
-
-/// A command's fingerprint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct CommandDigest(pub String);
 
 /// Something that ends, stops or redirects work on a pull request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

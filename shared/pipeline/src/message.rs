@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::verbs::Verb;
+
 /// The version this build writes and reads.
 pub const VERSION: u32 = 1;
 
@@ -22,6 +24,14 @@ pub enum DecodeError {
         name: &'static str,
         /// The version found.
         version: u64,
+    },
+    /// Asks for something this build does not know: written by a newer build, too.
+    #[error("{name} has the verb {verb:?}, which this build does not know")]
+    UnknownVerb {
+        /// The message's name.
+        name: &'static str,
+        /// The verb found.
+        verb: String,
     },
     /// Never going to be readable.
     #[error("not a {name}: {cause}")]
@@ -47,7 +57,25 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
             version: probe.v,
         });
     }
-    serde_json::from_slice(bytes).map_err(malformed)
+    serde_json::from_slice(bytes).map_err(|cause| match unknown_verb(bytes) {
+        Some(verb) => DecodeError::UnknownVerb { name: M::NAME, verb },
+        None => malformed(cause),
+    })
+}
+
+/// The verb of the command in a message, where there is one and this build does not know it.
+fn unknown_verb(bytes: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Probe {
+        command: Asked,
+    }
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        verb: String,
+    }
+    let verb = serde_json::from_slice::<Probe>(bytes).ok()?.command.verb;
+    let is_known = serde_json::from_value::<Verb>(serde_json::Value::String(verb.clone())).is_ok();
+    (!is_known).then_some(verb)
 }
 
 /// Writes a message.

@@ -171,6 +171,8 @@ pub struct Outcome {
     pub pushed: Option<Pushed>,
     /// Whether the worker ended the run knowing that nothing of it is on the branch.
     pub nothing_pushed: bool,
+    /// What we answer ourselves, where no agent ran: Markdown of ours, shown as it is.
+    pub answer: Option<String>,
     /// The model's account of what it did; data, to be sanitised.
     pub summary: Option<String>,
     /// What the model says is left; data.

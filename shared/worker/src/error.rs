@@ -100,7 +100,7 @@ impl From<Error> for Failure {
             | Error::StoreFull { .. }
             | Error::Contended { .. } => Self::unavailable(FailureCode::Internal, None, error.into()),
             Error::Undecodable {
-                cause: DecodeError::UnknownVersion { .. },
+                cause: DecodeError::UnknownVersion { .. } | DecodeError::UnknownVerb { .. },
                 ..
             } => Self::unavailable(FailureCode::Internal, Some(UNKNOWN_VERSION_AFTER), error.into()),
             Error::Undecodable { .. } => Self::abandon(FailureCode::MessageUnreadable, None, error.into()),

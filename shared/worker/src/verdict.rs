@@ -108,7 +108,7 @@ pub fn verdict(ended: &Ended, attempt: &Attempt) -> Verdict {
             code,
             ..
         }) => retry(*after, *code, attempt),
-        Ended::Unreadable(DecodeError::UnknownVersion { .. }) => wait(
+        Ended::Unreadable(DecodeError::UnknownVersion { .. } | DecodeError::UnknownVerb { .. }) => wait(
             Some(UNKNOWN_VERSION_AFTER),
             FailureCode::MessageUnreadable,
             attempt,

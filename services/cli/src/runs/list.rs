@@ -118,7 +118,7 @@ fn run_line(run: &Run) -> String {
     let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
     let request = run
         .command
-        .text()
+        .asked()
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");

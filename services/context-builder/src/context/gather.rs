@@ -137,10 +137,9 @@ fn request(run: &Run, activities: &Activities, bot: &Bot) -> Option<Request> {
         .as_ref()
         .map_or("a deleted user", |person| person.name.as_str())
         .to_owned();
-    let text = run.command.text();
-    if !text.is_empty() {
+    if !run.command.text.is_empty() {
         return Some(Request {
-            text: text.to_owned(),
+            text: run.command.asked(),
             requester,
             pointed_at: None,
         });

@@ -31,9 +31,7 @@ pub(crate) fn mention(comment: u64, version: u32, sequence: u64, text: Option<&s
         parent: None,
         author: None,
         written_at: None,
-        command: text.map(|text| Command::Request {
-            text: text.to_owned(),
-        }),
+        command: text.map(Command::request),
     }
 }
 

@@ -30,7 +30,7 @@ async fn an_edit_amends_a_waiting_run_and_comes_too_late_for_a_running_one() {
         .until(&second, "it should be amended", |run| run.comment_version == 1)
         .await;
     assert_eq!(
-        (amended.command.text(), amended.state),
+        (amended.command.text.as_str(), amended.state),
         ("two, but better", RunState::Queued)
     );
     world.mention("alice", first_comment, 1, Some("too late")).await;
@@ -42,7 +42,7 @@ async fn an_edit_amends_a_waiting_run_and_comes_too_late_for_a_running_one() {
         "{:?}",
         running.steps
     );
-    assert_eq!(running.command.text(), "one");
+    assert_eq!(running.command.text, "one");
     world.end_one_run();
     let running = world.until_running(&second).await;
     assert!(

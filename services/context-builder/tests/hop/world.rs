@@ -186,9 +186,7 @@ impl World {
                 email: None,
             }),
             written_at: Some(Timestamp::now()),
-            command: text.map(|text| Command::Request {
-                text: text.to_owned(),
-            }),
+            command: text.map(Command::request),
         };
         self.nats
             .publish(Publication::message(subject::mention(&mention), &mention))

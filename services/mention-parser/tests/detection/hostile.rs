@@ -67,10 +67,7 @@ fn repetition_far_beyond_the_allowed_length_is_worked_through() {
 fn a_mention_behind_ten_thousand_backticks_is_found() {
     let text = format!("{} \n\n@openhands fix", "` ``".repeat(2_500));
     assert_eq!(
-        detect(&text, &names(), Position::Anywhere)
-            .unwrap()
-            .command
-            .text(),
+        detect(&text, &names(), Position::Anywhere).unwrap().command.text,
         "fix"
     );
 }
@@ -98,7 +95,7 @@ proptest! {
         if let Some(found) = &found {
             let mention = text[found.at.clone()].to_ascii_lowercase();
             prop_assert!(["@openhands", "@a", "@\"openhands\"", "@\"a\""].contains(&mention.as_str()), "{mention}");
-            let text = found.command.text();
+            let text = &found.command.text;
             prop_assert!(!text.starts_with(['\n', '\r']) && text.trim_end() == text, "{:?}", text);
         }
         if let Some(at_line_start) = detect(&text, &names(), Position::LineStart) {
@@ -110,6 +107,6 @@ proptest! {
     fn text_before_a_mention_on_its_own_line_does_not_change_the_command(before in "[a-z .,]{0,40}", text in "[a-z]{1,20}") {
         let comment = format!("{before}\n\n@openhands {text}");
         let found = detect(&comment, &["openhands".to_owned()], Position::Anywhere).unwrap();
-        prop_assert_eq!(found.command.text(), text);
+        prop_assert_eq!(found.command.text, text);
     }
 }

@@ -11,7 +11,7 @@ fn names() -> Vec<String> {
 
 /// What the comment asks for; `None` where there is no mention.
 fn asks(comment: &str) -> Option<String> {
-    detect(comment, &names(), Position::Anywhere).map(|found| found.command.text().to_owned())
+    detect(comment, &names(), Position::Anywhere).map(|found| found.command.text)
 }
 
 #[track_caller]
@@ -138,13 +138,12 @@ fn of_several_mentions_the_first_that_leads_a_line_wins() {
         Position::Anywhere,
     )
     .unwrap();
-    assert_eq!(found.command.text(), "y");
+    assert_eq!(found.command.text, "y");
 }
 
 #[test]
 fn with_position_line_start_a_mention_within_a_line_is_ignored() {
-    let asks =
-        |comment: &str| detect(comment, &names(), Position::LineStart).map(|f| f.command.text().to_owned());
+    let asks = |comment: &str| detect(comment, &names(), Position::LineStart).map(|f| f.command.text);
     assert_eq!(asks("ask @openhands to fix it later"), None);
     assert_eq!(
         asks("ask @openhands\n  **@openhands** fix").as_deref(),

@@ -435,6 +435,7 @@ fn the_longest_possible_reply_fits() {
                 code: FailureCode::PushRejected,
                 detail: Some(long.clone()),
             }),
+            answer: None,
             pushed: None,
             nothing_pushed: true,
             summary: Some(long.clone()),

@@ -327,9 +327,7 @@ pub(crate) fn run_of(comment: CommentId) -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        command: Command::Request {
-            text: "fix it".into(),
-        },
+        command: Command::request("fix it"),
     };
     Run::queued(
         RunId::derive(&asked.instance, comment, 0),

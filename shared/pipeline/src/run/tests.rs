@@ -18,9 +18,7 @@ fn queued() -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        command: Command::Request {
-            text: "fix it".into(),
-        },
+        command: Command::request("fix it"),
         instance,
     };
     Run::queued(

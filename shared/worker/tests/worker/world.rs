@@ -352,9 +352,7 @@ pub(crate) fn run() -> Run {
             connection: ConnectionId::new("main").unwrap(),
             actor: Actor::Bot,
         },
-        command: Command::Request {
-            text: "fix it".into(),
-        },
+        command: Command::request("fix it"),
     };
     let id = RunId::derive(&asked.instance, asked.comment, 0);
     Run::queued(id, asked, jiff::Timestamp::UNIX_EPOCH)

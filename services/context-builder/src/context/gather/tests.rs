@@ -159,12 +159,7 @@ fn a_mention_alone_takes_the_comment_it_replies_to_for_the_request() {
 #[test]
 fn a_request_in_words_needs_no_thread() {
     let run = run(3, "fix it");
-    assert_eq!(
-        run.command,
-        Command::Request {
-            text: "fix it".to_owned()
-        }
-    );
+    assert_eq!(run.command, Command::request("fix it"));
     let request = request(&run, &Activities::default(), &bot()).unwrap();
     assert_eq!(
         (
