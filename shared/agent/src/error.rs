@@ -85,6 +85,16 @@ pub enum Error {
     Command(#[from] sandbox::Error),
 }
 
+impl Error {
+    /// Whether processes of the run may still be alive: then nothing of it may be touched, given away or repeated.
+    pub fn may_live_on(&self) -> bool {
+        matches!(
+            self,
+            Self::Command(sandbox::Error::NotKilled { .. } | sandbox::Error::Stuck { .. })
+        )
+    }
+}
+
 /// A task that could not go on, with what it had used by then: calls that were paid for count, whatever came of them.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -123,10 +133,40 @@ impl From<Error> for Failure {
             Error::ModelAnswer { .. } => FailureCode::ModelGarbled,
             Error::Missing { .. } => FailureCode::AgentMissing,
             Error::Client { .. } | Error::Launcher { .. } => FailureCode::AgentFailed,
+            // Another attempt would work beside what may be left of this one.
+            Error::Command(_) if error.may_live_on() => FailureCode::Internal,
             Error::Home { .. } | Error::Command(_) => {
                 return Failure::retry(FailureCode::AgentFailed, error.into());
             }
         };
         Failure::abandon(code, None, error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_live_on_is_not_tried_again_and_the_machines_other_failures_are() {
+        let reason = "no confirmation".to_owned();
+        let program = "sh".into();
+        for error in [
+            sandbox::Error::NotKilled { reason },
+            sandbox::Error::Stuck { program },
+        ] {
+            let error = Error::Command(error);
+            assert!(error.may_live_on());
+            let failure = Failure::from(error);
+            assert!(
+                matches!(&failure, Failure::Abandon { report, .. } if report.code == FailureCode::Internal),
+                "{failure:?}"
+            );
+        }
+        let error = Error::Command(sandbox::Error::Cell {
+            reason: "no memory".to_owned(),
+        });
+        assert!(!error.may_live_on());
+        assert!(matches!(Failure::from(error), Failure::Retry { .. }));
     }
 }

@@ -155,7 +155,7 @@ impl Sandboxed {
         let (said, cell_end, stderr) = match attended {
             Ok(attended) => attended,
             Err(error) => {
-                if matches!(error, Error::Command(sandbox::Error::NotKilled { .. })) {
+                if error.may_live_on() {
                     // Whoever got the port next could be asked by what is left of this run.
                     std::mem::forget(port);
                 }
@@ -218,7 +218,11 @@ impl Sandboxed {
             all = both => all,
             never = tell_usage(proxy, progress) => match never {},
         };
-        Ok((said?, end?, stderr))
+        match end.map_err(Error::Command) {
+            // Goes before whatever was said: nobody may act as if the run were over.
+            Err(alive) if alive.may_live_on() => Err(alive),
+            end => Ok((said?, end?, stderr)),
+        }
     }
 }
 
