@@ -173,7 +173,8 @@ impl Person {
     }
 }
 
-fn encode(text: &str) -> String {
+/// As part of a URL.
+pub(crate) fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::git_cli;
+use crate::person::encode;
 use crate::setup::branch;
 use crate::thread::{self, Comment};
 use crate::waiting::{WAIT_MAX, until};
@@ -171,7 +172,7 @@ impl<'a> PullRequest<'a> {
             "{}/scm/{project}/demo.git",
             base.replacen(
                 "http://",
-                &format!("http://alice:{}@", self.world.setup.tokens.alice),
+                &format!("http://alice:{}@", encode(&self.world.setup.tokens.alice)),
                 1
             )
         )

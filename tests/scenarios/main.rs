@@ -11,6 +11,7 @@ mod branch_moves;
 mod coding_agents;
 mod deliveries;
 mod dev_script;
+mod evil_agent;
 mod floods;
 mod handing_back;
 mod leaving_nothing;

@@ -62,7 +62,7 @@ pub(crate) async fn deliver(
     };
     let handed_back = match hand_back(resolver, door, attempt, tree, start).await {
         Ok(handed_back) => handed_back,
-        Err(failure) => return unreadable(failure),
+        Err(failure) => return unreadable(failure, cut_short),
     };
     let (changes, overlaid) = start.instructions.without_overlaid(handed_back.changes);
     outcome.notes.extend(overlaid);
@@ -199,8 +199,18 @@ async fn hand_back(
     attempt.patience.with("read the changes", read).await
 }
 
-/// What the agent left cannot be judged. It would be no different the next time it is read.
-fn unreadable(failure: Failure) -> Result<Ending, Failure> {
+/// What the agent left cannot be judged. It would be no different the next time it is read. Where a limit has ended the
+/// agent, that is what people have to know: a full disk also makes a change that is too large.
+fn unreadable(failure: Failure, cut_short: Option<(RunState, FailureCode)>) -> Result<Ending, Failure> {
+    if let (Some((state, code)), Failure::Refuse { report } | Failure::Abandon { report, .. }) =
+        (cut_short, &failure)
+    {
+        tracing::warn!(code = %report.code, "the work tree of a run that was cut short is not taken");
+        return Ok(Ending::new(
+            state,
+            Outcome::of_failure(code, report.detail.clone()),
+        ));
+    }
     match failure {
         Failure::Refuse { report } => Ok(Ending::failed(report.code, report.detail)),
         Failure::Abandon { report, cause } => {
