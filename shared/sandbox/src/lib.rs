@@ -24,7 +24,7 @@ pub use limits::CellLimits;
 pub use no_network::{NoFilter, without_network};
 pub use run::{Command, Ended, Output, Stderr, run};
 pub use self_test::{Examination, Leak, SelfTest, SelfTestError};
-pub use sweep::{Removed, SweepError, SweepRules, Swept, Why, Withheld, sweep};
+pub use sweep::{Removed, SweepError, SweepRules, Swept, Why, Withheld, remove, sweep};
 
 /// Whether agents have to run confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod beneath;
 mod links;
 mod names;
+mod removal;
 mod swept;
 mod trash;
 
@@ -19,6 +20,7 @@ use rustix::io::Errno;
 
 use beneath::{Opened, repair};
 use links::Links;
+pub use removal::remove;
 pub use swept::{Removed, SweepError, Swept, Why, Withheld};
 use trash::Trash;
 
@@ -63,11 +65,7 @@ const WITHHELD_MAX: usize = 10_000;
 
 /// Sweeps the directory `tree`. Blocks for at most the rules' time limit.
 pub fn sweep(tree: &Path, rules: &SweepRules) -> Result<Swept, SweepError> {
-    let clock = Clock {
-        until: Instant::now() + rules.time_limit,
-        limit: rules.time_limit,
-        ticks: 0,
-    };
+    let clock = Clock::for_at_most(rules.time_limit);
     let root = rustix::fs::open(
         tree,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
@@ -97,6 +95,14 @@ struct Clock {
 }
 
 impl Clock {
+    fn for_at_most(limit: Duration) -> Self {
+        Self {
+            until: Instant::now() + limit,
+            limit,
+            ticks: 0,
+        }
+    }
+
     fn tick(&mut self) -> Result<(), SweepError> {
         self.ticks += 1;
         if self.ticks.is_multiple_of(CLOCK_EVERY) && Instant::now() > self.until {

@@ -111,6 +111,13 @@ pub enum SweepError {
 }
 
 impl SweepError {
+    /// Whether the disk is full, of bytes or of files.
+    pub(super) fn is_no_room(&self) -> bool {
+        use std::io::ErrorKind;
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    }
+
     pub(super) fn io(what: &'static str) -> impl FnOnce(rustix::io::Errno) -> Self {
         move |error| Self::Io {
             what,

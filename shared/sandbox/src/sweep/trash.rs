@@ -47,6 +47,11 @@ impl Trash {
         Err(SweepError::io(what)(Errno::EXIST))
     }
 
+    /// Its own name.
+    pub(super) fn name(&self) -> &CStr {
+        &self.name
+    }
+
     /// Moves the directory `name` of `from` here.
     pub(super) fn take(&mut self, from: BorrowedFd<'_>, name: &CStr) -> Result<(), SweepError> {
         // A directory can be moved elsewhere only by someone who may write into it.
@@ -98,7 +103,8 @@ impl Trash {
     }
 }
 
-fn some_names(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>, SweepError> {
+/// Some of the names in a directory, with what they are; none when it is empty.
+pub(super) fn some_names(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>, SweepError> {
     let what = "reading a directory that is removed";
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(directory).map_err(SweepError::io(what))? {
