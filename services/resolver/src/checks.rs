@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempt;
+use crate::gate::Gate;
 use crate::git_door::GitDoor;
 use crate::handler::Resolver;
 use crate::repository_config::CheckCommand;
@@ -45,6 +46,8 @@ const SIDES: [&str; 2] = ["before", "after"];
 pub(crate) struct Bench<'a> {
     /// Confines them.
     sandbox: &'a Sandbox,
+    /// Told of what does not die.
+    gate: &'a Gate,
     /// What one check's processes may use; its time is the check's own.
     limits: CellLimits,
     /// Where their trees go.
@@ -123,6 +126,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn new(resolver: &'a Resolver, door: &'a GitDoor, attempt: &'a Attempt) -> Self {
         Self {
             sandbox: &resolver.workshop.sandbox,
+            gate: &resolver.gate,
             limits: resolver.settings.cell,
             work: &resolver.settings.work,
             door,
@@ -195,6 +199,8 @@ impl<'a> Bench<'a> {
             }),
             // Nothing is pushed while something of the run may still be alive.
             Err(error @ (sandbox::Error::NotKilled { .. } | sandbox::Error::Stuck { .. })) => {
+                tree.leave();
+                self.gate.may_live_on(&self.attempt.run.id, &error);
                 Err(Failure::abandon(FailureCode::Internal, None, error.into()))
             }
             Err(error) => {

@@ -14,6 +14,7 @@ use pipeline::subject;
 use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 
 use crate::attempt::{Attempt, Ending};
+use crate::gate::Gate;
 use crate::git_door::GitDoor;
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
@@ -26,7 +27,7 @@ pub(crate) struct Resolver {
     clients: Arc<bitbucket::Clients>,
     pub(crate) workshop: Workshop,
     pub(crate) settings: Settings,
-    pub(crate) health: Health,
+    pub(crate) gate: Gate,
     cache: Arc<git::Cache>,
     proxy: config::Proxy,
 }
@@ -56,8 +57,8 @@ impl Resolver {
             nats,
             clients: Arc::new(bitbucket::Clients::new(connections.clone(), config.proxy.clone())),
             connections,
+            gate: Gate::new(workshop.sandbox.clone(), health),
             workshop,
-            health,
             settings: Settings {
                 work: WorkDirectory::take(config.data_dir.join("work"))?,
                 run_time: Duration::from_secs(config.limits.run_seconds),
@@ -127,7 +128,7 @@ impl Resolver {
             return Ok(Ending::failed(FailureCode::SourceBranchGone, None));
         };
         attempt.working_on(&start.base).await?;
-        if let Some(leaked) = self.workshop.leaks(&self.health).await? {
+        if let Some(leaked) = self.gate.leaks().await? {
             return Ok(leaked);
         }
         let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions)).await?;
@@ -151,6 +152,7 @@ impl Handler for Resolver {
     type Input = Job;
 
     async fn handle(&self, job: Job, delivery: &Delivery) -> Result<Vec<Publication>, Failure> {
+        self.gate.pass()?;
         let Some(attempt) = self.take(&job, delivery).await? else {
             return Ok(Vec::new());
         };

@@ -7,6 +7,7 @@ mod attempt;
 mod bounds;
 mod checks;
 mod deliver;
+mod gate;
 mod git_door;
 mod hand_back;
 mod handler;

@@ -28,7 +28,7 @@ pub(crate) enum Patched {
     Broke(agent::Error),
 }
 
-/// Runs the agent to its end.
+/// Runs the agent to its end. Where nobody can say that everything of it is dead, its directories stay as they are.
 pub(crate) async fn run_agent(
     resolver: &Resolver,
     job: &Job,
@@ -62,6 +62,12 @@ pub(crate) async fn run_agent(
         Ok(mut report) => {
             let transcript = std::mem::take(&mut report.transcript);
             (report.usage, transcript, Patched::Reported(report))
+        }
+        Err(broken) if broken.error.may_live_on() => {
+            tree.leave();
+            resolver.gate.may_live_on(&job.run, &broken.error);
+            // Whatever else fails now, the run must not be taken again.
+            return Err(Failure::from(*broken.error));
         }
         Err(broken) => (broken.usage, broken.transcript, Patched::Broke(*broken.error)),
     };

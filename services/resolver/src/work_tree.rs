@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use pipeline::failure::Failure;
@@ -15,6 +16,12 @@ const TAKES_MAX: usize = 10;
 
 /// In each process's directory, locked for as long as the process lives. The kernel frees it with the process.
 const LOCK: &str = "lock";
+
+/// In a process's directory of which something has to stay: the start of the machine in which it had to. Processes do
+/// not outlive that.
+const KEPT: &str = "kept";
+/// Names the machine's present start.
+const MACHINE_START: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The directory of one process's work trees, beside those of the others that share a `data_dir`.
 pub(crate) struct WorkDirectory {
@@ -59,11 +66,15 @@ impl WorkDirectory {
         Err(swept_away)
     }
 
-    /// Removes every other directory whose lock is free or missing.
+    /// Removes every other directory whose lock is free or missing, unless a run in it may still be alive.
     fn sweep(&self, all: &Path) -> io::Result<()> {
         for entry in std::fs::read_dir(all)? {
             let path = entry?.path();
             if path == self.path || !path.is_dir() {
+                continue;
+            }
+            if has_to_stay(&path) {
+                tracing::warn!(path = %path.display(), "kept: a run in it may still be alive; remove it by hand");
                 continue;
             }
             match OpenOptions::new().write(true).open(path.join(LOCK)) {
@@ -91,6 +102,15 @@ impl Drop for WorkDirectory {
     }
 }
 
+/// Whether a run in the directory could be alive: one whose end nobody saw, since the machine was started.
+fn has_to_stay(path: &Path) -> bool {
+    match std::fs::read_to_string(path.join(KEPT)) {
+        // Where it cannot be told when the machine was started, it stays.
+        Ok(kept) => std::fs::read_to_string(MACHINE_START).map_or(true, |started| started == kept),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 /// Makes and locks the lock of a directory. `NotFound` or `WouldBlock` when a sweep was quicker.
 fn lock_in(path: &Path) -> io::Result<File> {
     let name = path.join(LOCK);
@@ -110,6 +130,7 @@ pub(crate) struct WorkTree {
     tree: PathBuf,
     home: PathBuf,
     tmp: PathBuf,
+    stays: AtomicBool,
 }
 
 impl WorkTree {
@@ -140,6 +161,7 @@ impl WorkTree {
             tree: root.join("tree"),
             home: root.join("home"),
             tmp: root.join("tmp"),
+            stays: AtomicBool::new(false),
             root,
         };
         made.make()?;
@@ -161,6 +183,18 @@ impl WorkTree {
         &self.tmp
     }
 
+    /// Keeps the directories as they are, also over restarts of this program: processes that may still be alive work in
+    /// them.
+    pub(crate) fn leave(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+        let process = self.root.parent().unwrap_or(&self.root);
+        let marked = std::fs::read_to_string(MACHINE_START)
+            .and_then(|started| std::fs::write(process.join(KEPT), started));
+        if let Err(error) = marked {
+            tracing::error!(path = %process.display(), %error, "the next start may remove what has to stay");
+        }
+    }
+
     fn make(&self) -> io::Result<()> {
         remove_whatever_its_modes(&self.root)?;
         std::fs::create_dir_all(&self.tree)?;
@@ -172,6 +206,9 @@ impl WorkTree {
 impl Drop for WorkTree {
     /// On a thread that may block: a large tree takes longer to remove than a job may be without a sign of life.
     fn drop(&mut self) {
+        if *self.stays.get_mut() {
+            return;
+        }
         let root = std::mem::take(&mut self.root);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || remove_directory(&root))),
@@ -272,6 +309,29 @@ mod tests {
         assert_eq!(std::fs::read_dir(&all).unwrap().count(), 1);
         drop((theirs, first));
         assert_eq!(std::fs::read_dir(&all).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_may_be_alive_stays_until_the_machine_was_started_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let all = directory.path().join("work");
+        let work = WorkDirectory::take(&all).unwrap();
+        let run = RunId::new("r-0123456789ab").unwrap();
+        let tree = WorkTree::create(&work, &run, 1).unwrap();
+        let over = WorkTree::create(&work, &run, 2).unwrap();
+        let (root, over_root) = (tree.root.clone(), over.root.clone());
+        tree.leave();
+        drop((tree, over));
+        assert!(root.exists() && !over_root.exists());
+        // The process ends, and others start.
+        drop(work);
+        let next = WorkDirectory::take(&all).unwrap();
+        assert!(root.exists(), "it was swept");
+        // As it is found after another start of the machine.
+        std::fs::write(root.parent().unwrap().join(KEPT), "another").unwrap();
+        drop(next);
+        drop(WorkDirectory::take(&all).unwrap());
+        assert!(!root.exists());
     }
 
     #[test]

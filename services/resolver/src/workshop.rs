@@ -6,19 +6,12 @@ use std::time::Duration;
 
 use agent::CodingAgent;
 use anyhow::bail;
-use lifecycle::Health;
-use pipeline::failure::Failure;
-use pipeline::failure_code::FailureCode;
 use pipeline::run::{Confinement, Setup, Usage};
-use sandbox::{CellLimits, CellSpec, How, Needs, Program, Sandbox, SelfTestError, Stdin};
+use sandbox::{CellLimits, CellSpec, How, Needs, Program, Sandbox, Stdin};
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::Ending;
 use crate::handler::Settings;
 use crate::work_tree::WorkDirectory;
-
-/// The part of `/readyz` that says whether the sandbox holds.
-const PART: &str = "sandbox";
 
 /// Writes to each of a run's three directories.
 const TRIAL: &str = "echo > ./trial && echo > \"$HOME/trial\" && echo > \"$TMPDIR/trial\"";
@@ -109,29 +102,6 @@ impl Workshop {
         };
         left_of(whole, used)
     }
-
-    /// Tests the sandbox as it is now. `None` when it holds; otherwise how the run ends, of which nothing was started.
-    ///
-    /// The role is not ready until a later test holds. A test that could not be made is worth another attempt.
-    pub(crate) async fn leaks(&self, health: &Health) -> Result<Option<Ending>, Failure> {
-        let error = match self.sandbox.self_test().await {
-            Ok(test) => {
-                tracing::debug!(held = test.held.len(), took = ?test.wall, "the sandbox holds");
-                health.ready(PART);
-                return Ok(None);
-            }
-            Err(error) => error,
-        };
-        tracing::error!(error = %chain(&error), "the sandbox does not hold; nothing is started");
-        health.not_ready(PART, chain(&error));
-        match error {
-            SelfTestError::Leak(_) => Ok(Some(Ending::failed(FailureCode::SandboxLeak, None))),
-            SelfTestError::Unusable { .. } => Ok(Some(Ending::failed(FailureCode::SandboxMissing, None))),
-            SelfTestError::Plant(_) | SelfTestError::Cell(_) | SelfTestError::Incomplete { .. } => {
-                Err(Failure::retry(FailureCode::SandboxMissing, error.into()))
-            }
-        }
-    }
 }
 
 /// Nothing is left of a limit that was reached; then the agent's first call is refused.
@@ -144,12 +114,6 @@ fn left_of(limits: agent::Limits, used: &Usage) -> agent::Limits {
         usd: limits.usd.map(|usd| (usd - spent).max(0.0)),
         ..limits
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &SelfTestError) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]
