@@ -37,6 +37,12 @@ pub enum Error {
         /// Which step failed, and what the operating system said.
         reason: String,
     },
+    /// The run could not be watched any more, so everything of it was killed.
+    #[error("a run was ended: {reason}")]
+    Unwatched {
+        /// What could not be seen.
+        reason: String,
+    },
     /// The user agents run as cannot get to a directory of the run.
     #[error("user {user} cannot reach {path}: every directory above it needs its x bit (chmod o+x {closed})")]
     Unreachable {

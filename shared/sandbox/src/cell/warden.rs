@@ -106,6 +106,8 @@ impl Warden {
         })? {
             Some((Notice::Ended(ended), _)) => Ok(ended),
             Some((Notice::NotKilled(reason), _)) => Err(Error::NotKilled { reason }),
+            // Said when everything is dead.
+            Some((Notice::Failed(Failure::Cell(reason)), _)) => Err(Error::Unwatched { reason }),
             Some((other, _)) => Err(Error::NotKilled {
                 reason: format!("unexpected: {other:?}"),
             }),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
@@ -12,6 +13,25 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) threads: u64,
+    /// Its first thread has ended and others go on.
+    pub(super) headless: bool,
+}
+
+impl Process {
+    /// Where `/proc` shows what it holds. Of a process whose first thread has ended, that is under another one: under
+    /// its own number it looks like a zombie, which holds nothing.
+    pub(super) fn shown_in(&self) -> PathBuf {
+        let own = PathBuf::from(format!("/proc/{}", self.pid));
+        if !self.headless {
+            return own;
+        }
+        let first = self.pid.to_string();
+        let threads = fs::read_dir(own.join("task")).into_iter().flatten().flatten();
+        threads
+            .map(|thread| thread.path())
+            .find(|path| !path.ends_with(&first))
+            .unwrap_or(own)
+    }
 }
 
 /// Forks with the given `CLONE_NEW*` flags. `None` is the child.
@@ -46,11 +66,13 @@ pub(super) fn reap() -> Result<Option<(Pid, WaitStatus)>, Errno> {
     rustix::process::wait(WaitOptions::NOHANG)
 }
 
-/// Every living process that descends from `root`, without `root` itself.
+/// Every living process that descends from `root`, without `root` itself. Fails where `root`, which may be dead but not
+/// reaped, is not to be seen: then others are not either.
 ///
 /// A snapshot: who forks while it is taken may be missing. Good for counting, not for killing.
 pub(super) fn below(root: Pid) -> io::Result<Vec<Process>> {
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    let mut seen = false;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name
@@ -60,13 +82,23 @@ pub(super) fn below(root: Pid) -> io::Result<Vec<Process>> {
         else {
             continue;
         };
-        // Gone since the directory was read.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            continue;
+        seen |= pid == root;
+        let stat = match fs::read(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat,
+            // Gone since the directory was read.
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
         };
-        if let Some((parent, threads)) = parent_and_threads(&stat) {
-            children.entry(parent).or_default().push(Process { pid, threads });
+        if let Some(stat) = Stat::of(&String::from_utf8_lossy(&stat)) {
+            children.entry(stat.parent).or_default().push(Process {
+                pid,
+                threads: stat.threads,
+                headless: stat.ended && stat.threads > 0,
+            });
         }
+    }
+    if !seen {
+        return Err(io::Error::other("/proc does not show them"));
     }
     let mut found = Vec::new();
     let mut parents = vec![root.as_raw_nonzero().get()];
@@ -82,22 +114,47 @@ pub(super) fn below(root: Pid) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
+}
+
 /// Whether a process of one thread has children, living or not. `None` where this kernel does not tell.
 pub(super) fn has_children(parent: Pid) -> Option<bool> {
     let children = fs::read(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     Some(!children.is_empty())
 }
 
-/// The parent and the number of threads in a `/proc/PID/stat`; 0 threads for a zombie.
-fn parent_and_threads(stat: &str) -> Option<(i32, u64)> {
-    // The name in parentheses may contain anything, also parentheses and line ends.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let dead = matches!(fields.next()?, "Z" | "X");
-    let parent = fields.next()?.parse().ok()?;
-    // After the parent (field 4) the number of threads is field 20.
-    let threads = fields.nth(15)?.parse().ok()?;
-    Some((parent, if dead { 0 } else { threads }))
+/// A file of `/proc`, whatever bytes the process has called itself.
+pub(super) fn text_of(path: impl AsRef<Path>) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What of a `/proc/PID/stat` matters here.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// The first thread has ended.
+    ended: bool,
+    parent: i32,
+    /// Those that live; 0 of a zombie.
+    threads: u64,
+}
+
+impl Stat {
+    fn of(stat: &str) -> Option<Self> {
+        // The name in parentheses may contain anything, also parentheses and line ends.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_ascii_whitespace();
+        let ended = matches!(fields.next()?, "Z" | "X");
+        let parent = fields.next()?.parse().ok()?;
+        // After the parent (field 4) the number of threads is field 20. The first one counts until it is reaped.
+        let threads: u64 = fields.nth(15)?.parse().ok()?;
+        Some(Self {
+            ended,
+            parent,
+            threads: threads.saturating_sub(ended.into()),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -106,14 +163,16 @@ mod tests {
 
     #[test]
     fn a_stat_line_is_read_whatever_the_process_calls_itself() {
-        let rest = "1 17 17 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 2213 9 9";
-        assert_eq!(parent_and_threads(&format!("17 (a) S {rest}")), Some((1, 3)));
-        assert_eq!(
-            parent_and_threads(&format!("17 (x) S 99 ) R {rest}")),
-            Some((1, 3))
-        );
-        assert_eq!(parent_and_threads(&format!("17 (gone) Z {rest}")), Some((1, 0)));
-        assert_eq!(parent_and_threads("17 (cut"), None);
+        let of = |name: &str, state: &str, threads: u64| {
+            let stat =
+                format!("17 ({name}) {state} 1 17 17 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 2213 9 9");
+            Stat::of(&stat).map(|stat| (stat.ended, stat.parent, stat.threads))
+        };
+        assert_eq!(of("a", "S", 3), Some((false, 1, 3)));
+        assert_eq!(of("x) S 99 ", "R", 3), Some((false, 1, 3)));
+        assert_eq!(of("gone", "Z", 1), Some((true, 1, 0)));
+        assert_eq!(of("headless", "Z", 3), Some((true, 1, 2)));
+        assert_eq!(Stat::of("17 (cut"), None);
     }
 
     #[test]

@@ -82,8 +82,17 @@ impl Warden {
                 first_here(&plan, reach)?
             }
         };
+        let watch = Watch::new(&plan, init);
+        let watch = watch.map_err(|error| Failure::Cell(format!("measuring its directories: {error}")));
+        let watch = match watch {
+            Ok(watch) => watch,
+            Err(failure) => {
+                kill_all(&reach).map_err(Failure::Cell)?;
+                return Err(failure);
+            }
+        };
         Ok(Self {
-            watch: Watch::new(&plan, init),
+            watch,
             plan,
             reach,
             init,
@@ -110,10 +119,12 @@ impl Warden {
             if noticed && let Some(verdict) = self.pass_on(control) {
                 return verdict;
             }
-            if self.running
-                && let Some(how) = self.watch.look()
-            {
-                return Verdict::Ended(how);
+            if self.running {
+                match self.watch.look() {
+                    Ok(None) => {}
+                    Ok(Some(how)) => return Verdict::Ended(how),
+                    Err(reason) => return Verdict::Failed(Failure::Cell(reason)),
+                }
             }
         }
     }

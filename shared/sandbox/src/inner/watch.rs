@@ -3,11 +3,10 @@
 //! Nothing here relies on what the run says: processes and memory are read from `/proc`, disk use from the directories
 //! and from what its processes hold open. What takes long takes breaks: looking costs a tenth of a core at most.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use super::disk::Disk;
-use super::process;
+use super::process::{self, Process};
 use crate::cell::How;
 use crate::cell::wire::Plan;
 
@@ -19,6 +18,11 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const BREAK_FACTOR: u32 = 9;
 /// Under a machine's full load the break is cut here, to stay within the promised two seconds.
 const BREAK_MAX: Duration = Duration::from_millis(800);
+/// So many looks in a row may fail before the run is ended: two seconds in which nobody has seen what it does.
+const FAILED_LOOKS_MAX: u32 = 8;
+/// The lines of `/proc/PID/status` that count as memory: pages that are no file's, wherever they are, and the tables
+/// of pages, of which a process can have much more than of pages.
+const MEMORY: [&str; 5] = ["RssAnon:", "RssShmem:", "VmSwap:", "HugetlbPages:", "VmPTE:"];
 /// The worker ends a run at its wall clock. The warden is the second line, this much later.
 const WALL_GRACE: Duration = Duration::from_secs(1);
 
@@ -31,21 +35,24 @@ pub(super) struct Watch {
     wait: Duration,
     disk: Disk,
     memory_peak_bytes: u64,
+    failed_looks: u32,
 }
 
 impl Watch {
     /// Before the program is started: measures what is there already.
-    pub(super) fn new(plan: &Plan, init: rustix::process::Pid) -> Self {
+    pub(super) fn new(plan: &Plan, init: rustix::process::Pid) -> Result<Self, String> {
         let now = Instant::now();
-        Self {
+        let disk = Disk::measure([&plan.work_tree, &plan.home, &plan.tmp], plan.limits.disk_bytes)?;
+        Ok(Self {
             plan: plan.clone(),
             init,
             started: now,
             next_look: now,
             wait: FIRST_LOOK,
-            disk: Disk::measure([&plan.work_tree, &plan.home, &plan.tmp], plan.limits.disk_bytes),
+            disk,
             memory_peak_bytes: 0,
-        }
+            failed_looks: 0,
+        })
     }
 
     /// The program was started now.
@@ -64,46 +71,57 @@ impl Watch {
         self.memory_peak_bytes
     }
 
-    /// Looks, if it is time to. Returns the limit that the run is over.
-    pub(super) fn look(&mut self) -> Option<How> {
+    /// Looks, if it is time to. Returns the limit that the run is over; fails when it could not be seen for too long.
+    pub(super) fn look(&mut self) -> Result<Option<How>, String> {
         let begun = Instant::now();
         if begun < self.next_look {
-            return None;
+            return Ok(None);
         }
         let over = self.over();
         let took = begun.elapsed();
         self.wait = (self.wait * 2).min(LOOK_EVERY);
         self.next_look = begun + self.wait.max((took * BREAK_FACTOR).min(BREAK_MAX));
-        over
+        match over {
+            Ok(over) => {
+                self.failed_looks = 0;
+                Ok(over)
+            }
+            Err(_) if self.failed_looks < FAILED_LOOKS_MAX => {
+                self.failed_looks += 1;
+                Ok(None)
+            }
+            Err(reason) => Err(format!("what the run uses cannot be seen: {reason}")),
+        }
     }
 
-    fn over(&mut self) -> Option<How> {
+    fn over(&mut self) -> Result<Option<How>, String> {
         let limits = self.plan.limits;
         if self.started.elapsed() > limits.wall.saturating_add(WALL_GRACE) {
-            return Some(How::TimeLimit);
+            return Ok(Some(How::TimeLimit));
         }
-        // A /proc that cannot be read is no reason to end a run; the kernel's own limits hold on.
-        let processes = process::below(self.init).unwrap_or_default();
+        let processes = process::below(self.init).map_err(|error| format!("its processes: {error}"))?;
         if processes.iter().map(|process| process.threads).sum::<u64>() > limits.processes {
-            return Some(How::ProcessLimit);
+            return Ok(Some(How::ProcessLimit));
         }
-        let memory = processes.iter().map(|process| memory_of(process.pid)).sum();
+        let memory = processes.iter().map(memory_of).sum();
         self.memory_peak_bytes = self.memory_peak_bytes.max(memory);
         if memory > limits.memory_bytes {
-            return Some(How::MemoryLimit);
+            return Ok(Some(How::MemoryLimit));
         }
-        self.disk.is_over(&processes).then_some(How::DiskLimit)
+        let over = self.disk.is_over(&processes);
+        let over = over.map_err(|error| format!("its files: {error}"))?;
+        Ok(over.then_some(How::DiskLimit))
     }
 }
 
-/// What a process keeps in memory that is not a file: its own pages, and those it shares.
-fn memory_of(process: rustix::process::Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+/// What a process keeps in memory that is not a file.
+fn memory_of(process: &Process) -> u64 {
+    let status = process::text_of(process.shown_in().join("status")).unwrap_or_default();
     let kib = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_ascii_whitespace().next()?.parse::<u64>().ok()
     };
-    (kib("RssAnon:").unwrap_or(0) + kib("RssShmem:").unwrap_or(0)) * 1024
+    MEMORY.iter().filter_map(|name| kib(name)).sum::<u64>() * 1024
 }
 
 #[cfg(test)]
@@ -112,14 +130,68 @@ mod tests {
 
     #[test]
     fn memory_that_is_touched_is_seen() {
-        let me = rustix::process::getpid();
-        let before = memory_of(me);
+        let me = Process {
+            pid: rustix::process::getpid(),
+            threads: 1,
+            headless: false,
+        };
+        let before = memory_of(&me);
         let bytes = vec![1_u8; 64 * 1024 * 1024];
-        let after = memory_of(me);
+        let after = memory_of(&me);
         assert!(
             after >= before + 60 * 1024 * 1024,
             "{before} {after} {}",
             bytes.len()
         );
+    }
+
+    fn plan(top: &std::path::Path) -> Plan {
+        let top = top.to_owned();
+        Plan {
+            level: crate::level::Level::Off,
+            work_tree: top.clone(),
+            home: top.clone(),
+            tmp: top.clone(),
+            executable: top,
+            read_paths: Vec::new(),
+            needs: crate::cell::Needs::default(),
+            bind_listener: false,
+            model_port: None,
+            limits: crate::limits::CellLimits::default(),
+            user: None,
+        }
+    }
+
+    /// The looks until the first one that says something.
+    fn looks(watch: &mut Watch) -> (u32, Result<Option<How>, String>) {
+        for number in 1..=FAILED_LOOKS_MAX * 2 {
+            watch.next_look = Instant::now();
+            match watch.look() {
+                Ok(None) => {}
+                other => return (number, other),
+            }
+        }
+        (0, Ok(None))
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_seen_is_ended() {
+        let top = tempfile::tempdir().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "somebody who is gone")]
+        let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
+        gone.wait().unwrap();
+        let gone = rustix::process::Pid::from_raw(gone.id().cast_signed()).unwrap();
+        let (number, ended) = looks(&mut Watch::new(&plan(top.path()), gone).unwrap());
+        assert_eq!(number, FAILED_LOOKS_MAX + 1);
+        assert!(ended.unwrap_err().contains("processes"));
+        // The control: one that can be seen goes on.
+        let me = rustix::process::getpid();
+        let mut seen = Watch::new(&plan(top.path()), me).unwrap();
+        assert_eq!(looks(&mut seen), (0, Ok(None)));
+        // And whose files cannot be seen does not.
+        std::fs::remove_dir(top.path()).unwrap();
+        let (number, ended) = looks(&mut seen);
+        assert_eq!(number, FAILED_LOOKS_MAX + 1);
+        assert!(ended.unwrap_err().contains("files"));
     }
 }
