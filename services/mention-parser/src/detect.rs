@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use config::Position;
-use pipeline::mention::Command;
+use pipeline::mention::{Command, Verb};
 
 use crate::{command, prose};
 
@@ -16,21 +16,46 @@ pub struct Found {
     pub at: Range<usize>,
     /// How many further mentions the comment has; their text is part of the command or of the context.
     pub others: usize,
+    /// How many bytes were looked at to read commands, all passes together.
+    pub looked_at: usize,
 }
 
 /// Finds the mention of one of `names`: the first at the beginning of a line, else the first.
 /// With [`Position::LineStart`] only those at the beginning of a line count.
 pub fn detect(text: &str, names: &[String], position: Position) -> Option<Found> {
     let mentions = mentions(text, names, position);
-    let chosen = mentions
-        .iter()
-        .find(|mention| mention.leads_its_line)
-        .or(mentions.first())?;
+    let leading = mentions.iter().position(|mention| mention.leads_its_line);
+    let chosen = leading.unwrap_or(0);
+    let at = mentions.get(chosen)?.at.clone();
+    let mut parsed = command::parse(&text[at.end..]);
+    let (verbs, looked_at) = verbs_of_others(text, &mentions, chosen);
+    parsed.command.ignored_verbs = verbs;
     Some(Found {
-        command: command::parse(&text[chosen.at.end..]),
-        at: chosen.at.clone(),
+        command: parsed.command,
+        at,
         others: mentions.len() - 1,
+        looked_at: parsed.looked_at + looked_at,
     })
+}
+
+/// The verbs of the mentions that do not count, each once, and how many bytes were looked at. A mention is read up to the
+/// next one, so that ten thousand of them cost no more than one.
+fn verbs_of_others(text: &str, mentions: &[Candidate], chosen: usize) -> (Vec<Verb>, usize) {
+    let mut verbs = Vec::new();
+    let mut looked_at = 0;
+    for (number, mention) in mentions.iter().enumerate() {
+        if number == chosen {
+            continue;
+        }
+        let end = mentions.get(number + 1).map_or(text.len(), |next| next.at.start);
+        let parsed = command::parse(&text[mention.at.end..end]);
+        looked_at += parsed.looked_at;
+        let verb = parsed.command.verb;
+        if verb != Verb::Request && !verbs.contains(&verb) {
+            verbs.push(verb);
+        }
+    }
+    (verbs, looked_at)
 }
 
 struct Candidate {

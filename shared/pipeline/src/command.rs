@@ -125,7 +125,9 @@ impl Command {
         for part in [argument, &self.text] {
             if !said.is_empty() && !part.is_empty() {
                 // What begins a list, a quote or a block of code does so at the beginning of its line.
-                let is_block = part.starts_with(|c: char| c.is_whitespace() || "-*+>#|`~".contains(c));
+                let is_block = part.starts_with(|c: char| c.is_whitespace() || "-*+>#|".contains(c))
+                    || part.starts_with("```")
+                    || part.starts_with("~~~");
                 said.push(if is_block { '\n' } else { ' ' });
             }
             said.push_str(part);
@@ -160,6 +162,11 @@ impl Command {
             && self.verb.is_queued()
             && self.verb.is_built()
             && self.option_not_built().is_none()
+    }
+
+    /// Whether it ends runs: of a comment that is edited to this, also the one that has begun.
+    pub fn stops(&self) -> bool {
+        self.refused.is_none() && self.verb == Verb::Stop
     }
 
     /// What the reply adds about how the comment was read, a sentence each in Markdown of ours.

@@ -44,7 +44,7 @@ failure_codes! {
     PullRequestClosed = "PULL_REQUEST_CLOSED", "The pull request is not open.", "Reopen it or ask on an open pull request.";
     SourceBranchGone = "SOURCE_BRANCH_GONE", "The source branch no longer exists.", "Restore the branch, then repeat the request.";
     CommentDeleted = "COMMENT_DELETED", "The comment that asked was deleted.", "Write a new comment to ask again.";
-    RequestWithdrawn = "REQUEST_WITHDRAWN", "The comment was edited and no longer mentions the bot.", "Write a new comment to ask again.";
+    RequestWithdrawn = "REQUEST_WITHDRAWN", "The comment was edited and no longer asks for this.", "Write a new comment to ask again.";
     CommentTooOld = "COMMENT_TOO_OLD", "The comment is older than seven days.", "Write a new comment to ask again.";
     BranchConflict = "BRANCH_CONFLICT", "The source branch moved meanwhile and the change conflicts with it.", "Apply the kept patch by hand, or repeat the request on the new head.";
     BranchBusy = "BRANCH_BUSY", "The source branch kept moving while the change was being pushed.", "Repeat the request when the branch is quiet.";
@@ -85,6 +85,7 @@ failure_codes! {
     AgentCrashed = "AGENT_CRASHED", "The coding agent ended with an error of its own.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret, so it was not pushed.", "Ask for the change without the secret; if it is none, make this change by hand.";
     WorkTreeUnreadable = "WORK_TREE_UNREADABLE", "What the agent left in the work tree could not be read.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
+    Stopped = "STOPPED", "The run was stopped on request.", "Mention the bot again to ask for something else.";
 }
 
 impl std::fmt::Display for FailureCode {

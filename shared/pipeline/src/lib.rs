@@ -13,6 +13,7 @@ pub mod job;
 pub mod mention;
 pub mod message;
 pub mod options;
+pub mod reference;
 pub mod run;
 pub mod schema;
 pub mod subject;

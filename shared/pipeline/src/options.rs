@@ -4,6 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The options of one command. Each can only narrow what the operator allows.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a switch is given or not, whatever else is given"
+)]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {

@@ -166,10 +166,9 @@ impl Row {
 use Argument::{OneOf, Plan, Request, Run, RunOrAll, Text, Word};
 use Class::{Control, Query, Read, Work};
 
-const IN_OWN_WORDS: &str = "say in your own words what should be done";
+const IN_OWN_WORDS: &str = "ask in your own words, beginning with another word";
+const A_QUESTION: &str = "ask in your own words, and say that nothing is to be changed";
 const WATCH_THE_REPLY: &str = "look at the status reply under the request";
-const EDIT_THE_COMMENT: &str =
-    "take the mention out of the comment that asked: that stops its run, waiting or working";
 
 /// Every verb, in the order of [`Verb`] and of the documentation.
 pub const TABLE: &[Row] = &[
@@ -212,10 +211,10 @@ pub const TABLE: &[Row] = &[
     .not_built("ask for a change in your own words"),
     row(Verb::Ask, Read, &["ask"], "answer a question; pushes nothing")
         .takes(Text, "[text]")
-        .not_built(IN_OWN_WORDS),
+        .not_built(A_QUESTION),
     row(Verb::Explain, Read, &["explain"], "explain code; pushes nothing")
         .takes(Text, "[text]")
-        .not_built(IN_OWN_WORDS),
+        .not_built(A_QUESTION),
     row(Verb::Test, Work, &["test"], "add or repair tests, and push")
         .takes(Text, "[what]")
         .pushes(),
@@ -283,8 +282,7 @@ pub const TABLE: &[Row] = &[
         "end what runs and waits on this pull request",
     )
     .takes(RunOrAll, "[run-id|all]")
-    .by("who asked, the author, who may write")
-    .not_built(EDIT_THE_COMMENT),
+    .by("who asked, the author, who may write"),
     row(
         Verb::Status,
         Query,

@@ -81,7 +81,7 @@ fn passed_on(body: EventBody) -> String {
         None => "nothing".to_owned(),
         Some(Output::Mention(mention)) => mention
             .command
-            .map_or("withdrawn".to_owned(), |command| format!("{:?}", command.text)),
+            .map_or("withdrawn".to_owned(), |command| format!("{:?}", command.asked())),
         Some(Output::Control(control)) => match control.change {
             Change::CommentDeleted { comment } => format!("deleted {comment}"),
             Change::Closed { version, how } => format!("closed {how:?} {version}"),

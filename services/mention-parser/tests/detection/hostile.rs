@@ -67,7 +67,10 @@ fn repetition_far_beyond_the_allowed_length_is_worked_through() {
 fn a_mention_behind_ten_thousand_backticks_is_found() {
     let text = format!("{} \n\n@openhands fix", "` ``".repeat(2_500));
     assert_eq!(
-        detect(&text, &names(), Position::Anywhere).unwrap().command.text,
+        detect(&text, &names(), Position::Anywhere)
+            .unwrap()
+            .command
+            .asked(),
         "fix"
     );
 }
@@ -104,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn text_before_a_mention_on_its_own_line_does_not_change_the_command(before in "[a-z .,]{0,40}", text in "[a-z]{1,20}") {
+    fn text_before_a_mention_on_its_own_line_does_not_change_the_command(before in "[a-z .,]{0,40}", text in "x[a-z]{1,20}") {
         let comment = format!("{before}\n\n@openhands {text}");
         let found = detect(&comment, &["openhands".to_owned()], Position::Anywhere).unwrap();
         prop_assert_eq!(found.command.text, text);

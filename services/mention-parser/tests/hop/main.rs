@@ -105,7 +105,7 @@ async fn every_delivery_is_decided_and_every_mention_is_passed_on_once() {
         .find(|message| message.subject.contains(".comment."))
         .unwrap();
     let mention: Mention = decode(&mention.payload).unwrap();
-    assert_eq!(mention.command.unwrap().text, "fix it");
+    assert_eq!(mention.command.unwrap().asked(), "fix it");
     assert!((1..=2).contains(&mention.origin.event_sequence));
 
     shutdown.soft.cancel();
