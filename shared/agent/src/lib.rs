@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 mod http_client;
 mod installation;
+mod json;
 mod launcher;
 mod lines;
 mod outcome;

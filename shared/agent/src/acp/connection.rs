@@ -9,6 +9,7 @@ use tokio::net::unix::pipe::Sender;
 use tokio::sync::mpsc;
 
 use crate::driver::Streams;
+use crate::json;
 use crate::lines::Lines;
 
 /// The longest message read. Updates repeat whole files, before and after.
@@ -165,7 +166,7 @@ impl Connection {
 
 /// Reads one message, tolerantly: what decides is which members are there.
 fn message(line: &[u8]) -> Option<Message> {
-    let mut value: Value = serde_json::from_slice(line).ok()?;
+    let mut value = json::value(line).ok()?;
     let object = value.as_object_mut()?;
     let params = object.remove("params").unwrap_or_default();
     let id = object.remove("id").filter(|id| !id.is_null());

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::json;
 use crate::preset::LineRule;
 use crate::text::{self, Tail};
 
@@ -26,7 +27,7 @@ impl<'a> Output<'a> {
 
     /// Reads a line; returns the step that it tells of.
     pub(super) fn read(&mut self, line: &[u8]) -> Option<String> {
-        let parsed = || serde_json::from_slice::<Value>(line).ok();
+        let parsed = || json::value(line).ok();
         let Some(object) = Some(self.rules)
             .filter(|rules| !rules.is_empty())
             .and_then(|_| parsed())

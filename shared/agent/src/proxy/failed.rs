@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::redact::Redactor;
 use super::reply::{Again, Refusal};
-use crate::Error;
+use crate::{Error, json};
 
 /// How much of an endpoint's words goes into an error: enough to see what it is.
 const QUOTE_CHARS_MAX: usize = 200;
@@ -136,7 +136,7 @@ struct Said {
 impl Said {
     /// Reads the forms of OpenAI and Anthropic; anything else is quoted.
     fn of(text: &str) -> Self {
-        let json: Value = serde_json::from_str(text).unwrap_or_default();
+        let json = json::value(text.as_bytes()).unwrap_or_default();
         let error = &json["error"];
         let word = |value: &Value| {
             let text = value.as_str().filter(|text| !text.is_empty())?;

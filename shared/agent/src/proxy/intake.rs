@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::reply::{Again, Refusal};
+use crate::json;
 
 /// A context window of a million tokens is about 4 MB of text; this leaves room for JSON's escapes and some images.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -91,7 +92,11 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     if values(bytes) > VALUES_MAX {
         return Err(refused(format!("a request has at most {VALUES_MAX} values")));
     }
-    serde_json::from_slice(bytes).map_err(|error| refused(format!("the body is not a JSON object: {error}")))
+    match json::value(bytes) {
+        Ok(Value::Object(body)) => Ok(body),
+        Ok(_) => Err(refused("the body is not a JSON object".to_owned())),
+        Err(error) => Err(refused(format!("the body is not JSON: {error}"))),
+    }
 }
 
 /// How many values a JSON text has at most.
@@ -122,6 +127,14 @@ mod tests {
         assert!(refused.message.contains("values"), "{refused:?}");
         let text = format!("{{\"text\": \"{}\\\",,,\"}}", "[,{".repeat(VALUES_MAX));
         assert!(parse(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn json_in_a_text_is_not_read_past_the_limit_of_values() {
+        let many = format!("[{}0]", "[],".repeat(VALUES_MAX));
+        let body = serde_json::json!({"$serde_json::private::RawValue": many}).to_string();
+        let taken = parse(body.as_bytes()).unwrap();
+        assert!(taken.values().all(Value::is_string));
     }
 
     #[test]

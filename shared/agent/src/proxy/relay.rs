@@ -9,13 +9,13 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::Value;
 
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::failed::Failed;
 use super::reply::{self, Body, Refusal};
 use super::sse::Events;
+use crate::json;
 
 /// The longest answer that does not stream, and the longest event of one that does. Models write a few hundred KB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -32,7 +32,7 @@ pub(super) async fn whole(
         Ok(bytes) => bytes,
         Err(failed) => return Err(exchange.fail(failed)),
     };
-    let read = serde_json::from_slice::<Value>(&bytes)
+    let read = json::value(&bytes)
         .map_err(|error| format!("not JSON: {error}"))
         .and_then(|body| Answer::of_whole(exchange.api, &body));
     match read {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::failed::quote;
 use super::ledger::Tokens;
+use crate::json;
 
 /// How much of one text or of one call's arguments the transcript keeps.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -71,7 +72,7 @@ impl Answer {
     /// Reads the next event of a stream.
     pub(crate) fn event(&mut self, api: Api, bytes: &[u8]) {
         // The end of chat streams is no JSON; neither is what some gateways send in between.
-        let Ok(event) = serde_json::from_slice::<Value>(bytes) else {
+        let Ok(event) = json::value(bytes) else {
             return;
         };
         match api {
