@@ -98,7 +98,7 @@ impl Endpoint {
     }
 
     /// Everything that must never be shown: the key and the values of the configured headers.
-    pub(crate) fn secrets(&self) -> Vec<SecretString> {
+    pub fn secrets(&self) -> Vec<SecretString> {
         let headers = self.headers.iter().map(|(_, value)| value.clone());
         self.api_key.clone().into_iter().chain(headers).collect()
     }

@@ -27,6 +27,6 @@ pub use http_client::{HttpClientError, http_client};
 pub use installation::Installation;
 pub use launcher::{Launcher, Wanted};
 pub use preset::{Install, Kind, Preset, Start, presets};
-pub use proxy::{Budget, Patience, Proxy, ProxyEnd};
+pub use proxy::{Budget, Patience, Proxy, ProxyEnd, Redactor};
 pub use run::{BackEnd, Sandboxed};
 pub use task::{CodingAgent, Ended, Limits, Progress, Report, Task, Usage};

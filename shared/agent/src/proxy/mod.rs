@@ -40,6 +40,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::endpoint::Endpoint;
 use crate::http_client::ANSWER_TIMEOUT;
 use crate::{Ended, Error, Usage};
+pub use redact::Redactor;
 use shared::Shared;
 
 /// What a run may spend. Zero of anything means that nothing is ever sent.

@@ -16,19 +16,27 @@ const MARK: &str = "[secret]";
 /// A configured header may be a switch (`true`, `1`); to take such a word out of all text would ruin it.
 const SECRET_BYTES_MIN: usize = 6;
 
-/// Every form in which the secrets of one endpoint are looked for.
-pub(crate) struct Redactor {
+/// Every form in which some secrets are looked for; of none by default.
+#[derive(Clone, Default)]
+pub struct Redactor {
     /// Absent when there is nothing to look for.
     forms: Option<Regex>,
     /// Bytes of the longest form.
     longest: usize,
 }
 
+impl std::fmt::Debug for Redactor {
+    /// Without what it looks for.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Redactor").finish_non_exhaustive()
+    }
+}
+
 impl Redactor {
     /// Looks for `secrets` as they are, in base64 at each of its three alignments (both alphabets), and in hex.
     ///
     /// Fails when they are too long to be looked for, which is more than any header can be.
-    pub(crate) fn new(secrets: &[SecretString]) -> Result<Self, Error> {
+    pub fn new(secrets: &[SecretString]) -> Result<Self, Error> {
         let mut needles: Vec<String> = Vec::new();
         for secret in secrets {
             let secret = secret.expose_secret();
@@ -56,12 +64,22 @@ impl Redactor {
         Ok(Self { forms, longest })
     }
 
-    /// The text without secrets.
-    pub(crate) fn clean<'text>(&self, text: &'text str) -> Cow<'text, str> {
+    /// Whether one of them is in the text.
+    pub fn finds(&self, text: &str) -> bool {
+        self.forms.as_ref().is_some_and(|forms| forms.is_match(text))
+    }
+
+    /// The text with `mark` in the place of each of them.
+    pub fn replace<'text>(&self, text: &'text str, mark: &str) -> Cow<'text, str> {
         match &self.forms {
-            Some(forms) => forms.replace_all(text, NoExpand(MARK)),
+            Some(forms) => forms.replace_all(text, NoExpand(mark)),
             None => Cow::Borrowed(text),
         }
+    }
+
+    /// The text without secrets.
+    pub(crate) fn clean<'text>(&self, text: &'text str) -> Cow<'text, str> {
+        self.replace(text, MARK)
     }
 
     /// The same for a piece of an answer: an endpoint that repeats its key, in a debugging field for instance, does not
@@ -134,6 +152,7 @@ mod tests {
             for form in forms {
                 let clean = redactor.clean(&form).into_owned();
                 assert!(clean.contains(MARK), "{form}: {clean}");
+                assert!(redactor.finds(&form) && !redactor.finds(&clean), "{form}");
                 let rest = clean.replace(MARK, "");
                 assert!(rest.len() <= form.len() - SECRET.len(), "{form}: {clean}");
             }
