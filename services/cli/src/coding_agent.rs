@@ -3,16 +3,25 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent::{Api, BackEnd, CodingAgent, Endpoint, Kind, Launcher, Prices, Provider, Sandboxed, Wanted};
+use agent::{
+    Api, BackEnd, CodingAgent, Endpoint, Kind, Launcher, Preset, Prices, Provider, Sandboxed, Wanted,
+};
 use anyhow::{Context, Result};
 use config::{AgentKind, Config, Problems};
 use sandbox::Sandbox;
+use secrecy::SecretString;
 
-/// Builds it. Called by the role that runs agents alone: it opens the model's key.
-pub(crate) fn of(config: &Config, sandbox: Sandbox, executable: PathBuf) -> Result<Arc<dyn CodingAgent>> {
+/// Builds it, and says what it asks its model with. Called by the role that runs agents alone: it opens the model's key.
+pub(crate) fn of(
+    config: &Config,
+    sandbox: Sandbox,
+    executable: PathBuf,
+) -> Result<(Arc<dyn CodingAgent>, Vec<SecretString>)> {
     let back_end = back_end(config)?;
     let endpoint = endpoint(config)?;
-    Ok(Arc::new(Sandboxed::new(sandbox, executable, endpoint, back_end)?))
+    let secrets = endpoint.secrets();
+    let agent = Sandboxed::new(sandbox, executable, endpoint, back_end)?;
+    Ok((Arc::new(agent), secrets))
 }
 
 /// Whether there is such an agent, and whether it can speak to the configured endpoint; what the agent's own crate
@@ -21,6 +30,14 @@ pub(crate) fn check(config: &Config) -> Result<(), Problems> {
     match back_end(config) {
         Ok(_) => Ok(()),
         Err(error) => Err(Problems::one("agent", error)),
+    }
+}
+
+/// What the agent leaves in work trees, where that is known.
+pub(crate) fn leaves(config: &Config) -> Result<Vec<String>> {
+    match &config.agent.preset {
+        Some(name) if config.agent.kind != AgentKind::Builtin => Ok(Preset::named(name)?.leaves),
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -76,5 +93,27 @@ fn provider(config: &Config) -> Provider {
     match config.llm.provider {
         config::Provider::OpenAi => Provider::OpenAi,
         config::Provider::Anthropic => Provider::Anthropic,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_presets_agent_leaves_is_known_and_nothing_is_of_an_own_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolver.toml");
+        for (agent, leaves) in [
+            ("kind = \"acp\"\npreset = \"opencode\"", &[".opencode"][..]),
+            ("kind = \"command\"\ncommand = [\"mine\", \"{prompt}\"]", &[]),
+            ("kind = \"builtin\"", &[]),
+        ] {
+            let text = format!(
+                "data_dir = \"/nowhere\"\n[agent]\n{agent}\n[[connection]]\nid = \"main\"\n\
+                 base_url = \"http://localhost:1\"\nbot_token_file = \"/nowhere/token\"\nrepositories = [\"P/*\"]\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let config = config::load_with(&file, []).unwrap();
+            assert_eq!(super::leaves(&config).unwrap(), leaves, "{agent}");
+        }
     }
 }

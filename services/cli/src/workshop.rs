@@ -84,7 +84,7 @@ pub(crate) async fn open(
         "agents run in this sandbox"
     );
     let executable = settings.executable;
-    let agent = coding_agent::of(config, sandbox.clone(), executable.clone())?;
+    let (agent, secrets) = coding_agent::of(config, sandbox.clone(), executable.clone())?;
     let model = config
         .models
         .first()
@@ -92,6 +92,8 @@ pub(crate) async fn open(
     Ok(Some(Workshop {
         sandbox,
         agent,
+        secrets,
+        leaves: coding_agent::leaves(config)?,
         model: model.alias.clone(),
         has_prices: model.has_prices(),
         executable,

@@ -18,6 +18,7 @@ use crate::gate::Gate;
 use crate::git_door::GitDoor;
 use crate::handler::Resolver;
 use crate::repository_config::CheckCommand;
+use crate::secrets::{self, Known};
 use crate::work_tree::{WorkDirectory, WorkTree};
 
 mod outputs;
@@ -61,7 +62,19 @@ pub(crate) struct Bench<'a> {
 /// What one run of a check came to, with what it printed.
 struct Ran {
     measured: Measured,
+    /// None where it was not run.
+    end: Option<CellEnd>,
     output: Option<CellOutput>,
+}
+
+/// What the changed side's run came to beside that of the side before. The change could print what a refusal looks like,
+/// to hide its failure: one is believed only where the sandbox refused the same check before the change, too.
+fn compared(before: &Ran, after: &Ran) -> Measured {
+    let is_refused = |ran: &Ran| matches!(ran.measured, Measured::NotMeasurable { .. });
+    match after.end {
+        Some(end) if is_refused(after) && !is_refused(before) => plain(end),
+        _ => after.measured.clone(),
+    }
 }
 
 /// Measures the checks on both commits. What cannot be measured says so in its place and stops nothing; the one error
@@ -70,6 +83,7 @@ pub(crate) async fn measure(
     bench: &Bench<'_>,
     checks: &[CheckCommand],
     (base, work): (&CommitId, &CommitId),
+    known: &Known,
 ) -> Result<Vec<Check>, Failure> {
     if checks.is_empty() {
         return Ok(Vec::new());
@@ -89,15 +103,18 @@ pub(crate) async fn measure(
         let mut sides = Vec::with_capacity(trees.len());
         for (name, tree) in SIDES.into_iter().zip(&trees) {
             bench.note(check, name).await;
-            let ran = bench.run(check, tree, until, &stopped).await?;
-            outputs.add(check, name, &ran.measured, ran.output.as_ref());
-            sides.push(ran.measured);
+            sides.push(bench.run(check, tree, until, &stopped).await?);
         }
-        if let (Some(after), Some(before)) = (sides.pop(), sides.pop()) {
-            measured.push(check_of(check, before, after));
+        if let (Some(mut after), Some(before)) = (sides.pop(), sides.pop()) {
+            after.measured = compared(&before, &after);
+            for (name, ran) in SIDES.into_iter().zip([&before, &after]) {
+                outputs.add(check, name, &ran.measured, ran.output.as_ref());
+            }
+            measured.push(check_of(check, before.measured, after.measured));
         }
     }
-    let keep = || bench.attempt.keep_check_outputs(outputs.text().as_bytes());
+    let text = secrets::redacted(outputs.text(), known);
+    let keep = || bench.attempt.keep_check_outputs(text.as_bytes());
     let patience = &bench.attempt.patience;
     if let Err(failure) = patience.with("keep what the checks printed", keep).await {
         tracing::warn!(run.id = %bench.attempt.run.id, ?failure, "what the checks printed is not kept");
@@ -171,6 +188,7 @@ impl<'a> Bench<'a> {
         let not_run = |why: &str| {
             Ok(Ran {
                 measured: Measured::NotRun { why: why.to_owned() },
+                end: None,
                 output: None,
             })
         };
@@ -191,10 +209,12 @@ impl<'a> Bench<'a> {
                 measured: Measured::NotRun {
                     why: NO_TIME.to_owned(),
                 },
+                end: Some(output.end),
                 output: Some(output),
             }),
             Ok(output) => Ok(Ran {
                 measured: verdict(output.end, self.sandbox.level(), &output.stdout.text()),
+                end: Some(output.end),
                 output: Some(output),
             }),
             // Nothing is pushed while something of the run may still be alive.
@@ -254,24 +274,35 @@ fn shell(command: &str) -> Program {
 
 /// What a check's end means for people.
 fn verdict(end: CellEnd, level: Level, printed: &str) -> Measured {
+    // The number is shown beside it: what was printed is a claim of the code under test.
+    let ended = match end.how {
+        How::Exited(0) => return plain(end),
+        How::Exited(code) => format!("exit {code}"),
+        How::Signalled(signal) => format!("signal {signal}"),
+        _ => return plain(end),
+    };
+    // At level 1 there is no network to serve or to ask on: that says nothing about the code.
+    if level == Level::One && refused::names_a_refused_socket(printed) {
+        return Measured::NotMeasurable {
+            why: format!("{ended}, and the sandbox refused it a network socket"),
+        };
+    }
+    plain(end)
+}
+
+/// The same, whatever was printed.
+fn plain(end: CellEnd) -> Measured {
     let milliseconds = u64::try_from(end.wall.as_millis()).unwrap_or(u64::MAX);
     let stopped = |limit: &str| Measured::Stopped {
         limit: limit.to_owned(),
         milliseconds,
     };
-    let ended = |code| Measured::Exited { code, milliseconds };
     match end.how {
-        How::Exited(0) => ended(0),
-        // At level 1 there is no network to serve or to ask on: that says nothing about the code.
-        How::Exited(_) | How::Signalled(_)
-            if level == Level::One && refused::names_a_refused_socket(printed) =>
-        {
-            Measured::NotMeasurable {
-                why: "the sandbox refused it a network socket".to_owned(),
-            }
-        }
-        How::Exited(code) => ended(code),
-        How::Signalled(signal) => ended(128 + signal),
+        How::Exited(code) => Measured::Exited { code, milliseconds },
+        How::Signalled(signal) => Measured::Exited {
+            code: 128 + signal,
+            milliseconds,
+        },
         How::Cancelled => Measured::NotRun {
             why: STOPPED.to_owned(),
         },
@@ -289,15 +320,54 @@ mod tests {
 
     const REFUSED: &str = "listen tcp 127.0.0.1:0: bind: permission denied";
 
-    fn verdict_of(how: How, level: Level, printed: &str) -> Measured {
-        let end = CellEnd {
+    fn end(how: How) -> CellEnd {
+        CellEnd {
             how,
             wall: Duration::from_millis(1_500),
             memory_peak_bytes: 0,
             left_behind: 0,
             survivors: 0,
+        }
+    }
+
+    fn verdict_of(how: How, level: Level, printed: &str) -> Measured {
+        verdict(end(how), level, printed)
+    }
+
+    fn ran(how: How, printed: &str) -> Ran {
+        Ran {
+            measured: verdict_of(how, Level::One, printed),
+            end: Some(end(how)),
+            output: None,
+        }
+    }
+
+    #[test]
+    fn a_change_cannot_print_its_failure_away() {
+        let after = || ran(How::Exited(1), REFUSED);
+        assert!(
+            matches!(after().measured, Measured::NotMeasurable { .. }),
+            "the control"
+        );
+        for before in [
+            ran(How::Exited(0), "ok"),
+            ran(How::Exited(1), "2 failed"),
+            ran(How::TimeLimit, REFUSED),
+        ] {
+            let compared = compared(&before, &after());
+            assert!(
+                matches!(compared, Measured::Exited { code: 1, .. }),
+                "{:?}: {compared:?}",
+                before.measured
+            );
+        }
+        // Where the sandbox refused it before, too, people still see how it ended.
+        let Measured::NotMeasurable { why } = compared(&after(), &after()) else {
+            panic!("it was refused on both sides");
         };
-        verdict(end, level, printed)
+        assert!(why.starts_with("exit 1, and the sandbox refused"), "{why}");
+        let aborted = compared(&after(), &ran(How::Signalled(6), REFUSED));
+        assert!(matches!(&aborted, Measured::NotMeasurable { why } if why.starts_with("signal 6")));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, RunState};
-use secrecy::SecretString;
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
@@ -17,7 +16,7 @@ use crate::message::commit_message;
 use crate::patching::Patched;
 use crate::policy::Policy;
 use crate::push::push;
-use crate::secrets::{self, Finding};
+use crate::secrets::{self, Finding, Known};
 use crate::verdict::{Verdict, judge};
 use crate::work_tree::WorkTree;
 
@@ -69,11 +68,11 @@ pub(crate) async fn deliver(
     let (verdict, notes) = judge(
         changes,
         &handed_back.left_out,
-        &Policy::new(&resolver.settings.policy),
+        &Policy::new(&resolver.settings.policy, &resolver.workshop.leaves),
     );
     outcome.notes.extend(notes);
     let known = patience
-        .with("look up what is secret", || async { door.secrets() })
+        .with("look up what is secret", || async { resolver.known(door) })
         .await?;
     let mut outcome = redacted(outcome, &known);
     match verdict {
@@ -94,7 +93,8 @@ pub(crate) async fn deliver(
             }
             let bench = Bench::new(resolver, door, attempt);
             let commits = (&work.base, &work.commit);
-            work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits).await?;
+            work.outcome.checks =
+                checks::measure(&bench, &start.configuration.checks, commits, &known).await?;
             patience.with("push", || push(door, attempt, &work)).await
         }
     }
@@ -106,7 +106,7 @@ async fn keep(
     door: &GitDoor,
     attempt: &Attempt,
     work: &mut Work,
-    known: &[SecretString],
+    known: &Known,
 ) -> Result<Option<Ending>, Failure> {
     let patience = &attempt.patience;
     let search = || searched_patch(door, work, known);
@@ -255,9 +255,9 @@ async fn commit(
 async fn searched_patch(
     door: &GitDoor,
     work: &Work,
-    known: &[SecretString],
+    known: &Known,
 ) -> Result<(Vec<u8>, Vec<Finding>), Failure> {
-    let (base, commit, known) = (work.base.clone(), work.commit.clone(), known.to_vec());
+    let (base, commit, known) = (work.base.clone(), work.commit.clone(), known.clone());
     door.with_mirror(move |mirror, _, _, _| {
         let patch = mirror.patch(&base, &commit)?;
         let found = secrets::in_patch(&patch, &known);
@@ -279,7 +279,7 @@ fn with_secret(mut outcome: Outcome, found: &[Finding]) -> Ending {
 }
 
 /// The agent's words without tokens it may have seen or made up.
-fn redacted(mut outcome: Outcome, known: &[SecretString]) -> Outcome {
+fn redacted(mut outcome: Outcome, known: &Known) -> Outcome {
     let texts = outcome
         .summary
         .iter_mut()

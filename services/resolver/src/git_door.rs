@@ -119,8 +119,8 @@ impl GitDoor {
     }
 
     /// What this door knows that nobody else may: it must not leave in a commit or a reply.
-    pub(crate) fn secrets(&self) -> Result<Vec<secrecy::SecretString>, Failure> {
-        Ok(vec![self.remote()?.token])
+    pub(crate) fn secret(&self) -> Result<secrecy::SecretString, Failure> {
+        Ok(self.remote()?.token)
     }
 
     /// The branch's full ref name.

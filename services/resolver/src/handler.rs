@@ -16,6 +16,7 @@ use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 use crate::attempt::{Attempt, Ending};
 use crate::gate::Gate;
 use crate::git_door::GitDoor;
+use crate::secrets::Known;
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
 use crate::{deliver, patching, recover};
@@ -71,6 +72,13 @@ impl Resolver {
             cache: Arc::new(git::Cache::new(&config.data_dir, git::CacheLimits::default())),
             proxy: config.proxy.clone(),
         })
+    }
+
+    /// What must not leave in a commit, a reply or the record of a run, as it is now.
+    pub(crate) fn known(&self, door: &GitDoor) -> Result<Known, Failure> {
+        let mut secrets = self.workshop.secrets.clone();
+        secrets.push(door.secret()?);
+        Known::new(&secrets)
     }
 
     /// The door to Bitbucket for this job.
@@ -131,7 +139,8 @@ impl Resolver {
         if let Some(leaked) = self.gate.leaks().await? {
             return Ok(leaked);
         }
-        let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions)).await?;
+        let known = self.known(&door)?;
+        let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions), &known).await?;
         deliver::deliver(self, &door, attempt, (&tree, &start), patched).await
     }
 }

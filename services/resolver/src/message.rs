@@ -3,7 +3,7 @@
 use pipeline::event::Person;
 use pipeline::run::Run;
 
-use crate::secrets::redacted;
+use crate::secrets::{Known, redacted};
 
 /// Git's custom: subjects longer than this are cut in logs (commands-and-replies.md, rule 6).
 const SUBJECT_CHARS_MAX: usize = 72;
@@ -15,7 +15,7 @@ const REQUEST_CHARS_MAX: usize = 600;
 /// The message for a run's commit. `summary` is the model's and `request` the person's text: data, made harmless here.
 pub(crate) fn commit_message(run: &Run, summary: &str) -> String {
     // Whoever wrote a token into a comment has not asked for it to stay in the repository.
-    let request = &redacted(&run.command.asked(), &[]);
+    let request = &redacted(&run.command.asked(), &Known::default());
     let subject = subject(summary)
         .or_else(|| subject(request))
         .unwrap_or_else(|| "Change what was asked for".into());

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::attempt::Attempt;
 use crate::handler::Resolver;
 use crate::instructions::Instructions;
+use crate::secrets::{self, Known};
 use crate::work_tree::WorkTree;
 
 /// Steps that may wait to be noted; the agent waits when the record is slower.
@@ -34,6 +35,7 @@ pub(crate) async fn run_agent(
     job: &Job,
     attempt: &Attempt,
     (tree, instructions): (&WorkTree, &Instructions),
+    known: &Known,
 ) -> Result<Patched, Failure> {
     let brief = resolver
         .nats
@@ -57,7 +59,10 @@ pub(crate) async fn run_agent(
         cancel: stopped,
     };
     let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);
-    let (ended, ()) = tokio::join!(workshop.agent.run(task, sender), note_steps(attempt, receiver));
+    let (ended, ()) = tokio::join!(
+        workshop.agent.run(task, sender),
+        note_steps(attempt, receiver, known)
+    );
     let (usage, transcript, patched) = match ended {
         Ok(mut report) => {
             let transcript = std::mem::take(&mut report.transcript);
@@ -79,8 +84,9 @@ pub(crate) async fn run_agent(
     Ok(patched)
 }
 
-/// Notes steps until the agent has dropped its sender. A step that cannot be noted is only missed by readers.
-async fn note_steps(attempt: &Attempt, mut progress: mpsc::Receiver<Progress>) {
+/// Notes steps, without secrets, until the agent has dropped its sender. A step that cannot be noted is only missed by
+/// readers.
+async fn note_steps(attempt: &Attempt, mut progress: mpsc::Receiver<Progress>, known: &Known) {
     let mut usage = Usage::default();
     let mut latest = None;
     let mut ticks = tokio::time::interval(STEP_INTERVAL);
@@ -88,7 +94,7 @@ async fn note_steps(attempt: &Attempt, mut progress: mpsc::Receiver<Progress>) {
     loop {
         tokio::select! {
             said = progress.recv() => match said {
-                Some(Progress::Step(step)) => latest = Some(step),
+                Some(Progress::Step(step)) => latest = Some(secrets::redacted(&step, known)),
                 Some(Progress::Usage(used)) => usage = usage_of(&used),
                 None => break,
             },

@@ -27,6 +27,7 @@ pub(crate) struct Policy {
     allowed: Vec<Glob>,
     protected: Vec<Glob>,
     leftovers: Vec<Glob>,
+    leaves: Vec<Glob>,
     /// Changed files at most.
     pub(crate) files_max: usize,
     /// Bytes of one changed file at most.
@@ -42,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) bytes: u64,
     /// Whether the path is gone.
     pub(crate) removed: bool,
+    /// Whether the path is new.
+    pub(crate) added: bool,
 }
 
 /// What becomes of a change.
@@ -61,13 +64,14 @@ pub(crate) enum Fate {
 }
 
 impl Policy {
-    /// The operator's.
-    pub(crate) fn new(config: &config::Policy) -> Self {
+    /// The operator's, for an agent that `leaves` these paths in its work tree.
+    pub(crate) fn new(config: &config::Policy, leaves: &[String]) -> Self {
         let globs = |patterns: &mut dyn Iterator<Item = &str>| patterns.map(Glob::new).collect();
         Self {
             allowed: globs(&mut config.allow_protected_paths.iter().map(String::as_str)),
             protected: globs(&mut protected::PATHS.into_iter()),
             leftovers: globs(&mut LEFTOVERS.into_iter()),
+            leaves: globs(&mut leaves.iter().map(String::as_str)),
             files_max: config.files_max,
             file_bytes_max: config.file_bytes_max,
         }
@@ -94,7 +98,9 @@ impl Policy {
     fn fate(&self, change: &Facts) -> Fate {
         let path = fold(&change.path);
         let is_one_of = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(&path));
-        if is_one_of(&self.leftovers) {
+        // What the repository had before is not of this run, and where an operator allows a path, it may be wanted.
+        let is_left = || change.added && is_one_of(&self.leaves) && !is_one_of(&self.allowed);
+        if is_one_of(&self.leftovers) || is_left() {
             Fate::Litter
         } else if (is_one_of(&self.protected) || instructs(&path)) && !is_one_of(&self.allowed) {
             Fate::Protected
@@ -131,11 +137,17 @@ mod tests {
     use super::*;
 
     fn policy(allow: &[&str]) -> Policy {
-        Policy::new(&config::Policy {
-            allow_protected_paths: allow.iter().map(|&glob| glob.to_owned()).collect(),
+        policy_of(allow, &[])
+    }
+
+    fn policy_of(allow: &[&str], leaves: &[&str]) -> Policy {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let config = config::Policy {
+            allow_protected_paths: owned(allow),
             files_max: 500,
             file_bytes_max: 1_000,
-        })
+        };
+        Policy::new(&config, &owned(leaves))
     }
 
     fn added(path: &str) -> Facts {
@@ -143,12 +155,14 @@ mod tests {
             path: path.to_owned(),
             bytes: 10,
             removed: false,
+            added: true,
         }
     }
 
     fn removed(path: &str) -> Facts {
         Facts {
             removed: true,
+            added: false,
             bytes: 0,
             ..added(path)
         }
@@ -255,6 +269,34 @@ mod tests {
         ] {
             assert_eq!(policy(&["**"]).fates(&[added(path)]), [Fate::Litter], "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_configured_agent_leaves_is_litter_where_it_is_new_and_not_wanted() {
+        let leaves = [".opencode", ".openhands/conversations"];
+        let ours = policy_of(&[], &leaves);
+        let modified = |path: &str| Facts {
+            added: false,
+            ..added(path)
+        };
+        for (change, fate) in [
+            (added(".opencode/state.json"), Fate::Litter),
+            (added("sub/.opencode/state.json"), Fate::Litter),
+            (added(".openhands/conversations/1.json"), Fate::Litter),
+            (added(".openhands/resolver.toml"), Fate::Protected),
+            (modified(".opencode/agents.md"), Fate::Protected),
+            (removed(".opencode/agents.md"), Fate::Protected),
+            // Another agent's.
+            (added(".qwen/settings.json"), Fate::Protected),
+            (added("src/opencode.rs"), Fate::Work),
+        ] {
+            let path = change.path.clone();
+            assert_eq!(ours.fates(&[change]), [fate], "{path}");
+        }
+        let allowed = policy_of(&[".opencode/**"], &leaves);
+        assert_eq!(allowed.fates(&[added(".opencode/agents.md")]), [Fate::Work]);
+        // The control: where the agent is not known to leave it, somebody may want it.
+        assert_eq!(policy(&[]).fates(&[added(".opencode/x")]), [Fate::Protected]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod shapes;
 
 use std::fmt::Write as _;
 
+use agent::Redactor;
+use pipeline::failure::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use added::Added;
@@ -18,6 +20,21 @@ use added::Added;
 const FINDINGS_MAX: usize = 10;
 /// Shorter known secrets would be found in ordinary words.
 const KNOWN_BYTES_MIN: usize = 12;
+
+/// Secrets that are known by themselves, looked for as they are, in base64 and in hex.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(Redactor);
+
+impl Known {
+    /// All of these that are long enough not to be ordinary words.
+    pub(crate) fn new(secrets: &[SecretString]) -> Result<Self, Failure> {
+        let worth = secrets
+            .iter()
+            .filter(|secret| secret.expose_secret().len() >= KNOWN_BYTES_MIN);
+        let worth: Vec<_> = worth.cloned().collect();
+        Ok(Self(Redactor::new(&worth)?))
+    }
+}
 
 /// Where a secret is, and of what kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +69,7 @@ const IN_A_PATH: &str = "a secret in the name of a file";
 const OURS: &str = "a credential of this service";
 
 /// The secrets in the lines and files that a patch adds, and in the names of the files.
-pub(crate) fn in_patch(patch: &git::Patch, known: &[SecretString]) -> Vec<Finding> {
+pub(crate) fn in_patch(patch: &git::Patch, known: &Known) -> Vec<Finding> {
     let mut findings: Vec<_> = patch
         .binary
         .iter()
@@ -67,7 +84,7 @@ pub(crate) fn in_patch(patch: &git::Patch, known: &[SecretString]) -> Vec<Findin
             findings.extend(in_path(&added.path, known));
             last = Some(added.path.clone());
         }
-        let kind = if has_known(&added.text, known) {
+        let kind = if known.0.finds(&added.text) {
             Some(OURS)
         } else {
             shapes::find(&added.text, Some(&added.next))
@@ -87,9 +104,9 @@ pub(crate) fn in_patch(patch: &git::Patch, known: &[SecretString]) -> Vec<Findin
 }
 
 /// Files without lines are searched for what cannot be there by chance.
-fn in_binary(file: &git::BinaryFile, known: &[SecretString]) -> Vec<Finding> {
+fn in_binary(file: &git::BinaryFile, known: &Known) -> Vec<Finding> {
     let text = String::from_utf8_lossy(&file.content);
-    let kind = if has_known(&text, known) {
+    let kind = if known.0.finds(&text) {
         Some(OURS)
     } else {
         shapes::find(&text, Some("")).map(|found| found.kind)
@@ -102,8 +119,8 @@ fn in_binary(file: &git::BinaryFile, known: &[SecretString]) -> Vec<Finding> {
     in_path(&file.path, known).into_iter().chain(in_content).collect()
 }
 
-fn in_path(path: &str, known: &[SecretString]) -> Option<Finding> {
-    let found = shapes::find(path, None).is_some() || has_known(path, known);
+fn in_path(path: &str, known: &Known) -> Option<Finding> {
+    let found = shapes::find(path, None).is_some() || known.0.finds(path);
     found.then(|| Finding {
         path: String::new(),
         line: 0,
@@ -112,13 +129,10 @@ fn in_path(path: &str, known: &[SecretString]) -> Option<Finding> {
 }
 
 /// The text with every token that has a known shape, and every known secret, replaced by what it is.
-pub(crate) fn redacted(text: &str, known: &[SecretString]) -> String {
-    let mut text = text.to_owned();
-    for secret in known.iter().filter(|secret| is_worth(secret)) {
-        text = text.replace(secret.expose_secret(), &format!("[{OURS} was here]"));
-    }
+pub(crate) fn redacted(text: &str, known: &Known) -> String {
+    let text = known.0.replace(text, &format!("[{OURS} was here]"));
     let mut clean = String::with_capacity(text.len());
-    let mut rest = text.as_str();
+    let mut rest = text.as_ref();
     while let Some(found) = shapes::find(rest, None) {
         clean.push_str(&rest[..found.start]);
         write!(clean, "[{} was here]", found.kind).expect("writing to a string");
@@ -126,16 +140,6 @@ pub(crate) fn redacted(text: &str, known: &[SecretString]) -> String {
     }
     clean.push_str(rest);
     clean
-}
-
-fn has_known(text: &str, known: &[SecretString]) -> bool {
-    known
-        .iter()
-        .any(|secret| is_worth(secret) && text.contains(secret.expose_secret()))
-}
-
-fn is_worth(secret: &SecretString) -> bool {
-    secret.expose_secret().len() >= KNOWN_BYTES_MIN
 }
 
 #[cfg(test)]

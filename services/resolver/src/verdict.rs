@@ -1,6 +1,6 @@
 //! What of the agent's changes is work, and what is left out of it. Decided by the diff, never by what the agent says.
 
-use git::Change;
+use git::{Change, ChangeKind};
 
 use crate::policy::{Facts, Fate, Policy};
 
@@ -33,6 +33,7 @@ pub(crate) fn judge(changes: Vec<Change>, left_out: &[String], policy: &Policy) 
             path: change.path_lossy(),
             bytes: change.bytes,
             removed: change.mode().is_none(),
+            added: change.kind == ChangeKind::Added,
         })
         .collect();
     let fates = policy.fates(&facts);
@@ -106,15 +107,17 @@ mod tests {
 
     #[test]
     fn everything_that_is_left_out_is_named() {
-        let policy = Policy::new(&config::Policy {
+        let config = config::Policy {
             allow_protected_paths: Vec::new(),
             files_max: 500,
             file_bytes_max: 1_000,
-        });
+        };
+        let policy = Policy::new(&config, &[]);
         let fact = |path: &str, bytes| Facts {
             path: path.to_owned(),
             bytes,
             removed: false,
+            added: true,
         };
         let mut facts = vec![
             fact("src/a.rs", 10),

@@ -8,6 +8,7 @@ use agent::CodingAgent;
 use anyhow::bail;
 use pipeline::run::{Confinement, Setup, Usage};
 use sandbox::{CellLimits, CellSpec, How, Needs, Program, Sandbox, Stdin};
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::Settings;
@@ -27,6 +28,10 @@ pub struct Workshop {
     pub sandbox: Sandbox,
     /// Who works in it.
     pub agent: Arc<dyn CodingAgent>,
+    /// What this agent leaves in work trees, as globs: no work of it.
+    pub leaves: Vec<String>,
+    /// What the model's endpoint is asked with: it must not leave in a commit or a reply.
+    pub secrets: Vec<SecretString>,
     /// The model's alias, for people.
     pub model: String,
     /// Whether the model has prices, without which money is neither counted nor limited.

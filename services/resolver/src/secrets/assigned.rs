@@ -60,29 +60,13 @@ const UNQUOTED: [&str; 10] = [
     ".pypirc",
     ".tfvars",
 ];
-/// Parts of values that say that they are none, in lower case.
-const PLACEHOLDERS: [&str; 20] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "test",
-    "change",
-    "insert",
-    "replace",
-    "todo",
-    "foobar",
-    "hunter",
-    "correct",
-    "default",
-    "local",
-    "demo",
-    "mock",
-    "admin",
-    "user",
-    "canary",
-    "process.env",
+/// Words in values that say that they are none, in lower case.
+const PLACEHOLDERS: [&str; 19] = [
+    "password", "passwd", "secret", "token", "test", "change", "changeme", "insert", "replace", "todo",
+    "foobar", "hunter", "correct", "default", "local", "demo", "mock", "admin", "user",
 ];
+/// Where values come from that are not in the text.
+const ELSEWHERE: &str = "process.env";
 
 /// Says what an added line gives away, if it sets something that is called a secret to something random.
 pub(super) fn find(path: &str, line: &str) -> Option<&'static str> {
@@ -159,7 +143,8 @@ fn is_secret(value: &str) -> bool {
         || value.contains(['$', '<', '>', '{', '}', '(', ')', '\\', '[', ']'])
         || value.contains("://")
         || value.starts_with(['/', '.', '%', '@'])
-        || PLACEHOLDERS.iter().any(|word| lower.contains(word))
+        || lower.contains(ELSEWHERE)
+        || words(value).any(|word| PLACEHOLDERS.contains(&word.as_str()))
         || !is_random(value.as_bytes())
         || is_uuid(value)
     {
@@ -169,6 +154,26 @@ fn is_secret(value: &str) -> bool {
     let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
     let is_hex = value.bytes().all(|byte| byte.is_ascii_hexdigit()) && has(u8::is_ascii_digit) && count >= 32;
     (mixed && bits(value) >= BITS_MIN) || (is_hex && bits(value) >= 3.0)
+}
+
+/// The words of a value, in lower case: parted by what is no letter, and by capital letters as in `testUser`. A random
+/// value has none of the placeholders' as a whole word but by chance.
+fn words(value: &str) -> impl Iterator<Item = String> {
+    let parts = value.split(|c: char| !c.is_ascii_alphabetic());
+    parts.flat_map(|part| {
+        let mut words = vec![String::new()];
+        let mut after_small = false;
+        for c in part.chars() {
+            if c.is_ascii_uppercase() && after_small {
+                words.push(String::new());
+            }
+            after_small = c.is_ascii_lowercase();
+            if let Some(word) = words.last_mut() {
+                word.push(c.to_ascii_lowercase());
+            }
+        }
+        words
+    })
 }
 
 fn is_uuid(value: &str) -> bool {

@@ -15,8 +15,13 @@ fn adding(path: &str, lines: &[&str]) -> git::Patch {
     }
 }
 
+fn known(secrets: &[&str]) -> Known {
+    let secrets: Vec<_> = secrets.iter().map(|&secret| SecretString::from(secret)).collect();
+    Known::new(&secrets).unwrap()
+}
+
 fn kinds(path: &str, lines: &[&str]) -> Vec<&'static str> {
-    in_patch(&adding(path, lines), &[])
+    in_patch(&adding(path, lines), &known(&[]))
         .into_iter()
         .map(|finding| finding.kind)
         .collect()
@@ -255,18 +260,15 @@ fn only_what_is_added_counts() {
         .into_bytes(),
         ..git::Patch::default()
     };
-    assert_eq!(in_patch(&patch(&format!("-{secret}\n+gone")), &[]), []);
-    let findings = in_patch(&patch(&format!("-gone\n+{secret}")), &[]);
+    assert_eq!(in_patch(&patch(&format!("-{secret}\n+gone")), &known(&[])), []);
+    let findings = in_patch(&patch(&format!("-gone\n+{secret}")), &known(&[]));
     assert_eq!(findings[0].to_string(), "`x` line 7: a GitHub token");
     assert!(!findings[0].to_string().contains(&secret));
 }
 
 #[test]
 fn our_own_credentials_are_found_whatever_they_look_like() {
-    let known = [
-        SecretString::from("just-some-words-here"),
-        SecretString::from("short"),
-    ];
+    let known = known(&["just-some-words-here", "short"]);
     let findings = in_patch(
         &adding("a.md", &["short", "It says: just-some-words-here."]),
         &known,
@@ -292,9 +294,61 @@ fn our_own_credentials_are_found_whatever_they_look_like() {
 }
 
 #[test]
+fn our_own_credentials_are_found_in_base64_and_in_hex_too() {
+    use std::fmt::Write as _;
+
+    let known = known(&["just-some-words-here"]);
+    let hex = |text: &str| {
+        text.bytes().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").unwrap();
+            hex
+        })
+    };
+    let of_user = hex("x-token:just-some-words-here");
+    for hidden in [
+        // `openhands:just-some-words-here`, as in a header of basic authentication.
+        "b3BlbmhhbmRzOmp1c3Qtc29tZS13b3Jkcy1oZXJl",
+        // The same behind one and two letters more, so that it lies otherwise in its groups of three.
+        "eG9wZW5oYW5kczpqdXN0LXNvbWUtd29yZHMtaGVyZQ==",
+        "eHhvcGVuaGFuZHM6anVzdC1zb21lLXdvcmRzLWhlcmU=",
+        &of_user,
+        &of_user.to_uppercase(),
+    ] {
+        let findings = in_patch(&adding("a.md", &[hidden]), &known);
+        assert_eq!(findings.len(), 1, "{hidden}");
+        assert_eq!(findings[0].kind, OURS, "{hidden}");
+        let text = redacted(&format!("I found {hidden} there."), &known);
+        assert!(text.contains("[a credential of this service was here]"), "{text}");
+    }
+    let other = hex("x-token:other-words-are-there");
+    assert_eq!(in_patch(&adding("a.md", &[&other]), &known), []);
+}
+
+#[test]
+fn words_of_placeholders_inside_a_random_value_make_it_no_placeholder() {
+    // Put together here, so that no file of this repository has a password in it.
+    let around = |word: &str| format!("V7qz{word}k9R4TbLm2Xw8");
+    for word in ["user", "admin", "test", "local", "token", "demo", "canary"] {
+        let line = format!("password = \"{}\"", around(word));
+        assert_eq!(kinds("a.py", &[&line]), ["a password or key"], "{line}");
+    }
+    let line = format!("password = \"canary-{}\"", around("x"));
+    assert_eq!(kinds("a.py", &[&line]), ["a password or key"], "{line}");
+    for placeholder in [
+        "TestUser-Password-2024-Nr1",
+        "my-admin-Account-2024-Pw9",
+        "localTokenForDevelopment42X",
+        "change-me-Before-Production-1",
+    ] {
+        let line = format!("password = \"{placeholder}\"");
+        assert_eq!(kinds("a.py", &[&line]), Vec::<&str>::new(), "{line}");
+    }
+}
+
+#[test]
 fn texts_lose_their_tokens_and_nothing_else() {
     let secret = token("glpat-", &random(ALPHANUMERIC, 20));
-    let known = [SecretString::from("just-some-words-here")];
+    let known = known(&["just-some-words-here"]);
     assert_eq!(
         redacted(
             &format!("I used é {secret}, then just-some-words-here and {secret}."),
