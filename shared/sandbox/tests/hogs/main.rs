@@ -118,6 +118,15 @@ impl Run {
     }
 }
 
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Deeper and more closed than a temporary directory expects.
+        for name in ["work", "home", "tmp"] {
+            sandbox::remove(&self.folder.path().join(name)).expect("it can be removed");
+        }
+    }
+}
+
 /// Runs a hog at both levels to its end, which has to be `how`.
 async fn meets_its_limit(hog: &str, limit: u64, how: How) {
     for level in CONFINED {
@@ -186,6 +195,22 @@ async fn shared_memory_counts() {
     meets_its_limit("shared_memory", LIMITS.memory_bytes, How::MemoryLimit).await;
 }
 
+#[tokio::test]
+async fn a_name_that_is_no_text_hides_nothing() {
+    meets_its_limit("unreadable_name", LIMITS.memory_bytes, How::MemoryLimit).await;
+}
+
+#[tokio::test]
+async fn a_process_whose_first_thread_has_ended_is_no_zombie() {
+    meets_its_limit("headless", LIMITS.memory_bytes, How::MemoryLimit).await;
+    meets_its_limit("headless_deleted_file", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn tables_of_pages_are_memory() {
+    meets_its_limit("page_tables", LIMITS.memory_bytes, How::MemoryLimit).await;
+}
+
 /// What is in a file there is memory that no process shows as its own, so the folder itself has a limit.
 #[tokio::test]
 async fn the_folder_of_shared_memory_is_full_soon() {
@@ -215,6 +240,21 @@ async fn one_big_file_meets_the_limit_of_the_disk() {
 #[tokio::test]
 async fn a_file_without_a_name_counts() {
     meets_its_limit("deleted_file", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn a_file_below_three_thousand_directories_counts() {
+    meets_its_limit("deep_file", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn a_file_in_a_closed_directory_counts() {
+    meets_its_limit("closed_folder", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn files_that_are_only_mapped_count() {
+    meets_its_limit("mapped_files", LIMITS.disk_bytes, How::DiskLimit).await;
 }
 
 #[tokio::test]
@@ -308,9 +348,14 @@ async fn within_their_limits_only_time_ends_them() {
     let within = [
         ("anonymous_memory", LIMITS.memory_bytes / 4),
         ("shared_memory", LIMITS.memory_bytes / 4),
+        ("headless", LIMITS.memory_bytes / 4),
+        ("page_tables", LIMITS.memory_bytes / 4),
         ("big_file", LIMITS.disk_bytes / 8),
         ("deleted_file", LIMITS.disk_bytes / 8),
         ("many_files", LIMITS.disk_bytes / 8),
+        ("deep_file", LIMITS.disk_bytes / 8),
+        ("closed_folder", LIMITS.disk_bytes / 8),
+        ("mapped_files", LIMITS.disk_bytes / 8),
     ];
     for level in CONFINED {
         let sandbox = sandbox(level).await;

@@ -6,7 +6,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::process::ExitCode;
 
 /// What is taken at a time: small enough to be past a limit by little.
@@ -26,14 +27,19 @@ fn main() -> ExitCode {
         Some("chained_forkers") => chained_forkers(),
         Some("anonymous_memory") => memory(limit, libc::MAP_PRIVATE),
         Some("shared_memory") => memory(limit, libc::MAP_SHARED),
+        Some("unreadable_name") => unreadable_name().and_then(|()| memory(limit, libc::MAP_PRIVATE)),
+        Some("headless") => headless(move || {
+            (0..limit * 2 / PIECE_BYTES as u64).try_for_each(|_| touch(libc::MAP_PRIVATE))?;
+            over();
+            hold_for_ever()
+        }),
+        Some("headless_deleted_file") => headless(move || fill(deleted_file(), limit)),
+        Some("page_tables") => page_tables(limit),
         Some("big_file") => fill(File::create("big-file"), limit),
-        Some("deleted_file") => fill(
-            OpenOptions::new()
-                .write(true)
-                .custom_flags(libc::O_TMPFILE)
-                .open("."),
-            limit,
-        ),
+        Some("deleted_file") => fill(deleted_file(), limit),
+        Some("deep_file") => deep_folder().and_then(|()| fill(File::create("big-file"), limit)),
+        Some("closed_folder") => closed_folder().and_then(|file| fill(Ok(file), limit)),
+        Some("mapped_files") => mapped_files(limit),
         Some("temporary_file") => fill(File::create(std::env::temp_dir().join("big-file")), limit),
         Some("shared_memory_file") => fill(File::create("/dev/shm/big-file"), limit),
         Some("many_files") => many_files(limit),
@@ -161,6 +167,111 @@ fn touch(kind: libc::c_int) -> io::Result<()> {
     }
     black_box(piece);
     Ok(())
+}
+
+/// A name that is no text, for whoever reads `/proc` as text.
+fn unreadable_name() -> io::Result<()> {
+    Ok(rustix::thread::set_name(c"\xff\xfe")?)
+}
+
+/// Goes on in a second thread, while the first one has ended: the process looks like a zombie.
+fn headless(hog: impl FnOnce() -> io::Result<()> + Send + 'static) -> ! {
+    std::thread::spawn(|| {
+        if let Err(error) = hog() {
+            let _ = writeln!(io::stderr(), "{error}");
+        }
+        std::process::exit(1)
+    });
+    #[expect(unsafe_code, reason = "the end of one thread has no safe wrapper")]
+    // SAFETY: it ends this thread alone, whose stack stays, and nothing that the other one uses is on it.
+    unsafe {
+        libc::syscall(libc::SYS_exit, 0);
+    }
+    unreachable!("this thread has ended")
+}
+
+/// Pages of nothing, read only: they are all the same one. What grows are the tables that say so.
+fn page_tables(limit: u64) -> io::Result<()> {
+    const PIECE_BYTES: usize = 1024 * 1024 * 1024;
+    /// What one table is about.
+    const TABLE_SPAN: usize = 2 * 1024 * 1024;
+    let tables_bytes = (PIECE_BYTES / TABLE_SPAN * PAGE_BYTES) as u64;
+    for _ in 0..limit * 2 / tables_bytes {
+        #[expect(unsafe_code, reason = "memory without huge pages has no safe wrapper")]
+        // SAFETY: new memory at an address of the kernel's choice, never unmapped; it is as long as the slice made of it.
+        let piece = unsafe {
+            let (access, kind) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let start = libc::mmap(std::ptr::null_mut(), PIECE_BYTES, access, kind, -1, 0);
+            if start == libc::MAP_FAILED || libc::madvise(start, PIECE_BYTES, libc::MADV_NOHUGEPAGE) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            std::slice::from_raw_parts(start.cast::<u8>(), PIECE_BYTES)
+        };
+        for byte in piece.iter().step_by(TABLE_SPAN) {
+            black_box(*byte);
+        }
+    }
+    over();
+    hold_for_ever()
+}
+
+fn deleted_file() -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .open(".")
+}
+
+/// Goes further down than one descriptor per directory would reach.
+fn deep_folder() -> io::Result<()> {
+    for _ in 0..3_000 {
+        fs::create_dir("d")?;
+        std::env::set_current_dir("d")?;
+    }
+    Ok(())
+}
+
+/// A file that is closed again, in a directory that its owner may not read.
+fn closed_folder() -> io::Result<File> {
+    fs::create_dir_all("closed/inner")?;
+    let file = File::create("closed/inner/big-file");
+    fs::set_permissions("closed", fs::Permissions::from_mode(0o300))?;
+    file
+}
+
+/// Many files that are neither named nor open, each of them well within the limit.
+fn mapped_files(limit: u64) -> io::Result<()> {
+    const PIECES: usize = 8;
+    let (piece, mut written) = (vec![b'x'; PIECE_BYTES], 0);
+    while written < limit * 4 {
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_TMPFILE)
+            .open(".")?;
+        (0..PIECES).try_for_each(|_| file.write_all(&piece))?;
+        #[expect(unsafe_code, reason = "mapping a file has no safe wrapper")]
+        // SAFETY: new memory at an address of the kernel's choice, never touched.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                PIECES * PIECE_BYTES,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let before = written;
+        written += (PIECES * PIECE_BYTES) as u64;
+        if before <= limit && written > limit {
+            over();
+        }
+    }
+    hold_for_ever()
 }
 
 /// Writes the limit four times.
