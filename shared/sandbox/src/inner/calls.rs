@@ -179,7 +179,26 @@ fn denied(plan: &Plan) -> Result<Rules, BackendError> {
     let namespaces = NAMESPACES
         .iter()
         .map(|flag| has_bits(0, flag.unsigned_abs().into()));
-    rules.insert(libc::SYS_clone, any(namespaces)?);
+    let mut clone = any(namespaces)?;
+    // A thread with open files of its own: they are not those that the process shows.
+    let own_files = (libc::CLONE_THREAD | libc::CLONE_FILES).unsigned_abs();
+    clone.extend(any([equal_masked(
+        0,
+        own_files.into(),
+        libc::CLONE_THREAD.unsigned_abs().into(),
+    )]
+    .into_iter())?);
+    rules.insert(libc::SYS_clone, clone);
+    rules.insert(
+        libc::SYS_close_range,
+        any([has_bits(2, libc::CLOSE_RANGE_UNSHARE.into())].into_iter())?,
+    );
+    // It puts another protocol in a socket's place, which landlock need not know.
+    let upper_layer = vec![
+        equal(1, libc::IPPROTO_TCP.unsigned_abs().into())?,
+        equal(2, libc::TCP_ULP.unsigned_abs().into())?,
+    ];
+    rules.insert(libc::SYS_setsockopt, vec![SeccompRule::new(upper_layer)?]);
     rules.insert(
         libc::SYS_ioctl,
         any(TERMINAL_REQUESTS.iter().map(|request| equal(1, *request)))?,

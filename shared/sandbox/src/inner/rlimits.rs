@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rustix::process::{Resource, Rlimit};
 
-use super::{identity, step};
+use super::{identity, process, step};
 use crate::cell::wire::{Failure, Plan};
 use crate::level::Level;
 
@@ -62,11 +62,11 @@ pub(super) fn yield_memory() -> Result<(), Failure> {
 /// credentials, is one).
 fn tasks_of(user: u32) -> u64 {
     let count = |entry: io::Result<fs::DirEntry>| -> Option<u64> {
-        let process = entry.ok()?;
-        if process.metadata().ok()?.uid() != user {
+        let entry = entry.ok()?;
+        if entry.metadata().ok()?.uid() != user {
             return None;
         }
-        let status = fs::read_to_string(process.path().join("status")).ok()?;
+        let status = process::text_of(entry.path().join("status"))?;
         let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"))?;
         threads.trim().parse().ok()
     };
