@@ -71,7 +71,11 @@ pub(crate) async fn open(
     let sentences: Vec<&str> = sandbox.residue().iter().map(|residue| residue.sentence).collect();
     health.set_fact(
         SANDBOX,
-        json!({"level": level, "does_not_protect_from": sentences}),
+        json!({
+            "level": level,
+            "does_not_protect_from": sentences,
+            "not_proven": sandbox.not_proven(),
+        }),
     );
     if let Some(why) = sandbox.passed_over() {
         health.warn(format!(

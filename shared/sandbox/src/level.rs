@@ -14,7 +14,8 @@ use tokio::sync::OnceCell;
 pub use self::residue::Residue;
 use self::residue::{NO_SANDBOX, residue};
 use crate::Mode;
-use crate::self_test::Control;
+use crate::cell::Built;
+use crate::self_test::{Control, SelfTest, SelfTestError};
 
 /// The user that agents run as when the worker is root: "nobody" wherever there is one.
 const USER: u32 = 65534;
@@ -98,6 +99,8 @@ struct Inner {
     settings: Settings,
     level: Level,
     residue: Vec<Residue>,
+    /// The attacks of the self-test that do not work here without a sandbox either.
+    not_proven: Vec<String>,
     /// Why it is not the strongest level that was asked for.
     passed_over: Option<String>,
     /// Which attacks work here without a sandbox; found out once.
@@ -105,7 +108,8 @@ struct Inner {
 }
 
 impl Sandbox {
-    /// Finds the strongest level this kernel allows by trying it and proves it with the self-test.
+    /// Finds the strongest level this kernel allows by trying it and proves it with the self-test. A weaker one is taken
+    /// where a stronger one is not to be had, and not where it leaks.
     pub async fn start(settings: Settings) -> Result<Self, Unavailable> {
         if settings.mode == Mode::Off {
             return Ok(Self::at(settings, Level::Off, vec![NO_SANDBOX]));
@@ -113,22 +117,22 @@ impl Sandbox {
         let mut missing = Vec::new();
         for level in candidates(settings.namespaces) {
             let sandbox = Self::at(settings.clone(), *level, Vec::new());
-            let proven = async {
-                let built = sandbox.try_out(*level).await?;
-                let test = sandbox.prove().await.map_err(|error| in_one_line(&error))?;
-                Ok::<_, String>((built, test))
-            };
-            match proven.await {
-                Ok((built, test)) => {
-                    if !missing.is_empty() {
-                        let why = missing.join("; ");
-                        tracing::warn!(why, "a stronger sandbox is not available on this machine");
-                    }
-                    let own_user = sandbox.user_at(*level).is_some();
-                    let residue = residue(*level, built, own_user, test.residue);
-                    return Ok(sandbox.proven(residue, missing));
+            let built = match sandbox.try_out(*level).await {
+                Ok(built) => built,
+                Err(reason) => {
+                    missing.push(format!("{level}: {reason}"));
+                    continue;
                 }
-                Err(reason) => missing.push(format!("{level}: {reason}")),
+            };
+            match sandbox.prove().await {
+                Ok(test) => return Ok(sandbox.proven(built, test, &missing)),
+                // It stands and does not hold: that is a fault to be looked into, not a reason to trust a weaker one.
+                Err(error @ SelfTestError::Leak(_)) => {
+                    return Err(Unavailable {
+                        reason: format!("{level}: {}", in_one_line(&error)),
+                    });
+                }
+                Err(error) => missing.push(format!("{level}: {}", in_one_line(&error))),
             }
         }
         Err(Unavailable {
@@ -137,16 +141,18 @@ impl Sandbox {
     }
 
     /// What it was found to be, and the stronger levels that were tried before, each with what is missing.
-    fn proven(&self, residue: Vec<Residue>, missing: Vec<String>) -> Self {
+    fn proven(&self, built: Built, test: SelfTest, missing: &[String]) -> Self {
+        let level = self.level();
         let passed_over = (!missing.is_empty()).then(|| missing.join("; "));
         if let Some(why) = &passed_over {
-            tracing::warn!(why, level = %self.level(), "agents run in a weaker sandbox");
+            tracing::warn!(why, %level, "agents run in a weaker sandbox");
         }
         Self {
             inner: Arc::new(Inner {
                 settings: self.inner.settings.clone(),
-                level: self.inner.level,
-                residue,
+                level,
+                residue: residue(level, built, self.user_at(level).is_some(), test.residue),
+                not_proven: test.not_proven,
                 passed_over,
                 control: OnceCell::new_with(self.inner.control.get().cloned()),
             }),
@@ -159,6 +165,7 @@ impl Sandbox {
                 settings,
                 level,
                 residue,
+                not_proven: Vec::new(),
                 passed_over: None,
                 control: OnceCell::new(),
             }),
@@ -173,6 +180,12 @@ impl Sandbox {
     /// What this level does not protect from.
     pub fn residue(&self) -> &[Residue] {
         &self.inner.residue
+    }
+
+    /// The attacks that the self-test carried out and that, on this machine, do not work without a sandbox either: that
+    /// they did not work in it proves nothing.
+    pub fn not_proven(&self) -> &[String] {
+        &self.inner.not_proven
     }
 
     /// Why it is not the strongest level that the settings allow, as a sentence for an operator: each stronger one with

@@ -147,7 +147,7 @@ impl Sandbox {
         self.examine_with(control, &examination).await
     }
 
-    /// The thorough self-test of a worker's start. What it could not prove is named in a warning.
+    /// The thorough self-test of a worker's start. What it could not prove is normal and is named.
     pub(crate) async fn prove(&self) -> Result<SelfTest, SelfTestError> {
         let control = self
             .control()
@@ -162,9 +162,9 @@ impl Sandbox {
         }
         if !test.not_proven.is_empty() {
             let probes = test.not_proven.join(", ");
-            tracing::warn!(
+            tracing::info!(
                 probes,
-                "the sandbox holds, but here these attacks do not work without it either"
+                "the sandbox holds; on this machine these attacks do not work without it either"
             );
         }
         Ok(test)

@@ -12,6 +12,13 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("sandbox-exec") => sandbox::inner::main(),
         Some("sandbox-probe") => sandbox::probe::main(),
+        Some("level") => match level(std::env::args_os().skip(2).collect()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "{error}");
+                ExitCode::FAILURE
+            }
+        },
         Some("worker") => match worker(std::env::args_os().skip(2).collect()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -22,6 +29,27 @@ fn main() -> ExitCode {
         },
         _ => ExitCode::from(2),
     }
+}
+
+/// Arguments: what every cell may read beyond the system's own paths. Prints the number of the strongest level and, on a
+/// second line, why it is not a stronger one.
+fn level(read_paths: Vec<OsString>) -> io::Result<()> {
+    let settings = Settings {
+        mode: Mode::Enforce,
+        namespaces: Namespaces::Auto,
+        user: None,
+        read_paths: read_paths.into_iter().map(PathBuf::from).collect(),
+        executable: std::env::current_exe()?,
+    };
+    let sandbox = runtime()?
+        .block_on(Sandbox::start(settings))
+        .map_err(io::Error::other)?;
+    let passed_over = sandbox.passed_over().unwrap_or_default();
+    writeln!(io::stdout(), "{}\n{passed_over}", sandbox.level().as_u8())
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Arguments: the level's number, the directory with `work`, `home` and `tmp`, the program, its arguments. Copies the
@@ -60,10 +88,7 @@ fn worker(arguments: Vec<OsString>) -> io::Result<()> {
         env: Vec::new(),
         stdin: Stdin::Null,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let sandbox = Sandbox::start(settings).await.map_err(io::Error::other)?;
         let cell = sandbox.cell(spec).await.map_err(io::Error::other)?;
         let mut running = cell.start(program).await.map_err(io::Error::other)?;
