@@ -5,8 +5,9 @@
 mod canaries;
 mod collector;
 mod fired;
+mod injection;
 mod sampler;
-pub(crate) mod sinks;
+mod sinks;
 mod stage;
 
 use std::collections::BTreeSet;
@@ -103,16 +104,18 @@ fn around_the_agent(world: &World, stage: &Stage, deed: &Deed) -> Sinks {
         sinks.push((format!("the collector's {door}"), bytes));
     }
     let up = world.child("up").unwrap().pid().unwrap();
-    for ((pid, file), bytes) in &deed.samples {
-        let mut bytes = bytes.clone();
-        if *pid == up && *file == "environ" {
-            // Where it was put by who started the resolver.
-            let kept = bytes
-                .split(|byte| *byte == 0)
-                .filter(|variable| !variable.starts_with(VARIABLE.as_bytes()));
-            bytes = kept.collect::<Vec<_>>().join(&0);
+    let up = std::fs::read(format!("/proc/{up}/cmdline")).unwrap();
+    for ((pid, command), environment) in &deed.samples {
+        let mut environment = environment.clone();
+        if *command == up {
+            // Where it was put by who started the resolver, and what it has forked and is still to become another program.
+            let kept = environment.split(|byte| *byte == 0);
+            let kept = kept.filter(|variable| !variable.starts_with(VARIABLE.as_bytes()));
+            environment = kept.collect::<Vec<_>>().join(&0);
         }
-        sinks.push((format!("process {pid} {file}"), bytes));
+        let name = String::from_utf8_lossy(command).replace('\0', " ");
+        sinks.push((format!("the environment of {pid} {name}"), environment));
+        sinks.push((format!("the command line of {pid}"), command.clone()));
     }
     sinks
 }
@@ -292,7 +295,7 @@ async fn one_commit_was_pushed(world: &World, before: &[String]) {
 }
 
 /// Every ref of the repository, with what it points to.
-pub(crate) async fn refs(world: &World) -> Vec<String> {
+async fn refs(world: &World) -> Vec<String> {
     let url = world.pull_request(1).clone_url();
     let listed = sinks::git(std::path::Path::new("/"), &["ls-remote", &url]).await;
     String::from_utf8_lossy(&listed)

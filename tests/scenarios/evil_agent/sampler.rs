@@ -15,8 +15,8 @@ pub(super) struct Sampler {
     thread: JoinHandle<Samples>,
 }
 
-/// What was seen of each process, by process and file.
-pub(super) type Samples = BTreeMap<(u32, &'static str), Vec<u8>>;
+/// What was seen: environments by process and command line.
+pub(super) type Samples = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
 
 impl Sampler {
     /// Starts looking.
@@ -50,15 +50,14 @@ fn look(samples: &mut Samples) {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        for file in ["cmdline", "environ"] {
-            // A process may have ended, or belong to somebody else.
-            let Ok(bytes) = std::fs::read(entry.path().join(file)) else {
-                continue;
-            };
-            let known = samples.entry((pid, file)).or_default();
-            // A process that becomes another program shows another line.
-            if !bytes.is_empty() && !known.windows(bytes.len()).any(|part| part == bytes) {
-                known.extend_from_slice(&bytes);
+        // A process may have ended, or belong to somebody else.
+        let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
+        let (command, environment) = (read("cmdline"), read("environ"));
+        // One that has become another program meanwhile is looked at again.
+        if command == read("cmdline") {
+            let known = samples.entry((pid, command)).or_default();
+            if environment.len() > known.len() {
+                *known = environment;
             }
         }
     }

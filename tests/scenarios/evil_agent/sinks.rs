@@ -57,7 +57,7 @@ pub(super) async fn outside(world: &World) -> Sinks {
 }
 
 /// What the bot has asked of Bitbucket.
-pub(crate) async fn bots_requests(world: &World) -> Vec<Value> {
+pub(super) async fn bots_requests(world: &World) -> Vec<Value> {
     let all = world
         .control("GET", "/sim/v1/requests", Value::Null)
         .await

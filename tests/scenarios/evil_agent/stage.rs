@@ -23,7 +23,14 @@ pub(super) const VARIABLE: &str = "DEPLOY_PASSWORD";
 const LIMITS: &str = "memory_bytes_max = 268435456\ndisk_bytes_max = 100663296\n";
 
 /// The agent's files.
-const PARTS: [&str; 5] = ["agent.py", "look.py", "payloads.py", "stay.py", "ways_out.py"];
+const PARTS: [&str; 6] = [
+    "agent.py",
+    "look.py",
+    "obedient.py",
+    "payloads.py",
+    "stay.py",
+    "ways_out.py",
+];
 
 /// What is outside the resolver, and stays the same for all runs of a scenario.
 pub(super) struct Stage {
@@ -116,20 +123,10 @@ impl Stage {
 
     /// A world in which every secret is a canary.
     pub(super) fn setup(&mut self, cast: Cast) -> Setup {
-        let agent = self.agent();
-        let read_paths = format!(
-            "[\"{}\", \"{}\"]",
-            self.path("agent").display(),
-            self.python.1.display()
-        );
-        let agent = if cast.is_command {
-            format!(
-                "[agent]\nkind = \"command\"\ncommand = [\"{}\", \"-B\", \"{}\", \"{{prompt_file}}\"]\n\
-                 read_paths = {read_paths}\n",
-                agent[0], agent[1],
-            )
+        let config = if cast.is_command {
+            self.config("agent.py", cast.sandbox)
         } else {
-            String::new()
+            self.sandbox(cast.sandbox)
         };
         let mut plant = |name: &str| self.canaries.plant(name);
         let tokens = Tokens {
@@ -152,12 +149,28 @@ impl Stage {
                 self.path("model-key").display(),
                 self.path("headers").display()
             ),
-            config: format!(
-                "{agent}[sandbox]\nread_paths = {read_paths}\n{LIMITS}{}[telemetry]\nfilter = \"trace\"\n",
-                cast.sandbox
-            ),
+            config: format!("{config}[telemetry]\nfilter = \"trace\"\n"),
             ..Setup::default()
         }
+    }
+
+    /// The configuration that has this part of the agent work, with lines of `[sandbox]`.
+    pub(super) fn config(&self, part: &str, sandbox: &str) -> String {
+        format!(
+            "[agent]\nkind = \"command\"\ncommand = [\"{}\", \"-B\", \"{}\", \"{{prompt_file}}\"]\n{}",
+            self.python.0,
+            self.path("agent").join(part).display(),
+            self.sandbox(sandbox)
+        )
+    }
+
+    fn sandbox(&self, lines: &str) -> String {
+        let (agent, python) = (self.path("agent"), &self.python.1);
+        format!(
+            "[sandbox]\nread_paths = [\"{}\", \"{}\"]\n{LIMITS}{lines}",
+            agent.display(),
+            python.display()
+        )
     }
 
     /// What the managed server has made up is a secret, too.
