@@ -49,6 +49,10 @@ pub(crate) enum Group {
     WorkTree,
     /// A push, against git push
     Push,
+    /// The start of a program in the sandbox, over a plain spawn
+    Sandbox,
+    /// What the model proxy adds to calls and streams
+    Proxy,
 }
 
 impl Group {
@@ -59,6 +63,8 @@ impl Group {
             Self::Runs => "runs",
             Self::WorkTree => "work-tree",
             Self::Push => "push",
+            Self::Sandbox => "sandbox",
+            Self::Proxy => "proxy",
         }
     }
 }

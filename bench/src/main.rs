@@ -4,10 +4,12 @@
 //! `bench/results/<group>.json`. A missed goal is a row that says so, not a failure; a row that cannot be measured is.
 
 mod arguments;
+mod cell;
 mod file_system;
 mod git_rows;
 mod ingest;
 mod memory;
+mod proxy;
 mod repository;
 mod runs;
 mod samples;
@@ -79,6 +81,8 @@ async fn measure(group: Group, arguments: &Arguments) -> Result<Vec<Row>> {
         Group::Ingest => ingest::measure(rounds, arguments.quick).await,
         Group::WorkTree => git_rows::work_tree::measure(rounds).await,
         Group::Push => git_rows::push::measure(rounds).await,
+        Group::Sandbox => cell::measure(rounds).await,
+        Group::Proxy => proxy::measure(rounds).await,
         Group::Runs => runs::measure(rounds).await,
     }
 }
