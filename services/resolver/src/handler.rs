@@ -162,7 +162,7 @@ impl Handler for Resolver {
 
     async fn handle(&self, job: Job, delivery: &Delivery) -> Result<Vec<Publication>, Failure> {
         self.gate.pass()?;
-        let Some(attempt) = self.take(&job, delivery).await? else {
+        let Some(attempt) = Box::pin(self.take(&job, delivery)).await? else {
             return Ok(Vec::new());
         };
         delivery.fence(&job.run, attempt.number);
