@@ -41,6 +41,11 @@ const SAME_USER: Residue = Residue {
     short: "the worker's user",
     sentence: "Agents run as the worker's own user; an own one is used where the worker is started as root.",
 };
+const ONE_USER: Residue = Residue {
+    short: "one user for all runs",
+    sentence: "Agents of all runs are one user: what a run's files and processes give away to their own user, other runs \
+        at the same time have too. They cannot read or write them, nor signal them.",
+};
 const NO_LANDLOCK: Residue = Residue {
     short: "no landlock",
     sentence: "Landlock is missing: namespaces alone keep agents from what is outside.",
@@ -57,6 +62,7 @@ pub(super) fn residue(level: Level, built: Built, own_user: bool, found: Vec<Res
         (!namespaces || !built.own_proc, PROCESS_LIST),
         (!namespaces, COUNTED_PER_USER),
         (!namespaces && !own_user, SAME_USER),
+        (!namespaces && own_user, ONE_USER),
         (!built.landlock, NO_LANDLOCK),
     ];
     let told = told
