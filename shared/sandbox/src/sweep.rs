@@ -60,6 +60,11 @@ impl Default for SweepRules {
 
 /// Entries between two looks at the clock.
 const CLOCK_EVERY: u64 = 256;
+/// Memory for names and paths that are remembered at one time. The largest trees need a tenth of it; the longest paths
+/// that there may be, so many times, would need gigabytes, and a sweep is made in the process that serves all runs.
+const HELD_BYTES_MAX: usize = 256 << 20;
+/// What remembering a path costs beside the path itself.
+const HELD_BYTES_EACH: usize = 64;
 /// Paths of which nothing may be taken; a tree with more of them is no work.
 const WITHHELD_MAX: usize = 10_000;
 
@@ -78,10 +83,12 @@ pub fn sweep(tree: &Path, rules: &SweepRules) -> Result<Swept, SweepError> {
         clock,
         trash: None,
         links: Links::default(),
+        held_bytes: 0,
         swept: Swept::default(),
     };
     let mut waiting = vec![Place::default()];
     while let Some(place) = waiting.pop() {
+        sweep.let_go(place.path.len());
         sweep.directory(&place, &mut waiting)?;
     }
     sweep.finish()
@@ -123,7 +130,9 @@ struct Place {
 
 impl Place {
     fn child(&self, name: &[u8]) -> Vec<u8> {
-        let mut path = self.path.clone();
+        // Exactly as much as is needed: there may be many.
+        let mut path = Vec::with_capacity(self.path.len() + 1 + name.len());
+        path.extend_from_slice(&self.path);
         if !path.is_empty() {
             path.push(b'/');
         }
@@ -139,6 +148,7 @@ struct Sweep<'a> {
     clock: Clock,
     trash: Option<Trash>,
     links: Links,
+    held_bytes: usize,
     swept: Swept,
 }
 
@@ -154,8 +164,25 @@ impl Sweep<'_> {
         };
         for name in self.names(&opened)? {
             self.entry(&opened, place, &name, waiting)?;
+            self.let_go(name.count_bytes());
         }
         Ok(())
+    }
+
+    /// Remembers one more path of this length.
+    fn hold(&mut self, length: usize) -> Result<(), SweepError> {
+        self.held_bytes += length + HELD_BYTES_EACH;
+        if self.held_bytes > HELD_BYTES_MAX {
+            return Err(SweepError::TooMuch {
+                what: "the names of all files in the work tree, in bytes,",
+                limit: HELD_BYTES_MAX as u64,
+            });
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, length: usize) {
+        self.held_bytes = self.held_bytes.saturating_sub(length + HELD_BYTES_EACH);
     }
 
     fn names(&mut self, directory: &OwnedFd) -> Result<Vec<std::ffi::CString>, SweepError> {
@@ -174,6 +201,7 @@ impl Sweep<'_> {
                     limit: self.rules.entries_max,
                 });
             }
+            self.hold(entry.file_name().count_bytes())?;
             names.push(entry.file_name().to_owned());
         }
         Ok(names)
@@ -205,6 +233,7 @@ impl Sweep<'_> {
         }
         match kind {
             FileType::Directory => {
+                self.hold(path.len())?;
                 waiting.push(Place {
                     path,
                     depth: place.depth + 1,
@@ -266,7 +295,10 @@ impl Sweep<'_> {
                 limit: self.rules.total_bytes_max,
             });
         }
-        self.links.see(stat, path);
+        if stat.st_nlink > 1 {
+            self.hold(path.len())?;
+            self.links.see(stat, path);
+        }
         Ok(())
     }
 

@@ -45,6 +45,32 @@ fn a_path_that_is_too_long_is_removed() {
 }
 
 #[test]
+fn many_names_at_the_end_of_a_long_path_do_not_fill_the_memory() {
+    // One file with many names takes no room but here.
+    const FILES: usize = 2;
+    const NAMES: usize = 50_000;
+    let named = |directory: &str| {
+        let tree = Tree::in_memory();
+        for file in 0..FILES {
+            let first = format!("{directory}/{file}");
+            tree.file(&first, "");
+            let directory = tree.path.join(directory);
+            for name in 1..NAMES {
+                fs::hard_link(tree.path.join(&first), directory.join(format!("{file}-{name}"))).unwrap();
+            }
+        }
+        tree.sweep_within(&SweepRules::default())
+    };
+    let long = vec!["n".repeat(250); 11].join("/");
+    let Err(SweepError::TooMuch { what, .. }) = named(&long) else {
+        panic!("it is too much");
+    };
+    assert!(what.contains("names"), "{what}");
+    // The control: that many names are none too many.
+    assert!(named("short").unwrap().withheld.is_empty());
+}
+
+#[test]
 fn a_hundred_thousand_files_are_gone_through_quickly() {
     let tree = Tree::in_memory();
     for directory in 0..100 {
