@@ -1,5 +1,7 @@
 //! Admission: a mention becomes a queued run, changes one, ends one, or is refused. Every step may be repeated.
 
+mod answer;
+
 use std::sync::Arc;
 
 use bitbucket::PullRequest;
@@ -8,7 +10,8 @@ use pipeline::decision::Verdict;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use pipeline::mention::Mention;
+use pipeline::mention::{Mention, Verb};
+use pipeline::reference;
 use pipeline::run::{FailureReport, Run, RunState};
 use pipeline::subject;
 use worker::{Created, Delivery, FailedRun, Handler, Publication};
@@ -105,13 +108,13 @@ impl Case<'_> {
                 ))
             }
             Course::Withdraw(run) => {
-                let outcome = records::because(FailureCode::RequestWithdrawn);
+                let outcome = self.withdrawn()?;
                 self.builder.end(&run, RunState::Cancelled, outcome).await?;
                 self.builder.finish(&self.lane, &run).await?;
                 Ok(plain(
                     Verdict::Cancelled,
                     Some(run),
-                    "the comment no longer mentions the bot",
+                    "the comment no longer asks for a run",
                 ))
             }
         }
@@ -141,8 +144,16 @@ impl Case<'_> {
         }
     }
 
-    /// Asks whether the person may, then gives the run a place and a record.
+    /// Asks whether the person may, then gives the run a place and a record. What starts no run is answered.
     async fn admit(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
+        if let Some(command) = self
+            .mention
+            .command
+            .as_ref()
+            .filter(|command| !command.starts_a_run())
+        {
+            return self.answer(run, command).await;
+        }
         let origin = &self.mention.origin;
         // A run that has its place gets its record: without one it would hold up those behind it.
         if known.queue.len() >= QUEUE_MAX && !known.holds(&run) {
@@ -202,13 +213,17 @@ impl Case<'_> {
             .find(|(id, _)| *id == run)
             .map_or(0, |(_, ahead)| ahead);
         let asks_for_nothing = record.command.text.is_empty() && self.mention.parent.is_none();
-        if asks_for_nothing {
+        if asks_for_nothing && record.command.verb == Verb::Request {
+            let outcome = records::answer(reference::help(&self.name()?));
+            record = records::ended(record, RunState::Answered, outcome, now);
+        } else if asks_for_nothing {
             record = records::ended(record, RunState::NeedsInput, records::ask_back(), now);
         }
         let (verdict, reason) = match self.builder.runs.create(&subject::run_key(&run), &record).await? {
-            Created::New if asks_for_nothing => {
-                (Verdict::Accepted, "the mention stands alone: asked what to do")
-            }
+            Created::New if asks_for_nothing => (
+                Verdict::Accepted,
+                "the mention stands alone: told what may be asked",
+            ),
             Created::New => (Verdict::Queued, "the requester may, the pull request is open"),
             Created::Exists(found) => {
                 record = found;

@@ -182,6 +182,15 @@ impl Lane {
             .collect()
     }
 
+    /// The runs that wait or have their turn and were asked for before this place in `EVENTS`.
+    pub(crate) fn asked_before(&self, sequence: u64) -> Vec<RunId> {
+        let running = self.running.iter().map(|running| &running.entry);
+        let entries = running
+            .chain(&self.queue)
+            .filter(|entry| entry.sequence < sequence);
+        entries.map(|entry| entry.run.clone()).collect()
+    }
+
     /// Whether an entry is still wanted.
     pub(crate) fn standing(&self, entry: &Entry) -> Standing {
         match self.comments.get(&entry.comment) {

@@ -40,12 +40,7 @@ pub(crate) async fn check(
     if !pull_request.open {
         return Ok(refused(FailureCode::PullRequestClosed, None));
     }
-    if connection
-        .permission
-        .deny_users
-        .iter()
-        .any(|denied| is_named(author, denied))
-    {
+    if is_denied(connection, author) {
         return Ok(refused(FailureCode::PersonExcluded, None));
     }
     // The current names, since the repository may have been renamed after the event.
@@ -59,6 +54,12 @@ pub(crate) async fn check(
         return Ok(refused(FailureCode::PermissionDenied, Some(detail)));
     }
     Ok(Verdict::Allowed(Box::new(pull_request)))
+}
+
+/// Whether an administrator has excluded the person.
+pub(crate) fn is_denied(connection: &Connection, person: &Person) -> bool {
+    let denied = &connection.permission.deny_users;
+    denied.iter().any(|denied| is_named(person, denied))
 }
 
 fn is_named(person: &Person, name: &str) -> bool {

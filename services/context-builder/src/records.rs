@@ -61,6 +61,14 @@ pub(crate) fn because(code: FailureCode) -> Outcome {
     failure(FailureReport { code, detail: None })
 }
 
+/// An outcome that is an answer of ours.
+pub(crate) fn answer(text: String) -> Outcome {
+    Outcome {
+        answer: Some(text),
+        ..Outcome::default()
+    }
+}
+
 /// An outcome that asks back.
 pub(crate) fn ask_back() -> Outcome {
     Outcome {

@@ -74,7 +74,7 @@ fn request(scan: &mut Scan<'_>) -> Result<Command, GrammarRefusal> {
         below: scan.take_while(|_| true),
     };
     let mut command = read.command(ends_options || is_text)?;
-    command.options = options;
+    *command.options = options;
     match option::misplaced(&command) {
         Some(option) => Err(GrammarRefusal::NotHere {
             option,
@@ -119,7 +119,7 @@ impl Read<'_> {
         if !is_text {
             match near::miss(&line) {
                 Some((Class::Control | Class::Query, near)) => return Err(GrammarRefusal::NearMiss(near)),
-                Some((Class::Work | Class::Read, near)) => command.nearly = Some(near),
+                Some((Class::Work | Class::Read, near)) => command.nearly = Some(Box::new(near)),
                 None => {}
             }
         }

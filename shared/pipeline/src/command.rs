@@ -20,13 +20,13 @@ pub struct Command {
     pub argument: Option<String>,
     /// What narrows it.
     #[serde(default, skip_serializing_if = "Options::is_empty")]
-    pub options: Options,
+    pub options: Box<Options>,
     /// Why nothing is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<GrammarRefusal>,
+    pub refused: Option<Box<GrammarRefusal>>,
     /// A verb other than a control verb that a lone word nearly spells; the command is free text all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nearly: Option<NearMiss>,
+    pub nearly: Option<Box<NearMiss>>,
     /// Verbs of further mentions in the comment, which do not count; the reply names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored_verbs: Vec<Verb>,
@@ -98,7 +98,7 @@ impl Command {
             verb,
             text: text.into(),
             argument: None,
-            options: Options::default(),
+            options: Box::default(),
             refused: None,
             nearly: None,
             ignored_verbs: Vec::new(),
@@ -113,7 +113,7 @@ impl Command {
     /// A command that starts nothing.
     pub fn refused(why: GrammarRefusal) -> Self {
         Self {
-            refused: Some(why),
+            refused: Some(Box::new(why)),
             ..Self::request("")
         }
     }
@@ -142,7 +142,7 @@ impl Command {
             text: &self.text,
             argument: self.argument.as_deref(),
             options: &self.options,
-            refused: self.refused.as_ref(),
+            refused: self.refused.as_deref(),
         };
         let bytes = serde_json::to_vec(&canonical).expect("a command has string keys");
         CommandDigest(hex::encode(&Sha256::digest(bytes)[..16]))
@@ -252,16 +252,16 @@ mod tests {
                 ..fix.clone()
             },
             Command {
-                options: Options {
+                options: Box::new(Options {
                     budget: Some(Budget::UsdCents(1)),
                     ..Options::default()
-                },
+                }),
                 ..fix.clone()
             },
             Command {
-                refused: Some(GrammarRefusal::Twice {
+                refused: Some(Box::new(GrammarRefusal::Twice {
                     option: OptionName::Time,
-                }),
+                })),
                 ..fix.clone()
             },
         ];
@@ -270,10 +270,10 @@ mod tests {
         }
         let remarked = Command {
             ignored_verbs: vec![Verb::Stop],
-            nearly: Some(NearMiss {
+            nearly: Some(Box::new(NearMiss {
                 word: "fxi".into(),
                 meant: "fix".into(),
-            }),
+            })),
             ..fix.clone()
         };
         assert_eq!(remarked.digest(), fix.digest());

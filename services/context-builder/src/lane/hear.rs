@@ -30,6 +30,10 @@ impl Lane {
         }
         let run = memory.run.clone();
         let known = memory.digest.clone();
+        if let Some(run) = self.given_up(mention, run.as_ref()) {
+            self.remember(mention, digest, Some(run.clone()));
+            return Course::Withdraw(run);
+        }
         if mention.comment_version == memory.version {
             return match (run, digest) {
                 (Some(run), Some(digest)) if known.as_ref() == Some(&digest) => Course::Resume(run),
@@ -61,6 +65,35 @@ impl Lane {
                 self.remember(mention, None, run);
                 Course::Nothing("what the comment asked for has already ended")
             }
+        }
+    }
+
+    /// The comment's run that an edit gives up by asking for something that starts none: one that waits in any case, one
+    /// that has begun by `stop` alone.
+    fn given_up(&self, mention: &Mention, run: Option<&RunId>) -> Option<RunId> {
+        let command = mention
+            .command
+            .as_ref()
+            .filter(|command| !command.starts_a_run())?;
+        let run = run.filter(|run| self.holds(run))?;
+        let has_begun = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.entry.run == *run);
+        (!has_begun || command.stops()).then(|| run.clone())
+    }
+
+    /// Takes note that a mention is answered at once. Whether it is: another delivery may have come first.
+    pub(crate) fn answered(&mut self, mention: &Mention, run: &RunId) -> bool {
+        match self.hear(mention) {
+            Course::Start(started) => {
+                let digest = mention.command.as_ref().map(Command::digest);
+                self.remember(mention, digest, Some(started));
+                true
+            }
+            // An answer that was interrupted.
+            Course::Resume(known) => known == *run,
+            _ => false,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use pipeline::ids::{CommentId, RunId};
+use pipeline::mention::{Command, Mention, Verb};
 use proptest::prelude::*;
 
 use super::tests::mention;
@@ -47,8 +48,20 @@ struct World {
     texts: Vec<Option<u8>>,
 }
 
+/// Some texts stand for verbs that start no run.
+fn asking(mut mention: Mention) -> Mention {
+    if let Some(command) = &mut mention.command {
+        match command.text.as_str() {
+            "3" => *command = Command::new(Verb::Stop, ""),
+            "4" => *command = Command::new(Verb::Help, ""),
+            _ => {}
+        }
+    }
+    mention
+}
+
 fn texts() -> impl Strategy<Value = Vec<Option<u8>>> {
-    prop::collection::vec(prop::option::weighted(0.7, 0..3_u8), 20)
+    prop::collection::vec(prop::option::weighted(0.7, 0..5_u8), 20)
 }
 
 impl World {
@@ -86,9 +99,9 @@ impl World {
         let sequence = comment * 10 + u64::from(version);
         let text =
             self.texts[usize::try_from(comment * 4).unwrap() + version as usize].map(|text| text.to_string());
-        let heard = mention(comment, version, sequence, text.as_deref());
+        let heard = asking(mention(comment, version, sequence, text.as_deref()));
         let before = lane.clone();
-        let course = lane.enter(&heard, self.now());
+        let course = self.follow(lane, &heard);
         let known = self.newest.get(&heard.comment).copied();
         if known.is_some_and(|known| version < known) || self.deleted.contains(&heard.comment) {
             assert!(matches!(course, Course::Nothing(_)), "{course:?}");
@@ -106,6 +119,30 @@ impl World {
         }
         let newest = self.newest.entry(heard.comment).or_insert(version);
         *newest = (*newest).max(version);
+    }
+
+    /// As admission does it: what starts a run enters, what starts none is answered, what is withdrawn is ended.
+    fn follow(&mut self, lane: &mut Lane, heard: &Mention) -> Course {
+        let starts_a_run = heard.command.as_ref().is_none_or(Command::starts_a_run);
+        if starts_a_run {
+            return lane.enter(heard, self.now());
+        }
+        let course = lane.hear(heard);
+        match &course {
+            Course::Withdraw(run) => {
+                lane.finished(run);
+                self.begun.remove(run);
+                self.ended.insert(run.clone());
+            }
+            Course::Start(run) => {
+                assert!(lane.answered(heard, run), "the first to hear it answers");
+                assert!(!lane.holds(run), "an answer has no place in the queue");
+                self.ended.insert(run.clone());
+                return Course::Resume(run.clone());
+            }
+            _ => {}
+        }
+        course
     }
 
     /// As the dispatcher does it: who is not wanted is ended, not begun.

@@ -3,7 +3,7 @@ use pipeline::event::Repository;
 use pipeline::ids::{
     ConnectionId, DeliveryId, InstanceId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug,
 };
-use pipeline::mention::{Command, Mention, Origin};
+use pipeline::mention::{Command, Mention, Origin, Verb};
 
 use super::hear::run_of;
 use crate::limits::{CLAIM_LEASE, COMMENTS_MAX};
@@ -109,6 +109,43 @@ fn an_edit_of_a_refused_request_that_asks_for_the_same_leaves_it_refused() {
         Course::Nothing("the edit did not change what is asked for")
     );
     assert!(lane.comments[&CommentId(1)].refused);
+}
+
+#[test]
+fn an_edit_that_asks_for_no_run_gives_up_what_waits_and_only_stop_what_has_begun() {
+    let no_run = |comment, verb| {
+        let mut edit = mention(comment, 1, 30, Some(""));
+        edit.command = Some(Command::new(verb, ""));
+        busy().hear(&edit)
+    };
+    assert_eq!(no_run(2, Verb::Stop), Course::Withdraw(run(2, 0)));
+    assert_eq!(no_run(2, Verb::Help), Course::Withdraw(run(2, 0)));
+    assert_eq!(no_run(1, Verb::Stop), Course::Withdraw(run(1, 0)));
+    assert_eq!(no_run(1, Verb::Help), Course::TooLate(run(1, 0)));
+    assert_eq!(no_run(3, Verb::Stop), Course::Start(run(3, 1)));
+}
+
+#[test]
+fn what_was_asked_before_a_place_in_the_events_is_what_stop_ends() {
+    let lane = busy();
+    assert_eq!(lane.asked_before(10), []);
+    assert_eq!(lane.asked_before(20), [run(1, 0)]);
+    assert_eq!(lane.asked_before(21), [run(1, 0), run(2, 0)]);
+}
+
+#[test]
+fn an_answer_takes_no_place_and_is_given_again_only_if_it_was_interrupted() {
+    let mut lane = busy();
+    let mut help = mention(3, 0, 30, Some(""));
+    help.command = Some(Command::new(Verb::Help, ""));
+    assert!(lane.answered(&help, &run(3, 0)));
+    assert!(!lane.holds(&run(3, 0)));
+    assert!(lane.answered(&help, &run(3, 0)), "its record may be missing");
+    let mut newer = help.clone();
+    newer.comment_version = 1;
+    newer.command = Some(Command::new(Verb::Ping, ""));
+    assert!(lane.answered(&newer, &run(3, 1)));
+    assert!(!lane.answered(&help, &run(3, 0)), "a newer version is known");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The role between a real nats-server and the simulated Bitbucket: mentions go in, run records and jobs come out.
 
+mod answers;
 mod edits;
 #[expect(
     clippy::unwrap_used,

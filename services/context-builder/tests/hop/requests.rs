@@ -1,5 +1,6 @@
 //! From a mention to a job.
 
+use pipeline::mention::{Command, Verb};
 use pipeline::run::RunState;
 use pipeline::subject;
 
@@ -82,12 +83,21 @@ async fn a_plain_run_takes_few_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mention_that_stands_alone_is_asked_back_or_takes_the_comment_it_replies_to() {
+async fn a_mention_that_stands_alone_is_helped_or_takes_the_comment_it_replies_to() {
     let world = World::start().await;
     let alone = world.comment("alice", "@openhands", None).await;
     let alone = world.mention("alice", alone, 0, Some("")).await;
+    let helped = world
+        .until(&alone, "it should help", |run| run.state == RunState::Answered)
+        .await;
+    let answer = helped.outcome.unwrap().answer.unwrap();
+    assert!(answer.starts_with("Write `@openhands`"), "{answer}");
+    let fix = world.comment("alice", "@openhands fix", None).await;
+    let fix = world
+        .mention_of("alice", fix, 0, Some(Command::new(Verb::Fix, "")), None)
+        .await;
     let asked = world
-        .until(&alone, "it should ask back", |run| {
+        .until(&fix, "it should ask back", |run| {
             run.state == RunState::NeedsInput
         })
         .await;

@@ -172,6 +172,19 @@ impl World {
         text: Option<&str>,
         parent: Option<u64>,
     ) -> RunId {
+        self.mention_of(who, comment, version, text.map(Command::request), parent)
+            .await
+    }
+
+    /// The same, with any command.
+    pub(crate) async fn mention_of(
+        &self,
+        who: &str,
+        comment: u64,
+        version: u32,
+        command: Option<Command>,
+        parent: Option<u64>,
+    ) -> RunId {
         let mention = Mention {
             v: VERSION,
             origin: self.origin(),
@@ -186,7 +199,7 @@ impl World {
                 email: None,
             }),
             written_at: Some(Timestamp::now()),
-            command: text.map(Command::request),
+            command,
         };
         self.nats
             .publish(Publication::message(subject::mention(&mention), &mention))

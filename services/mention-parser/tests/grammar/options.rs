@@ -140,7 +140,10 @@ fn bad_values_are_refused() {
             );
         }
     }
-    let paths: String = (0..21).map(|n| format!(" --path a{n}")).collect();
+    let paths = (0..21)
+        .map(|n| format!(" --path a{n}"))
+        .collect::<Vec<_>>()
+        .concat();
     assert_eq!(
         refused(&format!("@openhands fix{paths}")),
         ("bad-value".into(), "path".into())

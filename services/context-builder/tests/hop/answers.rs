@@ -1,0 +1,186 @@
+//! What starts no run: answered at once, whatever runs.
+
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::RunId;
+use pipeline::mention::{Command, GrammarRefusal, NearMiss, Verb};
+use pipeline::run::{Run, RunState};
+use pipeline::verbs::TABLE;
+
+use crate::world::World;
+
+/// A request of alice's that runs, and one of hers that waits: (run, comment) each.
+async fn busy(world: &World) -> [(RunId, u64); 2] {
+    let first = world.comment("alice", "@openhands one", None).await;
+    let first_run = world.mention("alice", first, 0, Some("one")).await;
+    world.until_running(&first_run).await;
+    let second = world.comment("alice", "@openhands two", None).await;
+    let second_run = world.mention("alice", second, 0, Some("two")).await;
+    world
+        .until(&second_run, "it should wait", |run| run.ahead == 1)
+        .await;
+    [(first_run, first), (second_run, second)]
+}
+
+async fn asks(world: &World, who: &str, command: Command) -> RunId {
+    let comment = world.comment(who, "@openhands", None).await;
+    world.mention_of(who, comment, 0, Some(command), None).await
+}
+
+async fn until_ended(world: &World, run: &RunId) -> Run {
+    world
+        .until(run, "it should end", |run| run.state.is_terminal())
+        .await
+}
+
+fn answer(run: &Run) -> String {
+    run.outcome
+        .as_ref()
+        .and_then(|outcome| outcome.answer.clone())
+        .unwrap_or_default()
+}
+
+fn argument(verb: Verb, argument: &str) -> Command {
+    Command {
+        argument: Some(argument.to_owned()),
+        ..Command::new(verb, "")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_built_and_what_is_refused_is_answered_while_another_run_works() {
+    let world = World::start().await;
+    let [(first, _), (second, _)] = busy(&world).await;
+    for row in TABLE.iter().filter(|row| !row.verb.is_built()) {
+        let run = asks(&world, "alice", Command::new(row.verb, "")).await;
+        let ended = until_ended(&world, &run).await;
+        assert_eq!(ended.state, RunState::Answered, "{:?}", row.verb);
+        assert!(
+            answer(&ended).contains("not built yet"),
+            "{:?}: {}",
+            row.verb,
+            answer(&ended)
+        );
+    }
+    let near = GrammarRefusal::NearMiss(NearMiss {
+        word: "sotp".to_owned(),
+        meant: "stop".to_owned(),
+    });
+    let run = asks(&world, "bob", Command::refused(near)).await;
+    let ended = until_ended(&world, &run).await;
+    assert_eq!(ended.state, RunState::Refused);
+    assert!(answer(&ended).contains("did you mean `stop`?"));
+    let mut dry = Command::request("three");
+    dry.options.dry_run = true;
+    let run = asks(&world, "alice", dry).await;
+    assert!(answer(&until_ended(&world, &run).await).contains("`--dry-run` is not built yet"));
+    let help = asks(&world, "bob", Command::new(Verb::Help, "")).await;
+    assert!(answer(&until_ended(&world, &help).await).contains("`@openhands stop [run-id|all]`"));
+    let waiting = world.run(&second).await.unwrap();
+    assert_eq!(
+        (waiting.state, waiting.ahead),
+        (RunState::Queued, 1),
+        "nobody moved in the queue"
+    );
+    world.end_one_run();
+    world.end_one_run();
+    until_ended(&world, &second).await;
+    assert_eq!(world.taken(), [first, second]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_and_who_is_excluded_get_no_answer_of_this_kind() {
+    let world = World::start().await;
+    let own = asks(&world, "openhands", Command::new(Verb::Help, "")).await;
+    world.until_decided("the bot's own comment").await;
+    assert_eq!(world.run(&own).await, None);
+    let denied = asks(&world, "mallory", Command::new(Verb::Help, "")).await;
+    let refused = until_ended(&world, &denied).await;
+    assert_eq!(
+        refused.outcome.unwrap().failure.unwrap().code,
+        FailureCode::PersonExcluded
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_ends_what_runs_and_waits_and_the_next_request_runs() {
+    let world = World::start().await;
+    let [(first, _), (second, _)] = busy(&world).await;
+    let comment = world.comment("alice", "@openhands stop", None).await;
+    let command = Some(Command::new(Verb::Stop, ""));
+    let stop = world.mention_of("alice", comment, 0, command, None).await;
+    let ended = until_ended(&world, &stop).await;
+    assert_eq!(ended.state, RunState::Answered);
+    for run in [&first, &second] {
+        let run = until_ended(&world, run).await;
+        assert_eq!(run.outcome.unwrap().failure.unwrap().code, FailureCode::Stopped);
+        assert!(answer(&ended).contains(run.id.as_str()), "{}", answer(&ended));
+    }
+    let third = world.comment("alice", "@openhands three", None).await;
+    let third = world.mention("alice", third, 0, Some("three")).await;
+    world.until_running(&third).await;
+    world.end_one_run();
+    let done = until_ended(&world, &third).await;
+    assert_eq!(done.state, RunState::Done);
+    let nothing = asks(&world, "bob", Command::new(Verb::Stop, "")).await;
+    let nothing = until_ended(&world, &nothing).await;
+    assert_eq!(answer(&nothing), "Nothing waits or runs on this pull request.");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_ends_the_run_it_names_and_only_for_who_may() {
+    let world = World::start().await;
+    let [(first, _), (second, _)] = busy(&world).await;
+    let by_reader = asks(&world, "bob", Command::new(Verb::Stop, "")).await;
+    let refused = until_ended(&world, &by_reader).await;
+    assert_eq!(
+        refused.outcome.unwrap().failure.unwrap().code,
+        FailureCode::PermissionDenied
+    );
+    let unknown = asks(&world, "alice", argument(Verb::Stop, "r-000000000000")).await;
+    assert!(answer(&until_ended(&world, &unknown).await).contains("neither waits nor runs"));
+    let named = asks(&world, "alice", argument(Verb::Stop, second.as_str())).await;
+    until_ended(&world, &named).await;
+    assert_eq!(until_ended(&world, &second).await.state, RunState::Cancelled);
+    assert_eq!(world.run(&first).await.unwrap().state, RunState::Running);
+    world.end_one_run();
+    assert_eq!(until_ended(&world, &first).await.state, RunState::Done);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_to_stop_ends_the_run_and_another_without_a_run_gives_up_only_one_that_waits() {
+    let world = World::start().await;
+    let [(first, first_comment), (second, second_comment)] = busy(&world).await;
+    let help = || Some(Command::new(Verb::Help, ""));
+    world.mention_of("alice", second_comment, 1, help(), None).await;
+    let given_up = until_ended(&world, &second).await;
+    assert_eq!(given_up.state, RunState::Cancelled);
+    assert!(
+        answer(&given_up).contains("in your own words"),
+        "the new question is answered with it"
+    );
+    world.mention_of("alice", first_comment, 1, help(), None).await;
+    let told = world
+        .until(&first, "it should say so", |run| !run.steps.is_empty())
+        .await;
+    assert!(
+        told.steps[0].contains("edited after work had begun"),
+        "{:?}",
+        told.steps
+    );
+    let stop = Some(Command::new(Verb::Stop, ""));
+    world.mention_of("alice", first_comment, 2, stop, None).await;
+    let stopped = until_ended(&world, &first).await;
+    assert_eq!(
+        stopped.outcome.unwrap().failure.unwrap().code,
+        FailureCode::Stopped
+    );
+    let again = world.mention("alice", first_comment, 3, Some("one again")).await;
+    world.until_running(&again).await;
+    world.end_one_run();
+    until_ended(&world, &again).await;
+    world.end().await;
+}
