@@ -25,6 +25,7 @@ mod refusals;
 mod repository_says;
 mod resolve_happy;
 mod resolve_order;
+mod sandbox_fails;
 mod secrets;
 mod soak;
 mod starting_and_stopping;

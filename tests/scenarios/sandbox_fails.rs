@@ -1,0 +1,140 @@
+//! A sandbox that does not hold, and a run that nobody saw die: nothing is started, repeated or given away.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use tests::child::signal;
+use tests::inside;
+use tests::setup::Setup;
+use tests::waiting::{WAIT_MAX, until};
+use tests::world::{World, scenario, scenario_in};
+
+use crate::looking_in::page;
+
+/// Puts a link in the place of another.
+fn link(to: &Path, at: &Path) {
+    let new = at.with_extension("new");
+    symlink(to, &new).unwrap();
+    std::fs::rename(&new, at).unwrap();
+}
+
+#[tokio::test]
+async fn a_sandbox_that_leaks_starts_nothing_until_it_holds_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (harmless, secret) = (directory.path().join("harmless"), directory.path().join("secret"));
+    for open in [directory.path(), &harmless, &secret] {
+        std::fs::create_dir_all(open).unwrap();
+        // The user that agents run as must not be kept out by these: the sandbox is to be what keeps it out.
+        std::fs::set_permissions(open, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    // What an operator lets agents read, and where the self-test plants what they must not.
+    let readable = directory.path().join("readable");
+    link(&harmless, &readable);
+    let setup = Setup {
+        config: format!(
+            "[sandbox]\nnamespaces = \"never\"\nread_paths = [\"{}\"]\n",
+            readable.display()
+        ),
+        environment: vec![("TMPDIR".to_owned(), secret.display().to_string())],
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "the control: {}", reply.text);
+        let asked = world.model.requests().len();
+
+        link(&secret, &readable);
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.contains("`SANDBOX_LEAK`"), "{}", reply.text);
+        let ready = page(world, "/readyz").await;
+        assert!(
+            ready.contains("\"ready\":false") && ready.contains("the sandbox leaks: read_other_run"),
+            "{ready}"
+        );
+        // Whoever asks meanwhile waits, and neither asks in vain nor reaches the model.
+        let comment = world.alice().comments(1, "@openhands fix it now").await.unwrap();
+        let nats = inside::connect(world).await.unwrap();
+        let is_waiting = || async {
+            let waiting = world.logs().contains("did not hold when it was last tested");
+            waiting.then_some(())
+        };
+        until(WAIT_MAX, is_waiting).await.expect("the job waits");
+        assert_eq!(world.model.requests().len(), asked, "the model was asked");
+        let runs = inside::runs(&nats).await.unwrap();
+        let begun = runs.iter().filter(|run| run.attempt > 0).count();
+        assert_eq!((runs.len(), begun), (3, 2), "{runs:#?}");
+
+        link(&harmless, &readable);
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        let ready = page(world, "/readyz").await;
+        assert!(ready.contains("\"ready\":true"), "{ready}");
+    })
+    .await;
+}
+
+/// The processes that the resolver watches its cells with.
+fn wardens(world: &World) -> Vec<u32> {
+    let resolver = world.child("up").unwrap().pid().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let file = |name: &str| std::fs::read_to_string(format!("/proc/{id}/{name}")).unwrap_or_default();
+        file("status")
+            .lines()
+            .any(|line| line == format!("PPid:\t{resolver}"))
+            && file("cmdline").split('\0').nth(1) == Some("sandbox-exec")
+    })
+    .collect()
+}
+
+/// The directories of attempts.
+fn attempts(world: &World) -> Vec<String> {
+    let mut found = Vec::new();
+    for process in std::fs::read_dir(world.data_dir().join("work")).unwrap() {
+        for attempt in std::fs::read_dir(process.unwrap().path()).unwrap() {
+            let name = attempt.unwrap().file_name().into_string().unwrap();
+            if name.starts_with("r-") {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_saw_die_is_neither_repeated_nor_cleaned_away() {
+    scenario(async |world| {
+        world.expected.dead_letters = 1;
+        world.agent_runs("sleep 1000", "Slept.");
+        let comment = world.alice().comments(1, "@openhands sleep").await.unwrap();
+        let is_at_work = || async { (!world.model.requests().is_empty()).then_some(()) };
+        until(WAIT_MAX, is_at_work).await.expect("the agent works");
+        let wardens = wardens(world);
+        assert_eq!(wardens.len(), 1, "{wardens:?}");
+        signal(wardens[0], rustix::process::Signal::KILL).unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.contains("`INTERNAL`"), "{}", reply.text);
+        let nats = inside::connect(world).await.unwrap();
+        let runs = inside::runs(&nats).await.unwrap();
+        assert_eq!(runs[0].attempt, 1, "it was repeated");
+        let run = runs[0].id.to_string();
+        let ready = page(world, "/readyz").await;
+        assert!(
+            ready.contains("\"ready\":false")
+                && ready.contains(&format!("processes of run {run} may still be alive")),
+            "{ready}"
+        );
+        // The control: another run's directory goes, and the one of this run is still there then.
+        world.agent_appends("// and more");
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        let alone = || async { (attempts(world) == [format!("{run}-1")]).then_some(()) };
+        let alone = until(WAIT_MAX, alone).await;
+        assert!(alone.is_some(), "{:?}", attempts(world));
+    })
+    .await;
+}
