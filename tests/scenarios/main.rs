@@ -30,3 +30,4 @@ mod secrets;
 mod soak;
 mod starting_and_stopping;
 mod traces;
+mod verbs;

@@ -132,11 +132,16 @@ async fn a_push_refused_by_a_hook_shows_the_hooks_words_and_keeps_the_patch() {
 }
 
 #[tokio::test]
-async fn a_mention_alone_asks_what_to_do() {
+async fn a_mention_alone_shows_what_may_be_typed() {
     scenario(async |world| {
         let comment = world.alice().comments(1, "@openhands").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
-        assert!(reply.text.starts_with("**I need an answer"), "{}", reply.text);
+        assert!(
+            reply.text.starts_with("**Answered for @alice**")
+                && reply.text.contains("`@openhands fix [text]`"),
+            "{}",
+            reply.text
+        );
         assert!(world.model.requests().is_empty());
     })
     .await;

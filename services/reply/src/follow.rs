@@ -92,7 +92,8 @@ impl Inner {
                 cause,
             ));
         }
-        let done = self.clone().steps(run, turn).await;
+        // A step holds a whole run record, which is more than a future should carry about.
+        let done = Box::pin(self.clone().steps(run, turn)).await;
         if let Err(Failure::Retry {
             after: Some(after), ..
         }) = &done

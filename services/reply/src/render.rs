@@ -58,6 +58,7 @@ pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
         RunState::Running => parts.extend(running(run, scene)),
         _ => parts.extend(ended(run, scene)),
     }
+    parts.extend(run.command.remarks());
     parts.retain(|part| !part.is_empty());
     limit::fit(
         &parts.join("\n\n"),
@@ -109,6 +110,7 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     if let Some(failure) = &outcome.failure {
         parts.extend(reason(run.state, failure, scene));
     }
+    parts.extend(outcome.answer.clone());
     if let Some(pushed) = &outcome.pushed {
         let files = words::count(u64::from(pushed.files), "file", "files");
         parts.push(format!(

@@ -80,6 +80,40 @@ fn every_message_survives_unknown_fields_and_tells_an_unknown_version_apart() {
 }
 
 #[test]
+fn a_verb_of_a_newer_build_is_not_malformed_and_a_command_without_a_verb_is() {
+    for name in [Mention::NAME, Run::NAME] {
+        let decoded = |command: Value| {
+            let mut message = sample(name);
+            message["command"] = command;
+            let bytes = message.to_string();
+            match name {
+                "run" => decode::<Run>(bytes.as_bytes()).map(drop),
+                _ => decode::<Mention>(bytes.as_bytes()).map(drop),
+            }
+        };
+        let newer = decoded(json!({"verb": "teleport", "text": ""})).unwrap_err();
+        assert!(
+            matches!(&newer, DecodeError::UnknownVerb { verb, .. } if verb == "teleport"),
+            "{name}: {newer}"
+        );
+        for malformed in [
+            json!({"verb": "fix"}),
+            json!({"verb": 7, "text": ""}),
+            json!("fix"),
+        ] {
+            let error = decoded(malformed).unwrap_err();
+            assert!(matches!(error, DecodeError::Malformed { .. }), "{name}: {error}");
+        }
+        let of_today = json!({
+            "verb": "fix-ci", "text": "", "argument": "unit", "options": {"budget": {"tokens": 5}},
+            "refused": {"kind": "twice", "option": "new-pr"}, "ignored_verbs": ["stop"],
+            "nearly": {"word": "a", "meant": "b"},
+        });
+        decoded(of_today).unwrap();
+    }
+}
+
+#[test]
 fn the_schemas_are_those_of_the_types() {
     let mut stale = Vec::new();
     for (name, schema) in pipeline::schema::all() {

@@ -148,6 +148,30 @@ fn a_done_run_says_what_git_says_and_mentions_the_requester_once() {
 }
 
 #[test]
+fn an_answer_of_ours_is_shown_as_it_is_and_the_reply_says_how_the_comment_was_read() {
+    let mut run = ended_as(
+        RunState::Refused,
+        Outcome {
+            answer: Some("`sotp` is not a verb: did you mean `stop`?".into()),
+            ..Outcome::default()
+        },
+    );
+    run.usage = pipeline::run::Usage::default();
+    run.command.ignored_verbs = vec![pipeline::mention::Verb::Review];
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Refused for @alice**
+
+    `sotp` is not a verb: did you mean `stop`?
+
+    The comment has further mentions; only one counts. Not done: `review`.
+
+    run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+}
+
+#[test]
 fn endings_without_a_push_say_why_and_what_next() {
     let summary = Some("The check is there already.".to_owned());
     let no_change = ended_as(
