@@ -47,7 +47,8 @@ impl Follower {
         shutdown: Shutdown,
     ) -> Self {
         let status = Status {
-            clients: Clients::new(connections, settings.proxy.clone()),
+            clients: Clients::new(Arc::clone(&connections), settings.proxy.clone()),
+            connections,
             three_byte: crate::three_byte::ThreeByte::default(),
             runs: nats.runs(),
             artifacts: nats.artifacts(),

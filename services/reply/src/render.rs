@@ -5,6 +5,7 @@ mod details;
 mod words;
 
 use pipeline::event::Person;
+use pipeline::reference;
 use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
 
 use crate::limit;
@@ -23,8 +24,19 @@ const DETAIL_UNITS_MAX: usize = 2_000;
 pub(crate) const PATCH_BYTES_MAX: u64 = 8 * 1024;
 
 /// Bitbucket keeps a comment that has replies, and ours is one, so deleting is not what people can do
-/// (bitbucket-dc.md 3.6).
-const HOW_TO_STOP: &str = "To stop it, edit your comment so that it no longer mentions the bot.";
+/// (bitbucket-dc.md 3.6); editing it is, also where the bot's name is not known.
+fn how_to_stop(scene: &Scene<'_>) -> String {
+    let verb = scene.name.as_ref().map(|name| {
+        format!(
+            "reply {}, or ",
+            code(&format!("{} stop", reference::mention(name)))
+        )
+    });
+    format!(
+        "To stop it, {}edit your comment so that it no longer mentions the bot.",
+        verb.unwrap_or_default()
+    )
+}
 
 /// A run that was cut off left half-finished work, which is never pushed by itself.
 const HOW_TO_CONTINUE: &str =
@@ -35,6 +47,8 @@ const HOW_TO_CONTINUE: &str =
 pub(crate) struct Scene<'a> {
     /// What foreign text may do.
     pub(crate) policy: Policy<'a>,
+    /// The name the bot is mentioned by.
+    pub(crate) name: Option<String>,
     /// Bitbucket's page of the pushed commit.
     pub(crate) commit_url: Option<String>,
     /// Bitbucket's page of the pull request's diff.
@@ -54,7 +68,7 @@ pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
         parts.push("*(The comment this answers was deleted.)*".to_owned());
     }
     match run.state {
-        RunState::Queued => parts.push(queued(run)),
+        RunState::Queued => parts.push(queued(run, scene)),
         RunState::Running => parts.extend(running(run, scene)),
         _ => parts.extend(ended(run, scene)),
     }
@@ -70,7 +84,7 @@ pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
     )
 }
 
-fn queued(run: &Run) -> String {
+fn queued(run: &Run, scene: &Scene<'_>) -> String {
     let place = match run.ahead {
         0 => "next on this pull request".to_owned(),
         ahead => format!(
@@ -78,7 +92,7 @@ fn queued(run: &Run) -> String {
             words::ordinal(u64::from(ahead) + 1)
         ),
     };
-    format!("**Queued** — {place}. {HOW_TO_STOP}")
+    format!("**Queued** — {place}. {}", how_to_stop(scene))
 }
 
 fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
@@ -92,7 +106,7 @@ fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     } else {
         String::new()
     };
-    let head = format!("**Working**{place}{attempt} · {HOW_TO_STOP}");
+    let head = format!("**Working**{place}{attempt} · {}", how_to_stop(scene));
     let mut steps: Vec<String> = run.steps.iter().map(|step| point(step, scene)).collect();
     if let Some(now) = steps.last_mut() {
         now.push_str(" *(now)*");

@@ -1,6 +1,9 @@
 //! The status reply: found, posted, edited in place, and the record of it kept.
 
+use std::sync::Arc;
+
 use bitbucket::{Client, Clients, Comment, ConflictWith, Error, Missing};
+use config::ConnectionSource;
 use pipeline::failure::Failure;
 use pipeline::run::Run;
 use worker::{Artifacts, Records};
@@ -23,6 +26,8 @@ pub(crate) struct Status {
     pub(crate) three_byte: ThreeByte,
     pub(crate) runs: Records<Run>,
     pub(crate) artifacts: Artifacts,
+    /// By what name people mention the bot.
+    pub(crate) connections: Arc<dyn ConnectionSource>,
     /// This process, in intents.
     pub(crate) poster: String,
     /// Whether every reply says that agents run unconfined.
@@ -227,6 +232,7 @@ impl Status {
         let pushed = run.outcome.as_ref().and_then(|outcome| outcome.pushed.as_ref());
         let scene = Scene {
             policy,
+            name: self.name(run),
             // Through the pull request, because the commit of a fork is not in its target repository.
             commit_url: pushed.map(|pushed| format!("{page}/commits/{}", pushed.commit)),
             diff_url: pushed.map(|_| client.web_url_diff(&run.repository, run.pull_request)),
@@ -239,6 +245,17 @@ impl Status {
             alone,
         };
         Ok(render::status_reply(run, &scene))
+    }
+
+    /// The first of the names the bot is mentioned by, where the connection is still configured.
+    fn name(&self, run: &Run) -> Option<String> {
+        let connection = self.connections.get(&run.credential.connection)?;
+        connection
+            .mention
+            .names
+            .first()
+            .or(connection.bot_user.as_ref())
+            .cloned()
     }
 
     async fn patch(&self, run: &Run, policy: Policy<'_>) -> Result<Option<String>, Failure> {

@@ -10,11 +10,21 @@ use crate::verbs::{Row, TABLE, Verb};
 /// The name in the documentation; replies use the one that is configured.
 const NAME: &str = "openhands";
 
+/// How a bot of this name is mentioned: Bitbucket puts quotation marks around names with blanks (bitbucket-dc.md 4.1).
+pub fn mention(name: &str) -> String {
+    if name.chars().any(char::is_whitespace) {
+        format!("@\"{name}\"")
+    } else {
+        format!("@{name}")
+    }
+}
+
 /// What `help` answers, for a bot that is mentioned as `name`.
 pub fn help(name: &str) -> String {
     let mut text = format!(
-        "Write `@{name}` and what should be done, in your own words, anywhere on an open pull request; or one of these \
-         verbs right behind the mention:\n\n"
+        "Write `{}` and what should be done, in your own words, anywhere on an open pull request; or one of these \
+         verbs right behind the mention:\n\n",
+        mention(name)
     );
     for row in TABLE
         .iter()
@@ -56,7 +66,7 @@ pub fn not_yet(command: &Command) -> Option<String> {
 }
 
 fn typed(name: &str, row: &Row) -> String {
-    let mut typed = format!("`@{name} {}`", row.usage());
+    let mut typed = format!("`{} {}`", mention(name), row.usage());
     let aliases: Vec<String> = row.forms.iter().skip(1).map(|form| format!("`{form}`")).collect();
     if !aliases.is_empty() {
         write!(typed, " (or {})", aliases.join(", ")).expect("a string takes all");
@@ -185,6 +195,7 @@ mod tests {
 
     #[test]
     fn help_names_every_verb_under_the_configured_name() {
+        assert!(help("Open Hands").contains("`@\"Open Hands\" stop"));
         let help = help("coder");
         for row in TABLE.iter().filter(|row| row.verb != Verb::Request) {
             assert!(help.contains(row.verb.name()), "{:?}", row.verb);

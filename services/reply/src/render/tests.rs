@@ -13,6 +13,7 @@ fn scene() -> Scene<'static> {
             base_url: "https://bitbucket.example.com",
             beyond_bmp: true,
         },
+        name: Some("openhands".into()),
         commit_url: Some(
             "https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6".into(),
         ),
@@ -65,7 +66,7 @@ fn pushed() -> Pushed {
 fn a_queued_run_says_its_place_and_how_to_stop_it() {
     let mut run = sample::queued();
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Queued** — next on this pull request. To stop it, edit your comment so that it no longer mentions the bot.
+    **Queued** — next on this pull request. To stop it, reply `@openhands stop`, or edit your comment so that it no longer mentions the bot.
 
     run `r-8y96vrdbhdtg`
 
@@ -73,7 +74,7 @@ fn a_queued_run_says_its_place_and_how_to_stop_it() {
     ");
     run.ahead = 1;
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Queued** — 2nd in line on this pull request. To stop it, edit your comment so that it no longer mentions the bot.
+    **Queued** — 2nd in line on this pull request. To stop it, reply `@openhands stop`, or edit your comment so that it no longer mentions the bot.
 
     run `r-8y96vrdbhdtg`
 
@@ -85,7 +86,7 @@ fn a_queued_run_says_its_place_and_how_to_stop_it() {
 fn a_running_run_says_what_it_does() {
     let mut run = sample::running();
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Working** · To stop it, edit your comment so that it no longer mentions the bot.
+    **Working** · To stop it, reply `@openhands stop`, or edit your comment so that it no longer mentions the bot.
 
     run `r-8y96vrdbhdtg`
 
@@ -96,7 +97,7 @@ fn a_running_run_says_what_it_does() {
     run.step(1, "read `src/a.rs`".into()).unwrap();
     run.step(1, "ran cargo test -- @alice <b>".into()).unwrap();
     assert_snapshot!(status_reply(&run, &scene()), @r"
-    **Working** on `abc1234abc1` of `feature/x` · To stop it, edit your comment so that it no longer mentions the bot.
+    **Working** on `abc1234abc1` of `feature/x` · To stop it, reply `@openhands stop`, or edit your comment so that it no longer mentions the bot.
 
     - read `src/a.rs`
     - ran cargo test -- @&#8203;alice \<b\> *(now)*
