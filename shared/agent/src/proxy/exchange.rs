@@ -271,7 +271,9 @@ fn estimate(body: &Map<String, Value>, bytes: usize) -> u64 {
 fn count_media(value: &Value, name: &str, pieces: &mut u64, bytes: &mut usize) {
     match value {
         Value::String(text) => {
-            let carries = text.starts_with("data:") || matches!(name, "data" | "file_data");
+            // By the field: what stands in a text is words, however it begins.
+            let is_address = name.ends_with("url") && text.starts_with("data:");
+            let carries = is_address || matches!(name, "data" | "file_data");
             if carries && text.len() >= MEDIA_BYTES_MIN {
                 *pieces += 1;
                 *bytes += text.len();
@@ -279,10 +281,45 @@ fn count_media(value: &Value, name: &str, pieces: &mut u64, bytes: &mut usize) {
         }
         Value::Array(items) => items.iter().for_each(|item| count_media(item, "", pieces, bytes)),
         Value::Object(fields) => {
-            for (name, value) in fields {
+            // Anthropic's documents of plain text have theirs in the same field as those of bytes.
+            let is_text = fields.get("type").and_then(Value::as_str) == Some("text");
+            for (name, value) in fields.iter().filter(|(name, _)| !(is_text && *name == "data")) {
                 count_media(value, name, pieces, bytes);
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_media_cost_less_than_their_bytes() {
+        let long = "data:image/png;base64,".to_owned() + &"A".repeat(400_000);
+        let tokens = |part: Value| {
+            let body = json!({"messages": [{"role": "user", "content": [part]}]});
+            let bytes = body.to_string().len();
+            estimate(body.as_object().unwrap(), bytes)
+        };
+        for media in [
+            json!({"type": "image_url", "image_url": {"url": long}}),
+            json!({"type": "input_image", "image_url": long}),
+            json!({"type": "input_file", "file_data": long}),
+            json!({"type": "document", "source": {"type": "base64", "data": long}}),
+        ] {
+            assert!(tokens(media.clone()) < 2 * MEDIA_TOKENS, "{media:.80}");
+        }
+        for words in [
+            json!({"type": "text", "text": long}),
+            json!(long),
+            json!({"type": "tool_result", "content": long}),
+            json!({"type": "document", "source": {"type": "text", "data": long}}),
+        ] {
+            assert!(tokens(words.clone()) > 100_000, "{words:.80}");
+        }
     }
 }

@@ -99,7 +99,9 @@ pub(super) fn responses(body: &mut Map<String, Value>, removed: &mut Removed) ->
     }
     for item in list(body, "input") {
         let kind = match &item["type"] {
-            Value::Null => "message".to_owned(),
+            // A message has a role. Without either it is the id of something that is stored at the endpoint.
+            Value::Null if item["role"].is_string() => "message".to_owned(),
+            Value::Null => "item_reference".to_owned(),
             Value::String(kind) => kind.clone(),
             _ => return Err(refused("the type of an item must be a text")),
         };

@@ -386,6 +386,8 @@ fn media_that_the_endpoint_would_fetch_are_refused_in_anthropics_messages() {
 fn items_that_the_endpoint_looks_up_or_executes_are_refused() {
     for item in [
         json!({"type": "item_reference", "id": "msg_1"}),
+        json!({"id": "msg_1"}),
+        json!({"type": null, "id": "msg_1"}),
         json!({"type": "mcp_approval_response", "approve": true}),
         json!({"type": "mcp_call", "server_label": "x"}),
         json!({"type": "web_search_call", "id": "ws_1"}),
