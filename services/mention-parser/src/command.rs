@@ -111,7 +111,7 @@ impl Read<'_> {
             };
             return Ok(Command {
                 argument: taken.argument,
-                ..Command::new(form.verb, text)
+                ..Command::of_verb(form.verb, text)
             });
         }
         let line = format!("{}{}", self.head, self.line);

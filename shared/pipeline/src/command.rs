@@ -93,7 +93,7 @@ struct Canonical<'a> {
 
 impl Command {
     /// A command that is nothing but a verb and a text.
-    pub fn new(verb: Verb, text: impl Into<String>) -> Self {
+    pub fn of_verb(verb: Verb, text: impl Into<String>) -> Self {
         Self {
             verb,
             text: text.into(),
@@ -107,7 +107,7 @@ impl Command {
 
     /// Free text.
     pub fn request(text: impl Into<String>) -> Self {
-        Self::new(Verb::Request, text)
+        Self::of_verb(Verb::Request, text)
     }
 
     /// A command that starts nothing.
@@ -243,10 +243,10 @@ mod tests {
 
     #[test]
     fn the_digest_covers_what_is_asked_for_and_not_what_is_remarked() {
-        let fix = Command::new(Verb::Fix, "a");
+        let fix = Command::of_verb(Verb::Fix, "a");
         let changed = [
-            Command::new(Verb::Test, "a"),
-            Command::new(Verb::Fix, "b"),
+            Command::of_verb(Verb::Test, "a"),
+            Command::of_verb(Verb::Fix, "b"),
             Command {
                 argument: Some("x".into()),
                 ..fix.clone()
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(quiet.starts_a_run(), OptionName::Quiet.row().built);
         for verb in Verb::all() {
             assert_eq!(
-                Command::new(verb, "").starts_a_run(),
+                Command::of_verb(verb, "").starts_a_run(),
                 verb.is_queued() && verb.is_built(),
                 "{verb:?}"
             );
@@ -304,13 +304,13 @@ mod tests {
     #[test]
     fn a_command_is_said_as_it_was_typed() {
         assert_eq!(Command::request("go on").asked(), "go on");
-        assert_eq!(Command::new(Verb::Fix, "the check").asked(), "fix the check");
+        assert_eq!(Command::of_verb(Verb::Fix, "the check").asked(), "fix the check");
         let key = Command {
             argument: Some("jenkins".into()),
-            ..Command::new(Verb::FixCi, "")
+            ..Command::of_verb(Verb::FixCi, "")
         };
         assert_eq!(key.asked(), "fix ci jenkins");
-        assert_eq!(Command::new(Verb::Fix, "- a\n- b").asked(), "fix\n- a\n- b");
+        assert_eq!(Command::of_verb(Verb::Fix, "- a\n- b").asked(), "fix\n- a\n- b");
     }
 
     #[test]

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_said_in_a_sentence_with_what_to_type_instead() {
         for row in TABLE {
-            let said = not_yet(&Command::new(row.verb, ""));
+            let said = not_yet(&Command::of_verb(row.verb, ""));
             assert_eq!(said.is_some(), !row.verb.is_built(), "{:?}", row.verb);
             if let Some(said) = said {
                 assert!(

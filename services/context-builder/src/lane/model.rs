@@ -52,8 +52,8 @@ struct World {
 fn asking(mut mention: Mention) -> Mention {
     if let Some(command) = &mut mention.command {
         match command.text.as_str() {
-            "3" => *command = Command::new(Verb::Stop, ""),
-            "4" => *command = Command::new(Verb::Help, ""),
+            "3" => *command = Command::of_verb(Verb::Stop, ""),
+            "4" => *command = Command::of_verb(Verb::Help, ""),
             _ => {}
         }
     }

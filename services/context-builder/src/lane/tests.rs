@@ -115,7 +115,7 @@ fn an_edit_of_a_refused_request_that_asks_for_the_same_leaves_it_refused() {
 fn an_edit_that_asks_for_no_run_gives_up_what_waits_and_only_stop_what_has_begun() {
     let no_run = |comment, verb| {
         let mut edit = mention(comment, 1, 30, Some(""));
-        edit.command = Some(Command::new(verb, ""));
+        edit.command = Some(Command::of_verb(verb, ""));
         busy().hear(&edit)
     };
     assert_eq!(no_run(2, Verb::Stop), Course::Withdraw(run(2, 0)));
@@ -137,13 +137,13 @@ fn what_was_asked_before_a_place_in_the_events_is_what_stop_ends() {
 fn an_answer_takes_no_place_and_is_given_again_only_if_it_was_interrupted() {
     let mut lane = busy();
     let mut help = mention(3, 0, 30, Some(""));
-    help.command = Some(Command::new(Verb::Help, ""));
+    help.command = Some(Command::of_verb(Verb::Help, ""));
     assert!(lane.answered(&help, &run(3, 0)));
     assert!(!lane.holds(&run(3, 0)));
     assert!(lane.answered(&help, &run(3, 0)), "its record may be missing");
     let mut newer = help.clone();
     newer.comment_version = 1;
-    newer.command = Some(Command::new(Verb::Ping, ""));
+    newer.command = Some(Command::of_verb(Verb::Ping, ""));
     assert!(lane.answered(&newer, &run(3, 1)));
     assert!(!lane.answered(&help, &run(3, 0)), "a newer version is known");
 }

@@ -42,7 +42,7 @@ fn answer(run: &Run) -> String {
 fn argument(verb: Verb, argument: &str) -> Command {
     Command {
         argument: Some(argument.to_owned()),
-        ..Command::new(verb, "")
+        ..Command::of_verb(verb, "")
     }
 }
 
@@ -51,7 +51,7 @@ async fn what_is_not_built_and_what_is_refused_is_answered_while_another_run_wor
     let world = World::start().await;
     let [(first, _), (second, _)] = busy(&world).await;
     for row in TABLE.iter().filter(|row| !row.verb.is_built()) {
-        let run = asks(&world, "alice", Command::new(row.verb, "")).await;
+        let run = asks(&world, "alice", Command::of_verb(row.verb, "")).await;
         let ended = until_ended(&world, &run).await;
         assert_eq!(ended.state, RunState::Answered, "{:?}", row.verb);
         assert!(
@@ -73,7 +73,7 @@ async fn what_is_not_built_and_what_is_refused_is_answered_while_another_run_wor
     dry.options.dry_run = true;
     let run = asks(&world, "alice", dry).await;
     assert!(answer(&until_ended(&world, &run).await).contains("`--dry-run` is not built yet"));
-    let help = asks(&world, "bob", Command::new(Verb::Help, "")).await;
+    let help = asks(&world, "bob", Command::of_verb(Verb::Help, "")).await;
     assert!(answer(&until_ended(&world, &help).await).contains("`@openhands stop [run-id|all]`"));
     let waiting = world.run(&second).await.unwrap();
     assert_eq!(
@@ -91,10 +91,10 @@ async fn what_is_not_built_and_what_is_refused_is_answered_while_another_run_wor
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bot_and_who_is_excluded_get_no_answer_of_this_kind() {
     let world = World::start().await;
-    let own = asks(&world, "openhands", Command::new(Verb::Help, "")).await;
+    let own = asks(&world, "openhands", Command::of_verb(Verb::Help, "")).await;
     world.until_decided("the bot's own comment").await;
     assert_eq!(world.run(&own).await, None);
-    let denied = asks(&world, "mallory", Command::new(Verb::Help, "")).await;
+    let denied = asks(&world, "mallory", Command::of_verb(Verb::Help, "")).await;
     let refused = until_ended(&world, &denied).await;
     assert_eq!(
         refused.outcome.unwrap().failure.unwrap().code,
@@ -108,7 +108,7 @@ async fn stop_ends_what_runs_and_waits_and_the_next_request_runs() {
     let world = World::start().await;
     let [(first, _), (second, _)] = busy(&world).await;
     let comment = world.comment("alice", "@openhands stop", None).await;
-    let command = Some(Command::new(Verb::Stop, ""));
+    let command = Some(Command::of_verb(Verb::Stop, ""));
     let stop = world.mention_of("alice", comment, 0, command, None).await;
     let ended = until_ended(&world, &stop).await;
     assert_eq!(ended.state, RunState::Answered);
@@ -123,7 +123,7 @@ async fn stop_ends_what_runs_and_waits_and_the_next_request_runs() {
     world.end_one_run();
     let done = until_ended(&world, &third).await;
     assert_eq!(done.state, RunState::Done);
-    let nothing = asks(&world, "bob", Command::new(Verb::Stop, "")).await;
+    let nothing = asks(&world, "bob", Command::of_verb(Verb::Stop, "")).await;
     let nothing = until_ended(&world, &nothing).await;
     assert_eq!(answer(&nothing), "Nothing waits or runs on this pull request.");
     world.end().await;
@@ -133,7 +133,7 @@ async fn stop_ends_what_runs_and_waits_and_the_next_request_runs() {
 async fn stop_ends_the_run_it_names_and_only_for_who_may() {
     let world = World::start().await;
     let [(first, _), (second, _)] = busy(&world).await;
-    let by_reader = asks(&world, "bob", Command::new(Verb::Stop, "")).await;
+    let by_reader = asks(&world, "bob", Command::of_verb(Verb::Stop, "")).await;
     let refused = until_ended(&world, &by_reader).await;
     assert_eq!(
         refused.outcome.unwrap().failure.unwrap().code,
@@ -154,7 +154,7 @@ async fn stop_ends_the_run_it_names_and_only_for_who_may() {
 async fn an_edit_to_stop_ends_the_run_and_another_without_a_run_gives_up_only_one_that_waits() {
     let world = World::start().await;
     let [(first, first_comment), (second, second_comment)] = busy(&world).await;
-    let help = || Some(Command::new(Verb::Help, ""));
+    let help = || Some(Command::of_verb(Verb::Help, ""));
     world.mention_of("alice", second_comment, 1, help(), None).await;
     let given_up = until_ended(&world, &second).await;
     assert_eq!(given_up.state, RunState::Cancelled);
@@ -171,7 +171,7 @@ async fn an_edit_to_stop_ends_the_run_and_another_without_a_run_gives_up_only_on
         "{:?}",
         told.steps
     );
-    let stop = Some(Command::new(Verb::Stop, ""));
+    let stop = Some(Command::of_verb(Verb::Stop, ""));
     world.mention_of("alice", first_comment, 2, stop, None).await;
     let stopped = until_ended(&world, &first).await;
     assert_eq!(

@@ -94,7 +94,7 @@ async fn a_mention_that_stands_alone_is_helped_or_takes_the_comment_it_replies_t
     assert!(answer.starts_with("Write `@openhands`"), "{answer}");
     let fix = world.comment("alice", "@openhands fix", None).await;
     let fix = world
-        .mention_of("alice", fix, 0, Some(Command::new(Verb::Fix, "")), None)
+        .mention_of("alice", fix, 0, Some(Command::of_verb(Verb::Fix, "")), None)
         .await;
     let asked = world
         .until(&fix, "it should ask back", |run| {
