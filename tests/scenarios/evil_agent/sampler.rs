@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Between two looks, each of which takes some milliseconds.
-const PAUSE: Duration = Duration::from_millis(2);
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What is being looked at.
 pub(super) struct Sampler {
@@ -31,7 +31,7 @@ impl Sampler {
                     clippy::disallowed_methods,
                     reason = "between two looks of a watch that is told to end"
                 )]
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(LOOK_INTERVAL);
             }
             samples
         });

@@ -36,6 +36,8 @@ const PARTS: [&str; 6] = [
 pub(super) struct Stage {
     pub(super) canaries: Canaries,
     pub(super) collector: Collector,
+    /// Takes the resolver's own spans.
+    pub(super) spans: Collector,
     /// Files of the machine's that are none of the world's: secrets, a home, what anybody may write to.
     directory: TempDir,
     shm_key: u32,
@@ -99,8 +101,12 @@ impl Stage {
             PermissionsExt::from_mode(0o777),
         )
         .unwrap();
+        let spans = Collector::open(&directory.path().join("spans.sock"))
+            .await
+            .unwrap();
         Self {
             canaries,
+            spans,
             // No two scenarios at a time have the same port.
             shm_key: 0x4556_0000 | u32::from(collector.tcp.port()),
             collector,
@@ -149,7 +155,10 @@ impl Stage {
                 self.path("model-key").display(),
                 self.path("headers").display()
             ),
-            config: format!("{config}[telemetry]\nfilter = \"trace\"\n"),
+            config: format!(
+                "{config}[telemetry]\nfilter = \"trace\"\notlp_endpoint = \"http://{}\"\n",
+                self.spans.tcp
+            ),
             ..Setup::default()
         }
     }
