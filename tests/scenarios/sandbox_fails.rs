@@ -42,6 +42,12 @@ async fn a_sandbox_that_leaks_starts_nothing_until_it_holds_again() {
         let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "the control: {}", reply.text);
+        // What it says of level 1 is what holds for this agent, which has no needs.
+        assert!(
+            reply.text.contains("the shared kernel") && !reply.text.contains("that a preset needs"),
+            "{}",
+            reply.text
+        );
         let asked = world.model.requests().len();
 
         link(&secret, &readable);

@@ -87,8 +87,7 @@ impl Workshop {
                 name: self.sandbox.level().to_string(),
                 residue: self
                     .sandbox
-                    .residue()
-                    .iter()
+                    .residue_with(self.agent.needs())
                     .map(|residue| residue.short.to_owned())
                     .collect(),
             },

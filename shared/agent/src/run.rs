@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox::{Cell, CellEnd, CellLimits, CellSpec, OutputStream, Program, Running, Sandbox};
+use sandbox::{Cell, CellEnd, CellLimits, CellSpec, Needs, OutputStream, Program, Running, Sandbox};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -230,6 +230,10 @@ impl Sandboxed {
 impl CodingAgent for Sandboxed {
     fn name(&self) -> &str {
         self.driver.name()
+    }
+
+    fn needs(&self) -> Needs {
+        self.driver.needs()
     }
 
     async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, BrokenOff> {

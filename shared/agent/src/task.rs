@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pipeline::ids::RunId;
-use sandbox::{CellEnd, CellLimits};
+use sandbox::{CellEnd, CellLimits, Needs};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,9 @@ use crate::BrokenOff;
 pub trait CodingAgent: Send + Sync {
     /// Its name, for logs and replies: `builtin`, `opencode`.
     fn name(&self) -> &str;
+
+    /// What it cannot work without; at sandbox level 1 some of it opens what nobody else gets.
+    fn needs(&self) -> Needs;
 
     /// Works on the task until it is finished, a limit is reached or it is cancelled.
     ///

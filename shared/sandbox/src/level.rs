@@ -14,8 +14,8 @@ use tokio::sync::OnceCell;
 pub use self::residue::Residue;
 use self::residue::{NO_SANDBOX, residue};
 use crate::Mode;
-use crate::cell::Built;
-use crate::self_test::{Control, SelfTest, SelfTestError};
+use crate::cell::{Built, Needs};
+use crate::self_test::{Control, PRIVATE_PORT, SelfTest, SelfTestError, UNIX_SOCKETS};
 
 /// The user that agents run as when the worker is root: "nobody" wherever there is one.
 const USER: u32 = 65534;
@@ -180,6 +180,14 @@ impl Sandbox {
     /// What this level does not protect from.
     pub fn residue(&self) -> &[Residue] {
         &self.inner.residue
+    }
+
+    /// The same of a run with these needs: without what only other needs give away.
+    pub fn residue_with(&self, needs: Needs) -> impl Iterator<Item = &Residue> {
+        self.residue().iter().filter(move |&residue| {
+            (needs.unix_sockets || *residue != UNIX_SOCKETS)
+                && (needs.private_port.is_some() || *residue != PRIVATE_PORT)
+        })
     }
 
     /// The attacks that the self-test carried out and that, on this machine, do not work without a sandbox either: that

@@ -72,13 +72,13 @@ pub enum SelfTestError {
 }
 
 /// What a preset's need of unix sockets gives away at level 1; at level 2 there are none of others to be found.
-const UNIX_SOCKETS: Residue = Residue {
+pub(crate) const UNIX_SOCKETS: Residue = Residue {
     short: "unix sockets that a preset needs",
     sentence: "Agents whose preset needs unix sockets can connect to every one that their own user may connect to.",
 };
 
 /// What a preset's need of a port gives away at level 1.
-const PRIVATE_PORT: Residue = Residue {
+pub(crate) const PRIVATE_PORT: Residue = Residue {
     short: "a port that a preset needs",
     sentence: "Agents whose preset needs a port listen on it, or on another one, for everybody who can connect to this \
         machine.",

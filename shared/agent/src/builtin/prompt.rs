@@ -26,8 +26,8 @@ pub(super) fn task_message(order: &Order) -> String {
          The shell\n\
          - Each call of bash is a new shell in the checkout; a changed directory or variable is gone afterwards.\n\
          - Nobody can type: no editors, pagers or questions. Standard input is empty.\n\
-         - There is no network: nothing can be downloaded or installed. Work with what is there, and say in not_done \
-         what could not be checked for that reason.\n\
+         - Do not count on a network: nothing can be downloaded or installed, and tests that need one may fail. Work \
+         with what is there, and say in not_done what could not be checked for that reason.\n\
          - A command is killed after {seconds} seconds, and what it left in the background when it ends.\n\
          - Output over {bytes} bytes loses its middle: filter it, or write it to a file under ${{TMPDIR:-/tmp}}.\n\
          - Use edit for changes to files; it keeps line ends and encoding.\n\n\
