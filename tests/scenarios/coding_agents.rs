@@ -82,10 +82,13 @@ async fn an_agent_that_cannot_work_is_said_so_and_the_next_request_is_served() {
 }
 
 #[tokio::test]
-async fn an_agent_that_did_nothing_changed_nothing() {
+async fn an_agent_that_asked_its_model_nothing_is_not_said_to_have_found_nothing_to_do() {
     scenario_in(stand_in("command", "idle", ""), async |world| {
         let reply = answer(world).await;
-        assert!(reply.starts_with("**No change needed"), "{reply}");
+        assert!(
+            reply.contains("`AGENT_IDLE`") && !reply.contains("No change needed"),
+            "{reply}"
+        );
         assert!(world.pull_request(1).bots_commits().await.is_empty());
     })
     .await;

@@ -260,7 +260,10 @@ async fn a_check_that_is_refused_a_socket_is_not_measurable_and_not_red() {
 
 /// Runs a check that writes into its tree and to `path`, and returns what was kept of its output.
 async fn writes_to(path: &str, config: &str) -> String {
-    let writes = format!("echo in > src/in.txt; echo out > {path}; echo said-by-the-check");
+    let writes = format!(
+        "echo in > src/in.txt; echo out > {path}; echo said-by-the-check; printf glpat-%s {}; echo",
+        "Zx81kQ7Lm2Rt9Vb4Np6W"
+    );
     let mut setup = configured(&format!("[checks]\nwrites = {{ command = \"{writes}\" }}\n"));
     config.clone_into(&mut setup.config);
     let mut kept = String::new();
@@ -270,10 +273,19 @@ async fn writes_to(path: &str, config: &str) -> String {
         let diff = world.pull_request(1).last_diff().await;
         assert!(!diff.contains("in.txt"), "a check's litter is not pushed: {diff}");
         let nats = inside::connect(world).await.unwrap();
-        let runs = inside::runs(&nats).await.unwrap();
-        let key = pipeline::subject::artifact(&runs[0].id, "checks.txt");
-        let artifact = nats.artifacts().get(&key).await.unwrap().unwrap();
-        kept = String::from_utf8(artifact.clone()).unwrap();
+        let run = inside::runs(&nats).await.unwrap()[0].id.to_string();
+        let config = world.path("resolver.toml");
+        let arguments = [
+            "runs",
+            "show",
+            &run,
+            "--checks",
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        let (code, printed, stderr) = crate::starting_and_stopping::executable(&arguments).await;
+        assert_eq!(code, 0, "{stderr}");
+        kept = printed;
     })
     .await;
     kept
@@ -289,6 +301,7 @@ async fn a_check_writes_nowhere_but_into_its_own_tree_and_its_output_is_kept() {
     assert!(!file.exists());
     assert_eq!(kept.matches("\nsaid-by-the-check\n").count(), 2, "{kept}");
     assert_eq!(kept.matches("=== exit 0 after ").count(), 2, "{kept}");
+    assert_eq!(kept.matches("[a GitLab token was here]").count(), 2, "{kept}");
 
     writes_to(file.to_str().unwrap(), "[sandbox]\nmode = \"off\"\n").await;
     assert!(

@@ -96,6 +96,9 @@ pub(crate) struct RunPart {
     /// Every turn of the model and every tool call, as JSON lines.
     #[arg(long)]
     pub(crate) transcript: bool,
+    /// What the repository's checks printed.
+    #[arg(long)]
+    pub(crate) checks: bool,
 }
 
 #[derive(Debug, Args)]

@@ -114,7 +114,7 @@ impl Attempt {
 
     /// Keeps what the repository's checks printed with the run. What is too large to be kept is only missed by readers.
     pub(crate) async fn keep_check_outputs(&self, text: &[u8]) -> Result<(), Failure> {
-        let key = subject::artifact(&self.run.id, "checks.txt");
+        let key = subject::artifact(&self.run.id, subject::CHECKS);
         match self.nats.artifacts().put(&key, text).await {
             Ok(_) => Ok(()),
             Err(error @ worker::Error::TooLarge { .. }) => {

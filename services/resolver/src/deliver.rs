@@ -76,7 +76,7 @@ pub(crate) async fn deliver(
         .await?;
     let mut outcome = redacted(outcome, &known);
     match verdict {
-        Verdict::Nothing => Ok(nothing_to_commit(outcome, cut_short)),
+        Verdict::Nothing => Ok(nothing_to_commit(outcome, cut_short, &report)),
         Verdict::TooLarge { detail } => {
             outcome.failure = Outcome::of_failure(FailureCode::ChangeTooLarge, Some(detail)).failure;
             Ok(Ending::new(RunState::Failed, outcome))
@@ -152,8 +152,20 @@ fn broke(error: agent::Error) -> Result<Ending, Failure> {
     }
 }
 
-fn nothing_to_commit(mut outcome: Outcome, cut_short: Option<(RunState, FailureCode)>) -> Ending {
-    if let Some((state, code)) = cut_short {
+/// An agent that comes to no change has at least asked its model; one that has not did nothing at all.
+fn nothing_to_commit(
+    mut outcome: Outcome,
+    cut_short: Option<(RunState, FailureCode)>,
+    report: &Report,
+) -> Ending {
+    if report.model_errors > 0 {
+        outcome.notes.push(format!(
+            "Calls of the model that failed: {}.",
+            report.model_errors
+        ));
+    }
+    let idle = (report.usage.turns == 0).then_some((RunState::Failed, FailureCode::AgentIdle));
+    if let Some((state, code)) = cut_short.or(idle) {
         outcome.failure = Outcome::of_failure(code, None).failure;
         return Ending::new(state, outcome);
     }
@@ -290,4 +302,61 @@ fn redacted(mut outcome: Outcome, known: &Known) -> Outcome {
         *text = secrets::redacted(text, known);
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::Usage;
+
+    use super::*;
+
+    fn report(turns: u32, model_errors: u32) -> Report {
+        Report {
+            summary: "Nothing to do.".to_owned(),
+            not_done: Vec::new(),
+            questions: Vec::new(),
+            usage: Usage {
+                turns,
+                ..Usage::default()
+            },
+            ended: Ended::Finished,
+            model_errors,
+            transcript: Vec::new(),
+            cell: None,
+        }
+    }
+
+    fn ended(cut_short: Option<(RunState, FailureCode)>, report: &Report) -> (RunState, Outcome) {
+        match nothing_to_commit(Outcome::default(), cut_short, report) {
+            Ending::Ends { state, outcome } => (state, *outcome),
+            Ending::NotOurs => panic!("it is ours"),
+        }
+    }
+
+    #[test]
+    fn an_agent_that_asked_nothing_found_nothing_out() {
+        let code = |outcome: &Outcome| outcome.failure.as_ref().map(|failure| failure.code);
+        let (state, outcome) = ended(None, &report(0, 0));
+        assert_eq!(
+            (state, code(&outcome)),
+            (RunState::Failed, Some(FailureCode::AgentIdle))
+        );
+        let (state, outcome) = ended(None, &report(1, 0));
+        assert_eq!((state, code(&outcome)), (RunState::NoChange, None));
+        assert!(outcome.notes.is_empty());
+        // A limit goes before it: there was no time to ask.
+        let limit = Some((RunState::Expired, FailureCode::TimeLimit));
+        let (state, outcome) = ended(limit, &report(0, 0));
+        assert_eq!(
+            (state, code(&outcome)),
+            (RunState::Expired, Some(FailureCode::TimeLimit))
+        );
+    }
+
+    #[test]
+    fn calls_that_failed_are_told_where_nothing_was_changed() {
+        let (state, outcome) = ended(None, &report(2, 3));
+        assert_eq!(state, RunState::NoChange);
+        assert_eq!(outcome.notes, ["Calls of the model that failed: 3."]);
+    }
 }

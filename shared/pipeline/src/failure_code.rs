@@ -79,10 +79,11 @@ failure_codes! {
     MoneyLimit = "MONEY_LIMIT", "The run used up its money.", "Ask for a smaller step, or ask an administrator about the limit.";
     MemoryLimit = "MEMORY_LIMIT", "The agent used more memory than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
     ProcessLimit = "PROCESS_LIMIT", "The agent started more processes than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
-    DiskLimit = "DISK_LIMIT", "The agent wrote more to disk than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
+    DiskLimit = "DISK_LIMIT", "The agent wrote more to disk than a run may, or the disk of the resolver's machine was almost full.", "Ask for a smaller step, or ask an administrator about the limit and the disk.";
     OutputLimit = "OUTPUT_LIMIT", "The agent printed more than a run may.", "Ask for a smaller step, or ask an administrator about the limit.";
     AgentMissing = "AGENT_MISSING", "The configured coding agent could not be found or started.", "An administrator should check that the agent is installed where the configuration says.";
     AgentCrashed = "AGENT_CRASHED", "The coding agent ended with an error of its own.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
+    AgentIdle = "AGENT_IDLE", "The coding agent ended without having asked its model anything, and changed nothing.", "An administrator should check how the agent is configured: it may not find its model.";
     SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret, so it was not pushed.", "Ask for the change without the secret; if it is none, make this change by hand.";
     WorkTreeUnreadable = "WORK_TREE_UNREADABLE", "What the agent left in the work tree could not be read.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     Stopped = "STOPPED", "The run was stopped on request.", "Mention the bot again to ask for something else.";

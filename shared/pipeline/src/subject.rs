@@ -113,6 +113,9 @@ pub fn run_key(run: &RunId) -> String {
     run.to_string()
 }
 
+/// The artifact with what a repository's checks printed.
+pub const CHECKS: &str = "checks.txt";
+
 /// Name of one of a run's artifacts.
 pub fn artifact(run: &RunId, name: &str) -> String {
     format!("{run}/{name}")

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use pipeline::ids::RunId;
+use pipeline::job::Artifact;
 use pipeline::run::Run;
 use pipeline::subject;
 use worker::Nats;
@@ -19,23 +20,25 @@ pub(crate) async fn show(nats: &Nats, id: &str, part: RunPart) -> Result<()> {
         .get(&subject::run_key(&id))
         .await?
         .with_context(|| format!("there is no run {id}"))?;
-    let artifact = match part {
-        RunPart { patch: true, .. } => Some((&run.patch, "patch")),
-        RunPart { brief: true, .. } => Some((&run.brief, "brief")),
-        RunPart { transcript: true, .. } => Some((&run.transcript, "transcript")),
-        _ => None,
+    let of = |artifact: &Option<Artifact>| artifact.as_ref().map(|artifact| artifact.key.clone());
+    let has_checks = run
+        .outcome
+        .as_ref()
+        .is_some_and(|outcome| !outcome.checks.is_empty());
+    let (key, what) = match part {
+        RunPart { patch: true, .. } => (of(&run.patch), "patch"),
+        RunPart { brief: true, .. } => (of(&run.brief), "brief"),
+        RunPart { transcript: true, .. } => (of(&run.transcript), "transcript"),
+        RunPart { checks: true, .. } => (
+            has_checks.then(|| subject::artifact(&run.id, subject::CHECKS)),
+            "output of checks",
+        ),
+        _ => {
+            say::line(&serde_json::to_string_pretty(&run)?);
+            return Ok(());
+        }
     };
-    let Some((artifact, what)) = artifact else {
-        say::line(&serde_json::to_string_pretty(&run)?);
-        return Ok(());
-    };
-    print_artifact(
-        nats,
-        &run,
-        artifact.as_ref().map(|artifact| artifact.key.as_str()),
-        what,
-    )
-    .await
+    print_artifact(nats, &run, key.as_deref(), what).await
 }
 
 async fn print_artifact(nats: &Nats, run: &Run, key: Option<&str>, what: &str) -> Result<()> {
