@@ -274,6 +274,19 @@ pub(crate) const PROBES: &[Probe] = &[
         [NOWHERE, 0, NONE, NONE, 0],
     ),
     denied("bpf", libc::SYS_bpf, [9999, 0, 0, 0, 0]),
+    // Open files of a thread's own, with a flag that is missing, and one that does not exist.
+    denied(
+        "thread_with_own_files",
+        libc::SYS_clone,
+        [libc::CLONE_THREAD as i64, 0, 0, 0, 0],
+    ),
+    denied(
+        "close_range_unshare",
+        libc::SYS_close_range,
+        [NONE, NONE, 0x2 | 0x4000_0000, 0, 0],
+    ),
+    // TCP_ULP.
+    denied("tcp_upper_layer", libc::SYS_setsockopt, [NONE, 6, 31, NOWHERE, 0]),
     denied("process_madvise", libc::SYS_process_madvise, [NONE, 0, 0, 0, 0]),
     denied(
         "name_to_handle_at",
