@@ -1,8 +1,8 @@
 //! The directory an agent works in, its home and its temporary files beside it. Gone when the attempt is over.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,8 +69,9 @@ impl WorkDirectory {
     /// Removes every other directory whose lock is free or missing, unless a run in it may still be alive.
     fn sweep(&self, all: &Path) -> io::Result<()> {
         for entry in std::fs::read_dir(all)? {
-            let path = entry?.path();
-            if path == self.path || !path.is_dir() {
+            let entry = entry?;
+            let path = entry.path();
+            if path == self.path || !entry.file_type()?.is_dir() {
                 continue;
             }
             if has_to_stay(&path) {
@@ -196,7 +197,7 @@ impl WorkTree {
     }
 
     fn make(&self) -> io::Result<()> {
-        remove_whatever_its_modes(&self.root)?;
+        remove(&self.root)?;
         std::fs::create_dir_all(&self.tree)?;
         std::fs::create_dir_all(&self.home)?;
         std::fs::create_dir_all(&self.tmp)
@@ -219,42 +220,21 @@ impl Drop for WorkTree {
 
 /// A directory that cannot be removed costs disk, not correctness: the next start sweeps again.
 fn remove_directory(path: &Path) {
-    if let Err(error) = remove_whatever_its_modes(path) {
+    if let Err(error) = remove(path) {
         tracing::warn!(path = %path.display(), %error, "cannot remove a work tree");
     }
 }
 
-/// Removes a directory, also one in which an agent took away its own right to write: build tools make their caches
-/// read-only. Nothing is done where nothing is.
-fn remove_whatever_its_modes(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            std::fs::remove_dir_all(path)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-/// Gives us every right to a directory and those below it. Links are not followed. The list of what is left to open
-/// is kept here, not on the stack: an agent may nest directories deeper than a stack is.
-fn open_up(path: &Path) -> io::Result<()> {
-    let mut closed = vec![path.to_owned()];
-    while let Some(directory) = closed.pop() {
-        std::fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
-        for entry in std::fs::read_dir(&directory)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                closed.push(entry.path());
-            }
-        }
-    }
-    Ok(())
+/// Removes what agents could write to, as nothing of it can be trusted: not its modes, not its depth.
+fn remove(path: &Path) -> io::Result<()> {
+    sandbox::remove(path).map_err(io::Error::other)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
