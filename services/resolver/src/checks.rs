@@ -326,7 +326,7 @@ mod tests {
             wall: Duration::from_millis(1_500),
             memory_peak_bytes: 0,
             left_behind: 0,
-            survivors: 0,
+            over_for: None,
         }
     }
 

@@ -83,7 +83,7 @@ mod tests {
             wall: Duration::from_secs(1),
             memory_peak_bytes: 0,
             left_behind: 0,
-            survivors: 0,
+            over_for: None,
         }
     }
 

@@ -79,7 +79,9 @@ pub struct Program {
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Its whole environment, except that PATH, HOME, TMPDIR, LANG, USER and SHELL are set where they are not given.
+    /// Its whole environment, except that PATH, HOME, TMPDIR, LANG, USER and SHELL are set where they are not given, in a
+    /// sandbox `ASAN_OPTIONS` (no search for leaks, which needs tracing), at level 1 `JAVA_TOOL_OPTIONS` (where temporary
+    /// files go).
     pub env: Vec<(OsString, OsString)>,
     /// Its standard input.
     pub stdin: Stdin,
@@ -126,8 +128,9 @@ pub struct CellEnd {
     pub memory_peak_bytes: u64,
     /// Processes that the program had left behind at its end, and that were killed.
     pub left_behind: u32,
-    /// Processes that were found after the kill. Always 0: a run that is not dead is [`Error::NotKilled`].
-    pub survivors: u32,
+    /// How long at most it was over the limit that ended it, until the kill was confirmed: since the last look that found
+    /// it within, or since the limit itself where it is the worker's. `None` where no limit ended it.
+    pub over_for: Option<Duration>,
 }
 
 /// What came of [`Sandbox::run`].
@@ -343,13 +346,19 @@ impl Running {
             () = sleep_until(self.started.checked_add(self.wall)) => Some(How::TimeLimit),
             never = throw_away(&mut self.stdout, &mut self.stderr) => match never {},
         };
+        let decided = Instant::now();
         let ended = self.warden.finish(reason).await?;
+        let wall = self.started.elapsed();
         let end = CellEnd {
             how: ended.how,
-            wall: self.started.elapsed(),
+            wall,
+            over_for: match ended.how {
+                How::TimeLimit => Some(wall.saturating_sub(self.wall)),
+                How::OutputLimit => Some(decided.elapsed()),
+                _ => ended.over_for,
+            },
             memory_peak_bytes: ended.memory_peak_bytes,
             left_behind: ended.left_behind,
-            survivors: ended.survivors,
         };
         self.end = Some(end);
         Ok(end)

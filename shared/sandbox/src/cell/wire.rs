@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
@@ -122,7 +123,8 @@ pub(crate) struct Ended {
     pub(crate) how: How,
     pub(crate) memory_peak_bytes: u64,
     pub(crate) left_behind: u32,
-    pub(crate) survivors: u32,
+    /// Since when a limit that the warden looks at may have been passed, until the kill was confirmed.
+    pub(crate) over_for: Option<Duration>,
 }
 
 /// Two connected ends. Both are closed when a program is executed.

@@ -31,6 +31,9 @@ pub(super) struct Disk {
     /// What the last complete walk found.
     in_directories: u64,
     walk: Option<Walk>,
+    walk_begun: Instant,
+    /// When the last walk began that found the run within its limit.
+    within: Instant,
     nameless: Nameless,
 }
 
@@ -50,20 +53,36 @@ impl Disk {
             },
             in_directories: before,
             walk: None,
+            walk_begun: Instant::now(),
+            within: Instant::now(),
             nameless: Nameless::default(),
             tops,
         })
     }
 
+    /// The program was started now; what it does not yet have done needs no walk to be known.
+    pub(super) fn started(&mut self) {
+        self.within = Instant::now();
+    }
+
+    /// When the run was last known to be within its limit.
+    pub(super) fn within(&self) -> Instant {
+        self.within
+    }
+
     /// Whether the run has added more than it may. A large tree is walked in slices, one per call. Fails where that cannot
     /// be told.
     pub(super) fn is_over(&mut self, processes: &[Process]) -> Result<bool, String> {
+        let now = Instant::now();
         let free = Free::on(&self.tops)?;
         if free.bytes < self.least.bytes || free.files < self.least.files {
             return Ok(true);
         }
-        let mut walk = self.walk.take().unwrap_or_else(|| Walk::of(&self.tops));
-        let done = walk.go_on(Instant::now() + WALK_SLICE)?;
+        let mut walk = self.walk.take().unwrap_or_else(|| {
+            self.walk_begun = now;
+            Walk::of(&self.tops)
+        });
+        let done = walk.go_on(now + WALK_SLICE)?;
         // Also of an unfinished walk: what it has counted is there.
         self.in_directories = if done {
             walk.bytes()
@@ -74,7 +93,11 @@ impl Disk {
             self.walk = Some(walk);
         }
         let added = self.in_directories.saturating_sub(self.before) + self.nameless.bytes(processes);
-        Ok(added > self.limit_bytes)
+        let over = added > self.limit_bytes;
+        if done && !over {
+            self.within = self.walk_begun;
+        }
+        Ok(over)
     }
 }
 

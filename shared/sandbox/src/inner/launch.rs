@@ -101,6 +101,9 @@ fn streams(stdin: bool, descriptors: Vec<OwnedFd>) -> Result<[Stdio; 3], Failure
     }
 }
 
+/// Address sanitizers look for leaks at the end by tracing their own process, which no process here may.
+const SANITIZER: &str = "detect_leaks=0";
+
 /// What is given, and what every program expects where it is not given.
 fn environment(plan: &Plan, given: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
     let tmp = if plan.level == Level::Two {
@@ -113,7 +116,7 @@ fn environment(plan: &Plan, given: &[(OsString, OsString)]) -> Vec<(OsString, Os
     } else {
         "/bin/sh"
     };
-    let defaults: [(&str, &OsStr); 6] = [
+    let mut defaults: Vec<(&str, &OsStr)> = vec![
         ("PATH", PATH.as_ref()),
         ("HOME", plan.home.as_os_str()),
         ("TMPDIR", tmp.as_os_str()),
@@ -121,6 +124,18 @@ fn environment(plan: &Plan, given: &[(OsString, OsString)]) -> Vec<(OsString, Os
         ("USER", "agent".as_ref()),
         ("SHELL", shell.as_ref()),
     ];
+    if plan.level != Level::Off {
+        defaults.push(("ASAN_OPTIONS", SANITIZER.as_ref()));
+    }
+    // Java knows no TMPDIR, and at level 1 it is not allowed the /tmp that it takes instead.
+    let java = OsString::from_iter([
+        "-Djava.io.tmpdir=\"".as_ref(),
+        plan.tmp.as_os_str(),
+        "\"".as_ref(),
+    ]);
+    if plan.level == Level::One {
+        defaults.push(("JAVA_TOOL_OPTIONS", &java));
+    }
     let missing = defaults
         .into_iter()
         .filter(|(name, _)| given.iter().all(|(other, _)| other != name))

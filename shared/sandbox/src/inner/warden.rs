@@ -61,7 +61,7 @@ struct Warden {
 
 impl Warden {
     fn open(plan: Plan) -> Result<Self, Failure> {
-        if plan.level == Level::One && plan.user.is_none() && rustix::process::geteuid().is_root() {
+        if plan.level == Level::One && identity::outside(&plan).0 == rustix::process::Uid::ROOT.as_raw() {
             return Err(Failure::Cell(
                 "root is not confined by landlock and seccomp alone".into(),
             ));
@@ -169,7 +169,7 @@ impl Warden {
     /// Kills everything and says what is to be told.
     fn end(&mut self, verdict: Verdict) -> Notice {
         let left_behind = match &verdict {
-            Verdict::Ended(How::Exited(_) | How::Signalled(_)) => self.below(self.init),
+            Verdict::Ended(How::Exited(_) | How::Signalled(_)) => self.left_behind(),
             _ => 0,
         };
         if let Err(reason) = kill_all(&self.reach) {
@@ -181,20 +181,19 @@ impl Warden {
                 how,
                 memory_peak_bytes: self.watch.memory_peak_bytes(),
                 left_behind,
-                survivors: self.below(rustix::process::getpid()),
+                over_for: self.watch.within(how).map(|within| within.elapsed()),
             }),
         }
     }
 
-    /// How many living processes descend from `root`, the first one inside not counted.
-    fn below(&self, root: Pid) -> u32 {
+    /// How many living processes descend from the first one inside.
+    fn left_behind(&self) -> u32 {
         // Nearly always there are none, and then all of /proc need not be read.
-        if process::has_children(root) == Some(false) {
+        if process::has_children(self.init) == Some(false) {
             return 0;
         }
-        let found = process::below(root).unwrap_or_default();
-        let count = found.iter().filter(|process| process.pid != self.init).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let found = process::below(self.init).unwrap_or_default();
+        u32::try_from(found.len()).unwrap_or(u32::MAX)
     }
 }
 

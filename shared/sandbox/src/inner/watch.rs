@@ -36,6 +36,8 @@ pub(super) struct Watch {
     disk: Disk,
     memory_peak_bytes: u64,
     failed_looks: u32,
+    /// The last time its processes and their memory were within their limits.
+    within: Instant,
 }
 
 impl Watch {
@@ -52,12 +54,15 @@ impl Watch {
             disk,
             memory_peak_bytes: 0,
             failed_looks: 0,
+            within: now,
         })
     }
 
     /// The program was started now.
     pub(super) fn started(&mut self) {
         self.started = Instant::now();
+        self.within = self.started;
+        self.disk.started();
         self.next_look = self.started + self.wait;
     }
 
@@ -69,6 +74,15 @@ impl Watch {
     /// The most memory that was seen in use at one time.
     pub(super) fn memory_peak_bytes(&self) -> u64 {
         self.memory_peak_bytes
+    }
+
+    /// When the run was last seen to be within the limit that ended it; `None` where nobody looks.
+    pub(super) fn within(&self, limit: How) -> Option<Instant> {
+        match limit {
+            How::MemoryLimit | How::ProcessLimit => Some(self.within),
+            How::DiskLimit => Some(self.disk.within()),
+            _ => None,
+        }
     }
 
     /// Looks, if it is time to. Returns the limit that the run is over; fails when it could not be seen for too long.
@@ -95,7 +109,7 @@ impl Watch {
     }
 
     fn over(&mut self) -> Result<Option<How>, String> {
-        let limits = self.plan.limits;
+        let (limits, now) = (self.plan.limits, Instant::now());
         if self.started.elapsed() > limits.wall.saturating_add(WALL_GRACE) {
             return Ok(Some(How::TimeLimit));
         }
@@ -108,6 +122,7 @@ impl Watch {
         if memory > limits.memory_bytes {
             return Ok(Some(How::MemoryLimit));
         }
+        self.within = now;
         let over = self.disk.is_over(&processes);
         let over = over.map_err(|error| format!("its files: {error}"))?;
         Ok(over.then_some(How::DiskLimit))

@@ -22,7 +22,16 @@ use crate::probe::{SUBCOMMAND, planted};
 pub(super) const CANARY_VARIABLE: &str = "SANDBOX_CANARY";
 
 /// What a cell gives every program (`Program::env`).
-const CELL_ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "TMPDIR", "LANG", "USER", "SHELL"];
+const CELL_ENVIRONMENT: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "USER",
+    "SHELL",
+    "ASAN_OPTIONS",
+    "JAVA_TOOL_OPTIONS",
+];
 
 /// How long the bystander may take to start; a machine under load takes seconds.
 const BYSTANDER_WAIT: Duration = Duration::from_secs(30);

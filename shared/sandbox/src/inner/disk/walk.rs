@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,6 +22,8 @@ const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 const LINKED_MAX: usize = 1_000_000;
 /// What a directory needs of its owner to be walked through.
 const OPEN_MODE: u32 = 0o500;
+/// Nothing is followed.
+const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory on the way from a top to where the walk is.
 struct Place {
@@ -38,10 +40,9 @@ struct Place {
 pub(super) struct Walk {
     tops: Vec<PathBuf>,
     places: Vec<Place>,
-    /// The last of `places`.
-    here: Option<OwnedFd>,
-    /// The rest of its entries, while they are read.
-    entries: Option<Dir>,
+    /// The last of `places`, with the rest of its entries while they are `unread`.
+    here: Option<Dir>,
+    unread: bool,
     waiting_bytes: usize,
     linked: HashSet<(u64, u64)>,
     bytes: u64,
@@ -53,7 +54,7 @@ impl Walk {
             tops: tops.to_vec(),
             places: Vec::new(),
             here: None,
-            entries: None,
+            unread: false,
             waiting_bytes: 0,
             linked: HashSet::new(),
             bytes: 0,
@@ -88,31 +89,29 @@ impl Walk {
 
     /// One entry, or one directory further down or up; true at the end.
     fn step(&mut self) -> Result<bool, String> {
-        let (Some(place), Some(here)) = (self.places.last_mut(), &self.here) else {
+        let (Some(place), Some(here)) = (self.places.last_mut(), &mut self.here) else {
             let Some(top) = self.tops.pop() else {
                 return Ok(true);
             };
             self.enter_top(&top)?;
             return Ok(false);
         };
-        if let Some(entries) = &mut self.entries {
-            match entries.read() {
+        if self.unread {
+            match here.read() {
                 Some(Ok(entry)) => {
                     let name = entry.file_name();
                     if name != c"." && name != c".." {
-                        let name = name.to_owned();
-                        self.count(name)?;
+                        self.count(name.to_owned())?;
                     }
                 }
                 // Its end, or it is gone.
-                Some(Err(_)) | None => self.entries = None,
+                Some(Err(_)) | None => self.unread = false,
             }
             return Ok(false);
         }
         if let Some(name) = place.waiting.pop() {
             self.waiting_bytes -= name.as_bytes().len();
-            let opened = open(here, &name)?;
-            if let Some(opened) = opened {
+            if let Some(opened) = open(descriptor(here)?, &name)? {
                 self.enter(name, opened)?;
             }
         } else {
@@ -125,7 +124,12 @@ impl Walk {
         let (Some(here), Some(place)) = (&self.here, self.places.last_mut()) else {
             return Ok(());
         };
-        let Some(stat) = passable(rustix::fs::statat(here, &name, AtFlags::SYMLINK_NOFOLLOW))? else {
+        let Some(stat) = passable(rustix::fs::statat(
+            descriptor(here)?,
+            &name,
+            AtFlags::SYMLINK_NOFOLLOW,
+        ))?
+        else {
             return Ok(());
         };
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -155,8 +159,8 @@ impl Walk {
                 "more than {DEPTH_MAX} directories are within one another"
             ));
         }
-        self.entries = Some(Dir::read_from(&opened.directory).map_err(|error| error.to_string())?);
-        self.here = Some(opened.directory);
+        self.here = Some(Dir::new(opened.directory).map_err(|error| error.to_string())?);
+        self.unread = true;
         self.places.push(Place {
             name,
             id: opened.id,
@@ -172,15 +176,16 @@ impl Walk {
             return Ok(());
         };
         let Some(above) = self.places.last() else {
-            return close_again(&here, left.closed);
+            return close_again(descriptor(&here)?, left.closed);
         };
+        self.unread = false;
         let up = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let up = passable(rustix::fs::openat(&here, c"..", up, Mode::empty()))?;
-        close_again(&here, left.closed)?;
+        let up = passable(rustix::fs::openat(descriptor(&here)?, c"..", up, Mode::empty()))?;
+        close_again(descriptor(&here)?, left.closed)?;
         if let Some(up) = up
             && rustix::fs::fstat(&up).is_ok_and(|stat| id(&stat) == above.id)
         {
-            self.here = Some(up);
+            self.here = Some(Dir::new(up).map_err(|error| error.to_string())?);
             return Ok(());
         }
         self.find_again()
@@ -206,7 +211,10 @@ impl Walk {
             let lost: usize = lost.waiting.iter().map(|name| name.as_bytes().len()).sum();
             self.waiting_bytes -= lost;
         }
-        self.here = found;
+        self.here = found
+            .map(Dir::new)
+            .transpose()
+            .map_err(|error| error.to_string())?;
         Ok(())
     }
 }
@@ -220,24 +228,40 @@ struct Opened {
 }
 
 /// Opens a directory, also one of our own user's that is closed. `None` where it is gone, or another user's and closed.
-fn open(at: impl std::os::fd::AsFd, name: &CStr) -> Result<Option<Opened>, String> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let place = rustix::fs::openat(at, name, flags | OFlags::PATH, Mode::empty());
+fn open(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
+    let opened = match rustix::fs::openat(&at, name, FLAGS, Mode::empty()) {
+        Err(Errno::ACCESS) => None,
+        opened => match passable(opened)? {
+            Some(opened) => Some(opened),
+            None => return Ok(None),
+        },
+    };
+    if let Some(directory) = opened {
+        let stat = rustix::fs::fstat(&directory).map_err(|error| error.to_string())?;
+        if !is_closed(&stat) {
+            return Ok(Some(Opened {
+                directory,
+                id: id(&stat),
+                closed: None,
+            }));
+        }
+    }
+    open_closed(at, name)
+}
+
+fn open_closed(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
+    let place = rustix::fs::openat(at, name, FLAGS | OFlags::PATH, Mode::empty());
     let Some(place) = passable(place)? else {
         return Ok(None);
     };
     let stat = rustix::fs::fstat(&place).map_err(|error| error.to_string())?;
-    let mode = stat.st_mode & 0o7777;
-    let me = rustix::process::geteuid();
-    // Root may read everything.
-    let closed =
-        (!me.is_root() && stat.st_uid == me.as_raw() && mode & OPEN_MODE != OPEN_MODE).then_some(mode);
+    let closed = is_closed(&stat).then_some(stat.st_mode & 0o7777);
     if let Some(mode) = closed {
         // By its number: fchmod refuses mere places.
         let path = format!("/proc/self/fd/{}", place.as_raw_fd());
         passable(rustix::fs::chmod(path, Mode::from_raw_mode(mode | OPEN_MODE)))?;
     }
-    let directory = passable(rustix::fs::openat(&place, c".", flags, Mode::empty()))?;
+    let directory = passable(rustix::fs::openat(&place, c".", FLAGS, Mode::empty()))?;
     Ok(directory.map(|directory| Opened {
         directory,
         id: id(&stat),
@@ -245,8 +269,18 @@ fn open(at: impl std::os::fd::AsFd, name: &CStr) -> Result<Option<Opened>, Strin
     }))
 }
 
+/// Whether a directory is ours and closed to us. To root none is.
+fn is_closed(stat: &Stat) -> bool {
+    let me = rustix::process::geteuid();
+    !me.is_root() && stat.st_uid == me.as_raw() && stat.st_mode & OPEN_MODE != OPEN_MODE
+}
+
+fn descriptor(directory: &Dir) -> Result<BorrowedFd<'_>, String> {
+    directory.fd().map_err(|error| error.to_string())
+}
+
 /// Gives a directory the mode again that it had, unless somebody has changed it since.
-fn close_again(directory: &OwnedFd, closed: Option<u32>) -> Result<(), String> {
+fn close_again(directory: BorrowedFd<'_>, closed: Option<u32>) -> Result<(), String> {
     let Some(mode) = closed else { return Ok(()) };
     let stat = rustix::fs::fstat(directory).map_err(|error| error.to_string())?;
     if stat.st_mode & 0o7777 == mode | OPEN_MODE {
