@@ -88,15 +88,21 @@ pub(crate) const PRIVATE_PORT: Residue = Residue {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Control {
     worked: BTreeSet<String>,
+    /// What should work and does not work outside either.
+    missing: BTreeSet<String>,
 }
 
 impl Control {
     /// Runs the battery outside of any cell, as the worker's own user.
     pub(crate) async fn run(settings: &Settings) -> Result<Self, SelfTestError> {
         let tried = battery::unconfined(settings).await?;
-        let worked = tried.into_iter().filter(|tried| tried.outcome == Outcome::Leaked);
+        let with = |outcome| {
+            let tried = tried.iter().filter(move |tried| tried.outcome == outcome);
+            tried.map(|tried| tried.name.clone()).collect()
+        };
         Ok(Self {
-            worked: worked.map(|tried| tried.name).collect(),
+            worked: with(Outcome::Leaked),
+            missing: with(Outcome::Error),
         })
     }
 }

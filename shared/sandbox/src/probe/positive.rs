@@ -120,25 +120,28 @@ pub(super) fn shell(plan: &Plan) -> Attempt {
     )
 }
 
+/// A commit is made: files are locked, renamed and linked, and git asks who the user is.
 pub(super) fn git(plan: &Plan) -> Attempt {
-    if_installed(plan, "git")
+    const SCRIPT: &str = "git init -q probe-git && cd probe-git && echo probe > file && git add file && \
+        git -c user.name=probe -c user.email=probe@localhost commit -q -m probe && \
+        git log --oneline --format=%s && cd .. && rm -rf probe-git";
+    if_installed(plan, "git", SCRIPT)
 }
 
+/// A program is compiled, linked and run: passes start one another and hand on temporary files.
 pub(super) fn compiler(plan: &Plan) -> Attempt {
-    if_installed(plan, "cc")
+    const SCRIPT: &str = "mkdir probe-cc && cd probe-cc && \
+        printf '#include <stdio.h>\nint main(void) { puts(\"compiled\"); return 0; }\n' > probe.c && \
+        cc -o probe probe.c && ./probe && cd .. && rm -rf probe-cc";
+    if_installed(plan, "cc", SCRIPT)
 }
 
-/// Not every machine has it; where it is, it has to start.
-fn if_installed(plan: &Plan, program: &str) -> Attempt {
-    runs(
-        plan,
-        "sh",
-        &[
-            "-c",
-            "command -v \"$0\" >/dev/null || exit 0; exec \"$0\" --version",
-            program,
-        ],
-    )
+/// Not every machine has it; where it is, the script has to succeed.
+fn if_installed(plan: &Plan, program: &str, script: &str) -> Attempt {
+    let script = format!(
+        "command -v {program} >/dev/null || {{ echo {program} is not installed; exit 0; }}; {script}"
+    );
+    runs(plan, "sh", &["-c", &script])
 }
 
 #[expect(

@@ -32,6 +32,8 @@ pub(super) fn judge(
     {
         match outcomes.get(probe.name) {
             Some(tried) if tried.outcome == Outcome::Held => {}
+            // Tools that are slow to try are those of the machine, which may have none that work.
+            Some(_) if probe.slow && control.missing.contains(probe.name) => {}
             Some(tried) => verdict
                 .unusable
                 .push(format!("{} ({})", probe.name, tried.detail)),
@@ -114,6 +116,7 @@ mod tests {
     fn all_work_outside() -> Control {
         Control {
             worked: PROBES.iter().map(|probe| probe.name.to_owned()).collect(),
+            ..Control::default()
         }
     }
 
@@ -171,6 +174,17 @@ mod tests {
         match judged(&all_but("work_tree", Some(Outcome::Error)), &all_work_outside()) {
             Err(SelfTestError::Unusable { probes }) => assert_eq!(probes, ["work_tree (why)"]),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tool_that_does_not_work_outside_either_is_not_asked_for() {
+        let mut control = all_work_outside();
+        for (tool, excused) in [("compiler", true), ("shell", false)] {
+            let broken = all_but(tool, Some(Outcome::Error));
+            assert!(judged(&broken, &control).is_err(), "{tool} works outside");
+            control.missing.insert(tool.to_owned());
+            assert_eq!(judged(&broken, &control).is_ok(), excused, "{tool}");
         }
     }
 

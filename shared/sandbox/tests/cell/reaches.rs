@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use sandbox::{CellSpec, Error, How, Level, Needs, Program};
+use sandbox::{CellSpec, Error, How, Level, Needs, Program, Sandbox, Settings};
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{CONFINED, LEVELS, OUTPUT_BYTES, World, program, run, sandbox, says, shell};
+use crate::world::{CONFINED, LEVELS, OUTPUT_BYTES, World, program, run, sandbox, says, settings, shell};
 
 /// Prints what is sent from a port on 127.0.0.1.
 fn connect(port: u16) -> Program {
@@ -253,5 +253,21 @@ async fn a_data_directory_that_is_closed_to_the_runs_user_is_named_at_level_1_an
         }
     } else {
         assert_eq!(run.unwrap().end.how, How::Exited(0), "it is this user's own");
+    }
+}
+
+#[tokio::test]
+async fn root_is_not_confined_without_namespaces() {
+    let root = Settings {
+        user: Some(0),
+        ..settings(Level::One)
+    };
+    let found = Sandbox::start(root).await;
+    if rustix::process::geteuid().is_root() {
+        let reason = found.expect_err("agents would be root").reason;
+        assert!(reason.contains("root is not confined"), "{reason}");
+    } else {
+        // Whom root would run agents as does not matter to others: agents are their own user.
+        assert_eq!(found.expect("there is level 1").level(), Level::One);
     }
 }
