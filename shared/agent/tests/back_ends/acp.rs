@@ -45,6 +45,28 @@ async fn the_agent_never_sees_the_real_key() {
 }
 
 #[tokio::test]
+async fn an_agent_that_offers_it_is_told_rules_and_model_over_the_protocol() {
+    let world = World::new().await;
+    // It asks the model nowhere unless it is told where, and fails without rules of its own.
+    let report = world.acp("offering").await.unwrap();
+    assert_eq!(
+        (report.ended, report.summary.as_str(), report.usage.turns),
+        (Ended::Finished, "Made it.", 1)
+    );
+    assert!(world.is_made());
+    let asked = world.requests().remove(0).body.to_string();
+    let (rules, task) = asked.split_once("TASK: ").expect("both came");
+    assert!(
+        rules.contains("Do not commit") && !rules.contains("The word is plum."),
+        "{asked}"
+    );
+    assert!(
+        task.contains("The word is plum.") && !task.contains("Do not commit"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
 async fn oddities_of_agents_are_borne() {
     for behaviour in ["version-2", "garbled", "disorderly", "curious"] {
         let world = World::new().await;

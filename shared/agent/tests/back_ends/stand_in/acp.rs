@@ -17,7 +17,15 @@ pub(crate) fn run(behaviour: &str, model: &Model) -> io::Result<()> {
         }
         _ => {}
     }
-    let mut agent = Agent { behaviour, model };
+    let mut agent = Agent {
+        behaviour,
+        // One whose client has to say where the model is knows no way to it by itself.
+        model: match behaviour {
+            "offering" => model.at("http://127.0.0.1:1", "none"),
+            _ => model.clone(),
+        },
+        rules: None,
+    };
     while let Some(message) = receive()? {
         agent.hear(&message)?;
     }
@@ -69,7 +77,9 @@ fn ask(method: &str, params: Value) -> io::Result<Value> {
 
 struct Agent<'a> {
     behaviour: &'a str,
-    model: &'a Model,
+    model: Model,
+    /// The rules that came apart from the task.
+    rules: Option<String>,
 }
 
 impl Agent<'_> {
@@ -81,7 +91,30 @@ impl Agent<'_> {
                 let error = json!({"code": -32000, "message": "Authentication required"});
                 send(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
             }
+            "providers/list" => answer(
+                id,
+                json!({"providers": [
+                    {"providerId": "other", "supported": ["anthropic"]},
+                    {"providerId": "mine", "supported": ["openai"]}]}),
+            ),
+            "providers/set" => {
+                expect(
+                    params["providerId"] == "mine",
+                    "the provider that speaks its language",
+                )?;
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let key = text(&params["headers"]["Authorization"]).replace("Bearer ", "");
+                let base_url = text(&params["baseUrl"]).replace("/v1", "");
+                self.model = self.model.at(&base_url, &key);
+                answer(id, json!({}))
+            }
             "session/new" => {
+                let rules = params["systemPrompt"]["content"][0]["text"].as_str();
+                self.rules = rules.map(str::to_owned);
+                expect(
+                    self.rules.is_none() || params["systemPrompt"]["mode"] == "append",
+                    "rules beside its own",
+                )?;
                 expect(params["mcpServers"] == json!([]), "no servers")?;
                 expect(
                     params["cwd"].as_str().is_some_and(|cwd| cwd.starts_with('/')),
@@ -111,12 +144,19 @@ impl Agent<'_> {
         let version = if self.behaviour == "version-2" { 2 } else { 1 };
         answer(
             id,
-            json!({"protocolVersion": version, "agentCapabilities": {}, "authMethods": []}),
+            json!({"protocolVersion": version, "agentCapabilities": self.offers(), "authMethods": []}),
         )?;
         if self.behaviour == "disorderly" {
             answer(id, json!({"protocolVersion": 1}))?;
         }
         Ok(())
+    }
+
+    fn offers(&self) -> Value {
+        match self.behaviour {
+            "offering" => json!({"providers": {}, "sessionCapabilities": {"systemPrompt": {}}}),
+            _ => json!({}),
+        }
     }
 
     fn work(&self, id: &Value, params: &Value) -> io::Result<()> {
@@ -141,9 +181,13 @@ impl Agent<'_> {
                 }
             }
             "lingering" => leave_a_daemon()?,
-            _ => {}
+            "offering" => expect(self.rules.is_some(), "rules before the task")?,
+            _ => expect(self.rules.is_none(), "no rules where none are offered")?,
         }
-        self.model.ask(task)?;
+        match &self.rules {
+            Some(rules) => self.model.ask(&format!("RULES: {rules}\nTASK: {task}"))?,
+            None => self.model.ask(task)?,
+        };
         if self.behaviour == "lying" {
             say("Done.")?;
             return answer(id, json!({"stopReason": "end_turn"}));

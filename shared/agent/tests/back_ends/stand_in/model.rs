@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use serde_json::json;
 
 /// Where the model is said to be.
+#[derive(Clone)]
 pub(crate) struct Model {
     address: String,
     key: String,
@@ -19,6 +20,11 @@ impl Model {
             key: key.to_owned(),
             name: name.to_owned(),
         }
+    }
+
+    /// The same model, somewhere else.
+    pub(crate) fn at(&self, base_url: &str, key: &str) -> Self {
+        Self::new(base_url, key, &self.name)
     }
 
     /// Asks it something; returns the status of its answer.
