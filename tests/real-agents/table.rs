@@ -10,8 +10,12 @@ use crate::story::Seen;
 /// The longest reason shown in a line.
 const REASON_CHARS_MAX: usize = 2000;
 
+/// Agents that have to work wherever this is run; that others cannot be installed is a fact about the registries.
+const REQUIRED: [&str; 5] = ["opencode", "goose", "claude", "codex", "openhands"];
+
 /// One agent over one protocol.
 pub(crate) struct Row {
+    is_required: bool,
     agent: String,
     version: String,
     lookups: String,
@@ -60,6 +64,7 @@ impl Row {
 
     fn of(preset: &Preset, kind: Kind, lookups: String, came: Came) -> Self {
         Self {
+            is_required: REQUIRED.contains(&preset.name.as_str()),
             agent: format!("{} ({kind})", preset.name),
             version: preset.version.clone(),
             lookups,
@@ -67,10 +72,10 @@ impl Row {
         }
     }
 
-    /// Whether nothing went wrong that is ours.
+    /// Whether nothing went wrong that is ours, and nothing is missing that has to be there.
     pub(crate) fn is_good(&self) -> bool {
         match &self.came {
-            Came::NotInstalled(_) => true,
+            Came::NotInstalled(_) => !self.is_required,
             Came::Seen(seen) => seen.edited && seen.turns > 0 && seen.survivors == 0,
         }
     }
@@ -147,4 +152,26 @@ pub(crate) fn print(rows: &[Row]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     printed.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_has_to_work_must_be_installed() {
+        let error = anyhow::anyhow!("the registry is away");
+        for preset in agent::presets().unwrap() {
+            let row = Row::not_installed(&preset, Kind::Command, &error);
+            assert_eq!(
+                row.is_good(),
+                !REQUIRED.contains(&preset.name.as_str()),
+                "{}",
+                preset.name
+            );
+        }
+        for name in REQUIRED {
+            assert!(Preset::named(name).is_ok(), "{name}");
+        }
+    }
 }
