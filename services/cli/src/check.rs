@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use config::Config;
 
-use crate::{roles, say};
+use crate::{coding_agent, roles, say};
 
 /// What to tick in Bitbucket's webhook form, by the names the form shows (bitbucket-dc.md 2.3).
 const EVENTS: [(&str, &str); 6] = [
@@ -31,6 +31,14 @@ pub(crate) fn check(config: &Config) -> ExitCode {
         return code;
     }
     say::line("The configuration is valid.");
+    match coding_agent::found(config) {
+        Ok(line) => say::line(&line),
+        Err(error) => {
+            // Cannot be: the check above has looked at the same.
+            say::line(&format!("Agent: {error}"));
+            return ExitCode::FAILURE;
+        }
+    }
     for connection in &config.connections {
         say::line("");
         say::line(&format!(

@@ -41,6 +41,21 @@ pub(crate) fn leaves(config: &Config) -> Result<Vec<String>> {
     }
 }
 
+/// Who works on requests and where its program is, in a line for an operator. Where it is not installed, the line says
+/// so: the configuration may be checked on another machine.
+pub(crate) fn found(config: &Config) -> Result<String, agent::Error> {
+    let (kind, launcher) = match back_end(config)? {
+        BackEnd::Builtin(_) => return Ok("Agent: builtin, a part of this program".to_owned()),
+        BackEnd::Acp(launcher) => ("acp", launcher),
+        BackEnd::Command(launcher) => ("command", launcher),
+    };
+    let place = match launcher.installation() {
+        Ok(installation) => format!("found at {}", installation.program.display()),
+        Err(error) => format!("NOT found here: {error}"),
+    };
+    Ok(format!("Agent: {} ({kind}), {place}", launcher.name()))
+}
+
 fn back_end(config: &Config) -> Result<BackEnd, agent::Error> {
     let api = match (config.llm.provider, config.llm.api) {
         (config::Provider::Anthropic, _) => Api::Messages,
@@ -98,22 +113,49 @@ fn provider(config: &Config) -> Provider {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn what_a_presets_agent_leaves_is_known_and_nothing_is_of_an_own_one() {
+    use super::{Config, found, leaves};
+
+    fn with(agent: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("resolver.toml");
-        for (agent, leaves) in [
+        let text = format!(
+            "data_dir = \"/nowhere\"\n[agent]\n{agent}\n[[connection]]\nid = \"main\"\n\
+             base_url = \"http://localhost:1\"\nbot_token_file = \"/nowhere/token\"\nrepositories = [\"P/*\"]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        config::load_with(&file, []).unwrap()
+    }
+
+    #[test]
+    fn what_a_presets_agent_leaves_is_known_and_nothing_is_of_an_own_one() {
+        for (agent, expected) in [
             ("kind = \"acp\"\npreset = \"opencode\"", &[".opencode"][..]),
             ("kind = \"command\"\ncommand = [\"mine\", \"{prompt}\"]", &[]),
             ("kind = \"builtin\"", &[]),
         ] {
-            let text = format!(
-                "data_dir = \"/nowhere\"\n[agent]\n{agent}\n[[connection]]\nid = \"main\"\n\
-                 base_url = \"http://localhost:1\"\nbot_token_file = \"/nowhere/token\"\nrepositories = [\"P/*\"]\n"
-            );
-            std::fs::write(&file, text).unwrap();
-            let config = config::load_with(&file, []).unwrap();
-            assert_eq!(super::leaves(&config).unwrap(), leaves, "{agent}");
+            assert_eq!(leaves(&with(agent)).unwrap(), expected, "{agent}");
         }
+    }
+
+    #[test]
+    fn operators_are_told_where_the_agents_program_is() {
+        let line = |command: &str| {
+            let agent = format!("kind = \"command\"\ncommand = [\"{command}\", \"{{prompt}}\"]");
+            found(&with(&agent)).unwrap()
+        };
+        let shell = std::fs::canonicalize("/bin/sh").unwrap();
+        let there = line("/bin/sh");
+        assert!(
+            there.starts_with("Agent: sh (command), found at /")
+                && (there.ends_with("/sh") || there.ends_with(shell.to_str().unwrap())),
+            "{there}"
+        );
+        let away = line("/no/such/agent");
+        assert!(
+            away.starts_with("Agent: agent (command), NOT found here: "),
+            "{away}"
+        );
+        let own = found(&with("kind = \"builtin\"")).unwrap();
+        assert_eq!(own, "Agent: builtin, a part of this program");
     }
 }
