@@ -194,6 +194,7 @@ mod tests {
             "CODEOWNERS",
             "docs/CODEOWNERS",
             ".pre-commit-config.yaml",
+            ".lfsconfig",
             "AGENTS.md",
             "src/AGENTS.md",
             "agents.md",

@@ -2,7 +2,7 @@
 //! instructs agents is a table of its own, in `instructions`.
 
 /// As globs of [`super::glob`].
-pub(super) const PATHS: [&str; 46] = [
+pub(super) const PATHS: [&str; 47] = [
     // Builds.
     "bitbucket-pipelines.yml",
     "bitbucket-pipelines.yaml",
@@ -43,7 +43,8 @@ pub(super) const PATHS: [&str; 46] = [
     // Reviews.
     "CODEOWNERS",
     "CODEOWNERS.*",
-    // What starts by itself where people work.
+    // What starts by itself where people work, or sends them elsewhere: git-lfs asks the server this file names.
+    ".lfsconfig",
     ".githooks/",
     ".pre-commit-config.y*ml",
     "lefthook*.yml",
