@@ -245,13 +245,18 @@ mod tests {
             name: "job",
             version: 2,
         });
+        let unknown_verb = Ended::Unreadable(DecodeError::UnknownVerb {
+            name: "mention",
+            verb: "teleport".to_owned(),
+        });
         let unreadable = bury(FailureCode::MessageUnreadable);
         let again = nak(1000, Counts::AsAttempt);
         let (upgraded, shut_down) = (nak(30_000, Counts::NotAsAttempt), nak(0, Counts::NotAsAttempt));
         let lost = bury(FailureCode::WorkerLost);
         check(vec![
             ("malformed", malformed(), unreadable.clone(), unreadable),
-            ("unknown version", unknown, upgraded.clone(), upgraded),
+            ("unknown version", unknown, upgraded.clone(), upgraded.clone()),
+            ("unknown verb", unknown_verb, upgraded.clone(), upgraded),
             (
                 "panic",
                 Ended::Panicked("x".into()),
