@@ -139,6 +139,7 @@ impl Resolver {
         if let Some(leaked) = self.gate.leaks().await? {
             return Ok(leaked);
         }
+        // What the repository needs installed will be fetched here, in a cell of its own (docs/adr/0012).
         let known = self.known(&door)?;
         let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions), &known).await?;
         deliver::deliver(self, &door, attempt, (&tree, &start), patched).await
