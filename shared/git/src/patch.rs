@@ -18,6 +18,10 @@ const BINARY_LOOK_BYTES: usize = 8_000;
 /// Files with more bytes than this are not compared line by line.
 const TEXT_BYTES_MAX: usize = 32 << 20;
 
+/// Lines of changed files, both sides together, that one patch compares: about a second's work where few of them are
+/// distinct, for which comparing takes the square of their number. Files beyond are written as if they were binary.
+const COMPARED_LINES_MAX: usize = 200_000;
+
 /// A change between two commits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patch {
@@ -106,11 +110,12 @@ pub(crate) fn patch(repo: &gix::Repository, old: &CommitId, new: &CommitId) -> R
     });
     files.sort_by(|a, b| a.0.cmp(&b.0));
     let mut patch = Patch::default();
+    let mut lines_left = COMPARED_LINES_MAX;
     for (path, old, new) in files {
         let not_tree = |side: Option<(EntryMode, gix::ObjectId)>| side.filter(|(mode, _)| !mode.is_tree());
         let (old, new) = (side(repo, not_tree(old))?, side(repo, not_tree(new))?);
         if old.is_some() || new.is_some() {
-            patch.file(path.as_ref(), old, new)?;
+            patch.file(path.as_ref(), old, new, &mut lines_left)?;
         }
     }
     Ok(patch)
@@ -132,19 +137,34 @@ fn side(repo: &gix::Repository, entry: Option<(EntryMode, gix::ObjectId)>) -> Re
 }
 
 impl Patch {
-    fn file(&mut self, path: &BStr, old: Option<Side>, new: Option<Side>) -> Result<(), Error> {
+    fn file(
+        &mut self,
+        path: &BStr,
+        old: Option<Side>,
+        new: Option<Side>,
+        lines_left: &mut usize,
+    ) -> Result<(), Error> {
         self.files = self.files.saturating_add(1);
         match (old, new) {
             // `git apply` cannot turn a file into a link in one step.
             (Some(old), Some(new)) if kind(&old) != kind(&new) => {
-                self.one(path, Some(old), None)?;
-                self.one(path, None, Some(new))
+                self.one(path, Some(old), None, false)?;
+                self.one(path, None, Some(new), false)
             }
-            (old, new) => self.one(path, old, new),
+            (old, new) => {
+                let too_long = !may_be_compared(old.as_ref(), new.as_ref(), lines_left);
+                self.one(path, old, new, too_long)
+            }
         }
     }
 
-    fn one(&mut self, path: &BStr, old: Option<Side>, new: Option<Side>) -> Result<(), Error> {
+    fn one(
+        &mut self,
+        path: &BStr,
+        old: Option<Side>,
+        new: Option<Side>,
+        too_long: bool,
+    ) -> Result<(), Error> {
         let (a, b) = (quoted("a/", path), quoted("b/", path));
         let mut header = BString::from("diff --git ");
         header.extend_from_slice(&a);
@@ -179,15 +199,16 @@ impl Patch {
         }
         self.text.push(b'\n');
         let is_binary_side = |side: &Option<Side>| side.as_ref().is_some_and(|side| is_binary(&side.content));
+        let without_lines = too_long || is_binary_side(&old) || is_binary_side(&new);
         if let Some(side) = &new
-            && (is_binary_side(&old) || is_binary_side(&new))
+            && without_lines
         {
             self.binary.push(BinaryFile {
                 path: path.to_str_lossy().into_owned(),
                 content: side.content.clone(),
             });
         }
-        self.content((a, b), old.as_ref(), new.as_ref())
+        self.content((a, b), old.as_ref(), new.as_ref(), without_lines)
     }
 
     fn content(
@@ -195,10 +216,11 @@ impl Patch {
         (a, b): (BString, BString),
         old: Option<&Side>,
         new: Option<&Side>,
+        without_lines: bool,
     ) -> Result<(), Error> {
         let bytes = |side: Option<&Side>| side.map(|side| side.content.clone()).unwrap_or_default();
         let (old_bytes, new_bytes) = (bytes(old), bytes(new));
-        if is_binary(&old_bytes) || is_binary(&new_bytes) {
+        if without_lines {
             return binary::write(&mut self.text, &old_bytes, &new_bytes);
         }
         if old_bytes.is_empty() && new_bytes.is_empty() {
@@ -221,6 +243,25 @@ impl Patch {
         self.added = self.added.saturating_add(counted.added);
         self.removed = self.removed.saturating_add(counted.removed);
         Ok(())
+    }
+}
+
+/// Whether two texts may still be compared line by line; if so, their lines are taken from what is left.
+fn may_be_compared(old: Option<&Side>, new: Option<&Side>, lines_left: &mut usize) -> bool {
+    // A text beside nothing is not compared.
+    let (Some(old), Some(new)) = (old, new) else {
+        return true;
+    };
+    if is_binary(&old.content) || is_binary(&new.content) {
+        return true;
+    }
+    let lines = [old, new].map(|side| side.content.lines().count());
+    match lines_left.checked_sub(lines.iter().sum()) {
+        Some(left) => {
+            *lines_left = left;
+            true
+        }
+        None => false,
     }
 }
 

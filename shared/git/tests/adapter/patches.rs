@@ -96,3 +96,41 @@ fn a_small_patch_reads_as_git_writes_it() {
     assert_eq!(ours, theirs);
     assert_eq!((patch.files, patch.added, patch.removed), (2, 1, 2));
 }
+
+/// Lines of one letter out of two, in an order that no two `seed`s share: comparing takes the square of their number.
+fn two_letters(lines: usize, mut seed: u32) -> String {
+    let mut text = String::with_capacity(2 * lines);
+    for _ in 0..lines {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(if seed >> 31 == 0 { "a\n" } else { "b\n" });
+    }
+    text
+}
+
+#[test]
+fn texts_that_take_too_long_to_compare_are_written_whole_and_git_applies_them() {
+    let world = World::new();
+    world.author_pushes("long.txt", &two_letters(150_000, 1));
+    let mirror = world.mirror();
+    let (head, tree) = world.check_out(mirror.as_ref());
+    fs::write(tree.join("long.txt"), two_letters(150_000, 2)).unwrap();
+    fs::write(tree.join("a.txt"), "one\n2\nthree\n").unwrap();
+    let commit = crate::world::commit(mirror.as_ref(), &head, &tree);
+    let patch = mirror.patch(&head, &commit).unwrap();
+    let whole: Vec<&str> = patch.binary.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(whole, ["long.txt"]);
+    assert_eq!(
+        (patch.files, patch.added, patch.removed),
+        (2, 1, 1),
+        "the short text has lines all the same"
+    );
+    let file = world.directory.path().join("change.patch");
+    fs::write(&file, &patch.text).unwrap();
+    let author = world.author();
+    git(&author, &["apply", "--index", file.to_str().unwrap()]);
+    mirror
+        .push(&world.remote(), crate::world::BRANCH, &head, &commit)
+        .unwrap();
+    let wanted = git(&world.bare(), &["rev-parse", &format!("{commit}^{{tree}}")]);
+    assert_eq!(git(&author, &["write-tree"]), wanted);
+}
