@@ -26,6 +26,7 @@ mod repository_says;
 mod resolve_happy;
 mod resolve_order;
 mod sandbox_fails;
+mod sandbox_weaker;
 mod secrets;
 mod soak;
 mod starting_and_stopping;
