@@ -114,6 +114,8 @@ pub(super) struct Exchange {
     asking: bool,
     /// What the request is taken for, in tokens.
     input: u64,
+    /// How long an answer it allows, in tokens.
+    answer_max: u64,
     /// Taken at the end, like the entry. Counting tokens needs neither.
     reservation: Option<Reservation>,
     entry: Option<Entry>,
@@ -133,6 +135,7 @@ impl Exchange {
             answer: Answer::default(),
             asking: false,
             input: estimate(body, bytes),
+            answer_max: answer_max(body),
             reservation: None,
             entry: None,
         };
@@ -222,7 +225,12 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let tokens = self.asking.then(|| self.answer.tokens(self.input));
+        // An endpoint goes on without its client, and charges for the whole answer.
+        let tokens = self.asking.then(|| {
+            let so_far = self.answer.tokens(self.input);
+            let output = so_far.output.max(self.answer_max);
+            Tokens { output, ..so_far }
+        });
         self.end(Outcome::Abandoned, tokens);
     }
 }
@@ -250,6 +258,19 @@ fn spent(ended: Ended) -> Refusal {
     };
     let message = format!("the budget of this run is used up: {what}");
     Refusal::new(StatusCode::PAYMENT_REQUIRED, message).with_code("insufficient_quota")
+}
+
+/// An answer whose length the request does not bound, in tokens: a long one, since nobody waits for its end.
+const ANSWER_TOKENS: u64 = 4_000;
+/// Clients allow more than they expect; this is a long answer of today's models, thoughts included.
+const ANSWER_TOKENS_MAX: u64 = 32_000;
+
+/// What an answer that is not waited for is taken for, in tokens.
+fn answer_max(body: &Map<String, Value>) -> u64 {
+    let asked = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
+        .iter()
+        .find_map(|field| body.get(*field)?.as_u64());
+    asked.unwrap_or(ANSWER_TOKENS).min(ANSWER_TOKENS_MAX)
 }
 
 /// A picture or document costs about as much as a page or two, whatever its bytes.

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::exchange;
 use super::shared::Shared;
 
-/// Agents keep some connections open and open one per parallel request; further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 64;
+/// Agents keep some connections open and open one per parallel request; further ones wait in the kernel's queue. Each
+/// may be owed one answer when a budget ends, so there are not many.
+const CONNECTIONS_MAX: usize = 16;
 
 /// From the connection, or the last answer, to the end of the next head. An agent that runs a tool for longer than
 /// this finds its connection closed and opens another one.

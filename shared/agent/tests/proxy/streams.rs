@@ -95,6 +95,11 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
     assert_eq!(world.chat("hi").await.0, 200);
     let end = world.end().await;
     assert_eq!((end.usage.turns, end.errors), (3, 0));
+    assert!(
+        end.usage.output_tokens >= 2 * 4_000,
+        "endpoints charge for answers that nobody waits for: {:?}",
+        end.usage
+    );
     let abandoned = lines(&end)
         .iter()
         .filter(|line| line["abandoned"] == true)
