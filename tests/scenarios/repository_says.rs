@@ -245,14 +245,24 @@ async fn a_check_that_hangs_is_ended_with_everything_it_started() {
 
 #[tokio::test]
 async fn a_check_that_is_refused_a_socket_is_not_measurable_and_not_red() {
-    let mut setup = configured("[checks]\nasks = { command = \"bash -c 'exec 3<>/dev/tcp/127.0.0.1/9'\" }\n");
+    // The second one fails for what was changed, and says that the sandbox was at fault.
+    let claims = "grep -q 'a - b' src/lib.rs || { echo 'bind: permission denied'; exit 1; }";
+    let mut setup = configured(&format!(
+        "[checks]\nasks = {{ command = \"bash -c 'exec 3<>/dev/tcp/127.0.0.1/9'\" }}\n\
+         claims = {{ command = \"{claims}\" }}\n"
+    ));
     "[sandbox]\nnamespaces = \"never\"\n".clone_into(&mut setup.config);
     scenario_in(setup, async |world| {
         let reply = reply_to_work(world, REPAIR).await;
-        let why = "not measurable here (the sandbox refused it a network socket)";
+        let why = "not measurable here (exit 1, and the sandbox refused it a network socket)";
         assert!(
             reply.contains(&format!("before: {why} / after: {why}")),
             "{reply}"
+        );
+        let line = reply.lines().find(|line| line.contains("grep -q")).unwrap();
+        assert!(
+            line.contains("before: passed (") && line.contains(" / after: failed (exit 1"),
+            "{line}"
         );
     })
     .await;

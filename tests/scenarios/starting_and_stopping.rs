@@ -201,6 +201,7 @@ async fn config_check_prints_the_webhook_to_paste() {
             "{stdout}"
         );
         assert!(stdout.contains("pr:comment:added"), "{stdout}");
+        assert!(stdout.contains("Agent: builtin"), "{stdout}");
         assert_eq!(stderr, "", "there is nothing to warn of");
     })
     .await;
