@@ -56,7 +56,9 @@ async fn a_sandbox_that_leaks_starts_nothing_until_it_holds_again() {
         assert!(reply.text.contains("`SANDBOX_LEAK`"), "{}", reply.text);
         let ready = page(world, "/readyz").await;
         assert!(
-            ready.contains("\"ready\":false") && ready.contains("the sandbox leaks: read_other_run"),
+            ready.contains("\"ready\":false")
+                && ready.contains("the sandbox leaks: ")
+                && ready.contains("read_other_run (read the canary)"),
             "{ready}"
         );
         // Whoever asks meanwhile waits, and neither asks in vain nor reaches the model.
