@@ -86,6 +86,10 @@ pub(crate) enum RunsCommand {
 /// What of a run to print instead of its record.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(multiple = false)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, of which one may be given"
+)]
 pub(crate) struct RunPart {
     /// Its patch, as `git apply` takes it.
     #[arg(long)]
