@@ -27,7 +27,7 @@ fn with_files(main: Value, branch: Value) -> Setup {
 }
 
 /// A world whose target branch has this `.openhands/resolver.toml`.
-fn configured(text: &str) -> Setup {
+pub(crate) fn configured(text: &str) -> Setup {
     with_files(json!({".openhands/resolver.toml": text}), json!({}))
 }
 

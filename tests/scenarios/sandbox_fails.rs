@@ -10,6 +10,7 @@ use tests::waiting::{WAIT_MAX, until};
 use tests::world::{World, scenario, scenario_in};
 
 use crate::looking_in::page;
+use crate::repository_says::configured;
 
 /// Puts a link in the place of another.
 fn link(to: &Path, at: &Path) {
@@ -83,19 +84,40 @@ async fn a_sandbox_that_leaks_starts_nothing_until_it_holds_again() {
     .await;
 }
 
+/// A file of a process in `/proc`; empty when it has ended.
+fn of_process(id: u32, name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{id}/{name}")).unwrap_or_default()
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn parent_of(id: u32) -> Option<u32> {
+    let status = of_process(id, "status");
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok()
+}
+
 /// The processes that the resolver watches its cells with.
 fn wardens(world: &World) -> Vec<u32> {
-    let resolver = world.child("up").unwrap().pid().unwrap();
-    let processes = std::fs::read_dir("/proc").unwrap();
-    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter(|id| {
-        let file = |name: &str| std::fs::read_to_string(format!("/proc/{id}/{name}")).unwrap_or_default();
-        file("status")
-            .lines()
-            .any(|line| line == format!("PPid:\t{resolver}"))
-            && file("cmdline").split('\0').nth(1) == Some("sandbox-exec")
-    })
-    .collect()
+    let resolver = world.child("up").unwrap().pid();
+    processes()
+        .filter(|id| parent_of(*id) == resolver)
+        .filter(|id| of_process(*id, "cmdline").split('\0').nth(1) == Some("sandbox-exec"))
+        .collect()
+}
+
+/// Whether a process below `ancestor` runs this.
+fn runs(ancestor: u32, command: &[&str]) -> bool {
+    let is_below = |id| std::iter::successors(Some(id), |id| parent_of(*id)).any(|id| id == ancestor);
+    let is_it = |id: &u32| {
+        of_process(*id, "cmdline")
+            .split_terminator('\0')
+            .eq(command.iter().copied())
+    };
+    processes().filter(is_it).any(is_below)
 }
 
 /// The directories of attempts.
@@ -143,6 +165,36 @@ async fn a_run_that_nobody_saw_die_is_neither_repeated_nor_cleaned_away() {
         let alone = || async { (attempts(world) == [format!("{run}-1")]).then_some(()) };
         let alone = until(WAIT_MAX, alone).await;
         assert!(alone.is_some(), "{:?}", attempts(world));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_while_a_check_may_still_be_alive() {
+    let setup = configured("[checks]\nlong = { command = \"sleep 100\" }\n");
+    scenario_in(setup, async |world| {
+        world.expected.dead_letters = 1;
+        let before = world.pull_request(1).head().await;
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let nats = inside::connect(world).await.unwrap();
+        let is_measured = || async {
+            wardens(world)
+                .into_iter()
+                .find(|warden| runs(*warden, &["sleep", "100"]))
+        };
+        let warden = until(WAIT_MAX, is_measured).await.expect("the check runs");
+        signal(warden, rustix::process::Signal::KILL).unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.contains("`INTERNAL`"), "{}", reply.text);
+        assert_eq!(world.pull_request(1).head().await, before, "it was pushed");
+        let run = inside::runs(&nats).await.unwrap().pop().unwrap();
+        assert_eq!(run.attempt, 1, "it was repeated");
+        // What the check ran in stays; what the agent did, which was seen to end, goes.
+        let kept = || async { (attempts(world) == [format!("{}-1-before", run.id)]).then_some(()) };
+        let kept = until(WAIT_MAX, kept).await;
+        assert!(kept.is_some(), "{:?}", attempts(world));
+        let ready = page(world, "/readyz").await;
+        assert!(ready.contains("may still be alive"), "{ready}");
     })
     .await;
 }
