@@ -8,7 +8,7 @@ use lifecycle::Health;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use sandbox::{Sandbox, SelfTestError};
+use sandbox::{Needs, Sandbox, SelfTestError};
 
 use crate::attempt::Ending;
 
@@ -24,15 +24,18 @@ const RETEST_PAUSE: Duration = Duration::from_secs(10);
 /// Closed from a test that failed to the next one that holds.
 pub(crate) struct Gate {
     sandbox: Sandbox,
+    /// What the cell of a run is opened with, and so that of the test before it.
+    needs: Needs,
     health: Health,
     closed: Arc<AtomicBool>,
 }
 
 impl Gate {
     /// Open: the sandbox was tested when it was found.
-    pub(crate) fn new(sandbox: Sandbox, health: Health) -> Self {
+    pub(crate) fn new(sandbox: Sandbox, needs: Needs, health: Health) -> Self {
         Self {
             sandbox,
+            needs,
             health,
             closed: Arc::default(),
         }
@@ -55,7 +58,7 @@ impl Gate {
     ///
     /// The gate is closed until a later test holds. A test that could not be made is worth another attempt.
     pub(crate) async fn leaks(&self) -> Result<Option<Ending>, Failure> {
-        let error = match self.sandbox.self_test().await {
+        let error = match self.sandbox.self_test(self.needs.clone()).await {
             Ok(test) => {
                 tracing::debug!(held = test.held.len(), took = ?test.wall, "the sandbox holds");
                 return Ok(None);
@@ -92,15 +95,16 @@ impl Gate {
         if self.closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (sandbox, health, closed) = (
+        let (sandbox, needs, health, closed) = (
             self.sandbox.clone(),
+            self.needs.clone(),
             self.health.clone(),
             Arc::downgrade(&self.closed),
         );
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RETEST_PAUSE).await;
-                let tested = sandbox.self_test().await;
+                let tested = sandbox.self_test(needs.clone()).await;
                 // The role has ended: nobody waits for this any more.
                 let Some(closed) = closed.upgrade() else { return };
                 match tested {

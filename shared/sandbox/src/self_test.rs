@@ -13,6 +13,7 @@ mod targets;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,8 @@ pub struct Examination {
     pub thorough: bool,
     /// What the battery's cell is opened with; more than the default weakens it.
     pub needs: Needs,
+    /// The needs that are granted: what these give away by design is no leak.
+    pub granted: Needs,
     /// What the battery may read.
     pub read_paths: Vec<PathBuf>,
 }
@@ -128,22 +131,29 @@ impl Examination {
             claimed: level,
             thorough: true,
             needs: Needs::default(),
+            granted: Needs::default(),
             read_paths: Vec::new(),
         }
     }
 }
 
 impl Sandbox {
-    /// Attacks this sandbox from inside a cell of its own: before every run. An unsandboxed one promises nothing and
-    /// passes.
+    /// Attacks this sandbox from inside a cell of its own, which has the needs of the run that it is made for: before
+    /// every run. An unsandboxed one promises nothing and passes.
     ///
     /// The control was run at the start, and the probes that are slow by nature are left out.
-    pub async fn self_test(&self) -> Result<SelfTest, SelfTestError> {
+    pub async fn self_test(&self, mut needs: Needs) -> Result<SelfTest, SelfTestError> {
         if self.level() == Level::Off {
             return Ok(SelfTest::default());
         }
+        if needs.private_port.is_some() {
+            // Which one it will be is chosen when the run's own cell is made.
+            needs.private_port = Some(free_port().map_err(SelfTestError::Plant)?);
+        }
         let examination = Examination {
             thorough: false,
+            granted: needs.clone(),
+            needs,
             ..Examination::of(self.level())
         };
         let control = self
@@ -190,10 +200,16 @@ impl Sandbox {
     ) -> Result<SelfTest, SelfTestError> {
         let started = Instant::now();
         let tried = battery::confined(self, examination).await?;
-        let test = judge(examination.claimed, examination.thorough, &tried, control)?;
+        let test = judge(examination, &tried, control)?;
         Ok(SelfTest {
             wall: started.elapsed(),
             ..test
         })
     }
+}
+
+/// A port of 127.0.0.1 on which nobody listens.
+fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
 }

@@ -21,6 +21,8 @@ use crate::probe::plan::{OTHER_HOST, Ports, Question, UnixSockets};
 /// How long a datagram may take on this machine, and a connection to be made. Only asked for after it was sent, so what
 /// is awaited is nearly always there; a machine under load takes its time.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(5);
+/// How long one is looked for among the datagrams. On one machine it is there as soon as it is sent.
+const DATAGRAM_WAIT: Duration = Duration::from_secs(1);
 
 /// Longer than any datagram the battery sends.
 const DATAGRAM_BYTES_MAX: usize = 1024;
@@ -112,7 +114,7 @@ impl Listeners {
                 // The connection may be closed at once: it stays in the other's queue.
                 matches!(timeout(ARRIVAL_WAIT, connecting).await, Ok(Ok(_)))
             }
-            Question::Datagram(token) => timeout(ARRIVAL_WAIT, self.wait_for_datagram(token.as_bytes()))
+            Question::Datagram(token) => timeout(DATAGRAM_WAIT, self.wait_for_datagram(token.as_bytes()))
                 .await
                 .is_ok(),
         }

@@ -244,7 +244,7 @@ async fn the_test_before_a_run_finds_the_same() {
             .examine(&Examination::of(sandbox.level()))
             .await
             .expect("nothing leaks");
-        let quick = sandbox.self_test().await.expect("nothing leaks");
+        let quick = sandbox.self_test(Needs::default()).await.expect("nothing leaks");
         let missing: Vec<&String> = thorough
             .held
             .iter()
@@ -252,5 +252,43 @@ async fn the_test_before_a_run_finds_the_same() {
             .collect();
         assert_eq!(missing, ["signal_by_owned_file", "unshare", "clone_namespaces"]);
         assert_eq!(quick.residue, thorough.residue);
+    }
+}
+
+#[tokio::test]
+async fn what_a_runs_needs_open_is_no_leak_and_all_else_is() {
+    for namespaces in [Namespaces::Never, Namespaces::Always] {
+        let sandbox = sandbox(Mode::Enforce, namespaces).await;
+        let needs = Needs {
+            unix_sockets: true,
+            pty: true,
+            private_port: Some(0),
+            udp: true,
+            netlink: true,
+        };
+        let test = sandbox
+            .self_test(needs.clone())
+            .await
+            .expect("nothing else leaks");
+        assert!(!test.held.is_empty());
+        // The control: a cell with a need more than the run was granted.
+        let mut granted = needs.clone();
+        let leak = if sandbox.level() == Level::One {
+            granted.unix_sockets = false;
+            "unix_stream"
+        } else {
+            granted.netlink = false;
+            "netlink"
+        };
+        let examination = Examination {
+            needs: Needs {
+                private_port: None,
+                ..needs
+            },
+            granted,
+            ..Examination::of(sandbox.level())
+        };
+        let leaks = leaks(sandbox.examine(&examination).await);
+        assert!(names(&leaks).contains(&leak), "{leaks:?}");
     }
 }
