@@ -87,7 +87,7 @@ async fn what_is_wrong_with_a_command_is_said_and_nothing_is_started_or_stopped(
         assert_snapshot!(redacted(&pr.final_reply_to(slip).await.text), @"
         **Refused for @alice**
 
-        `sotp` is not a verb: did you mean `stop`? Nothing was started and nothing was stopped.
+        `sotp` is not a command: did you mean `stop`? Nothing was started and nothing was stopped.
 
         run `<run>`
         ");

@@ -221,7 +221,7 @@ impl GrammarRefusal {
                 format!("`--{key}` does not go with {what}, so nothing was started.")
             }
             Self::NearMiss(NearMiss { word, meant }) => format!(
-                "`{word}` is not a verb: did you mean `{meant}`? Nothing was started and nothing was stopped."
+                "`{word}` is not a command: did you mean `{meant}`? Nothing was started and nothing was stopped."
             ),
         }
     }

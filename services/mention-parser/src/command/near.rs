@@ -9,6 +9,26 @@ use super::argument;
 /// Longer than every verb and its argument by more than a slip.
 const LINE_CHARS_MAX: usize = 40;
 
+/// What people put around a verb that is meant for us and says nothing more.
+const FILLERS: [&str; 16] = [
+    "please",
+    "pls",
+    "it",
+    "that",
+    "this",
+    "now",
+    "me",
+    "everything",
+    "immediately",
+    "the",
+    "run",
+    "work",
+    "right",
+    "just",
+    "thanks",
+    "already",
+];
+
 /// The verb that the line nearly is, and its class: control verbs before others, since taking one for free text would
 /// start a run where one was to be stopped.
 pub(super) fn miss(line: &str) -> Option<(Class, NearMiss)> {
@@ -29,7 +49,28 @@ pub(super) fn miss(line: &str) -> Option<(Class, NearMiss)> {
             .find(|(row, form)| is_near(&words, form, row.argument))
             .map(|(row, form)| (row.class, near_miss(&words, form)))
     };
-    near(true).or_else(|| near(false))
+    near(true).or_else(|| padded(&words)).or_else(|| near(false))
+}
+
+/// A control verb among words that say nothing: `please stop`, `cancel that`. Taken for free text it would start a run.
+fn padded(words: &[String]) -> Option<(Class, NearMiss)> {
+    let bare = |word: &str| word.trim_matches(|c| PUNCTUATION.contains(c)).to_owned();
+    let (fillers, rest): (Vec<String>, Vec<String>) = words
+        .iter()
+        .map(|word| bare(word))
+        .partition(|word| FILLERS.contains(&word.as_str()));
+    let [verb] = rest.as_slice() else {
+        return None;
+    };
+    let row = TABLE.iter().find(|row| row.forms.contains(&verb.as_str()))?;
+    let is_control = matches!(row.class, Class::Control | Class::Query);
+    (is_control && !fillers.is_empty()).then(|| {
+        let miss = NearMiss {
+            word: shown(&words.join(" ")),
+            meant: verb.clone(),
+        };
+        (row.class, miss)
+    })
 }
 
 /// Whether the words are the form with one slip, alone or, where the verb acts on what is named, with what it expects.
@@ -46,7 +87,14 @@ fn is_near(words: &[String], form: &str, argument: Argument) -> bool {
 
 fn near_miss(words: &[String], form: &str) -> NearMiss {
     let count = form.split(' ').count();
-    let typed = words[..count].join(" ");
+    NearMiss {
+        word: shown(&words[..count].join(" ")),
+        meant: form.to_owned(),
+    }
+}
+
+/// What was typed, with nothing in it that means something in a reply.
+fn shown(typed: &str) -> String {
     let harmless = |c: char| {
         if c.is_ascii_alphanumeric() || c == ' ' || c == '-' {
             c
@@ -54,10 +102,7 @@ fn near_miss(words: &[String], form: &str) -> NearMiss {
             '?'
         }
     };
-    NearMiss {
-        word: typed.chars().map(harmless).collect(),
-        meant: form.to_owned(),
-    }
+    typed.chars().map(harmless).collect()
 }
 
 /// Whether one character left out, added, changed, or exchanged with its neighbour makes the one the other.
@@ -114,6 +159,30 @@ mod tests {
                     assert!(!is_one_slip(form, other), "{form} and {other}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_control_verb_among_words_that_say_nothing_is_no_request() {
+        for (line, meant) in [
+            ("stop please", "stop"),
+            ("please stop", "stop"),
+            ("Stop it now!", "stop"),
+            ("cancel that", "cancel"),
+            ("just stop the run, please", "stop"),
+            ("help me", "help"),
+        ] {
+            let (class, near) = miss(line).unwrap();
+            assert!(matches!(class, Class::Control | Class::Query), "{line}");
+            assert_eq!(near.meant, meant, "{line}");
+        }
+        for request in [
+            "stop using unwrap",
+            "fix it please",
+            "please stop the leak",
+            "cancel the timer",
+        ] {
+            assert_eq!(miss(request), None, "{request}");
         }
     }
 

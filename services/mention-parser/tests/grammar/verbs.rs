@@ -109,13 +109,7 @@ fn control_verbs_with_anything_unexpected_are_prose_and_never_act() {
         .filter(|row| matches!(row.class, Class::Control | Class::Query))
     {
         for form in row.forms {
-            for behind in [
-                "using unwrap",
-                "it now",
-                "-5",
-                "r-0123456789ab and more",
-                "all of it",
-            ] {
+            for behind in ["using unwrap", "-5", "r-0123456789ab and more", "all of it"] {
                 let comment = format!("@openhands {form} {behind}");
                 assert_eq!(
                     told(&comment),
@@ -123,6 +117,20 @@ fn control_verbs_with_anything_unexpected_are_prose_and_never_act() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn control_verbs_among_words_that_say_nothing_start_nothing_and_are_told() {
+    for (comment, word, meant) in [
+        ("@openhands please stop", "please stop", "stop"),
+        ("@openhands stop it now!", "stop it now", "stop"),
+        ("@openhands cancel that", "cancel that", "cancel"),
+    ] {
+        check(
+            comment,
+            &format!(r#"refused {{"kind":"near-miss","word":"{word}","meant":"{meant}"}}"#),
+        );
     }
 }
 
@@ -155,7 +163,10 @@ fn the_longest_verb_that_takes_what_follows_wins() {
 
 #[test]
 fn a_verb_counts_only_as_the_first_words() {
-    check("@openhands please stop", r#"request "please stop""#);
+    check(
+        "@openhands please stop the leak",
+        r#"request "please stop the leak""#,
+    );
     check("@openhands can you fix it", r#"request "can you fix it""#);
     check("@openhands fixed it?", r#"request "fixed it?""#);
     check("@openhands fix-it", r#"request "fix-it""#);

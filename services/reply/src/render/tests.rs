@@ -153,7 +153,7 @@ fn an_answer_of_ours_is_shown_as_it_is_and_the_reply_says_how_the_comment_was_re
     let mut run = ended_as(
         RunState::Refused,
         Outcome {
-            answer: Some("`sotp` is not a verb: did you mean `stop`?".into()),
+            answer: Some("`sotp` is not a command: did you mean `stop`?".into()),
             ..Outcome::default()
         },
     );
@@ -162,7 +162,7 @@ fn an_answer_of_ours_is_shown_as_it_is_and_the_reply_says_how_the_comment_was_re
     assert_snapshot!(status_reply(&run, &scene()), @"
     **Refused for @alice**
 
-    `sotp` is not a verb: did you mean `stop`?
+    `sotp` is not a command: did you mean `stop`?
 
     The comment has further mentions; only one counts. Not done: `review`.
 
