@@ -56,6 +56,15 @@ pub(crate) fn found(config: &Config) -> Result<String, agent::Error> {
     Ok(format!("Agent: {} ({kind}), {place}", launcher.name()))
 }
 
+/// Why every run would end with `AGENT_MISSING` here, as a warning for an operator; nothing where the agent is there.
+pub(crate) fn missing(config: &Config) -> Option<String> {
+    let (BackEnd::Acp(launcher) | BackEnd::Command(launcher)) = back_end(config).ok()? else {
+        return None;
+    };
+    let error = launcher.installation().err()?;
+    Some(format!("every run will fail: {error}"))
+}
+
 fn back_end(config: &Config) -> Result<BackEnd, agent::Error> {
     let api = match (config.llm.provider, config.llm.api) {
         (config::Provider::Anthropic, _) => Api::Messages,
@@ -113,7 +122,7 @@ fn provider(config: &Config) -> Provider {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, found, leaves};
+    use super::{Config, found, leaves, missing};
 
     fn with(agent: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -135,6 +144,18 @@ mod tests {
         ] {
             assert_eq!(leaves(&with(agent)).unwrap(), expected, "{agent}");
         }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_a_warning_and_one_that_is_none() {
+        let of = |command: &str| {
+            missing(&with(&format!(
+                "kind = \"command\"\ncommand = [\"{command}\", \"{{prompt}}\"]"
+            )))
+        };
+        assert!(of("no-such-agent").unwrap().contains("no-such-agent"));
+        assert_eq!(of("/bin/sh"), None);
+        assert_eq!(missing(&with("kind = \"builtin\"")), None);
     }
 
     #[test]

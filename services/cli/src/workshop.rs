@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use config::{Config, Namespaces, Role, SandboxMode};
 use lifecycle::{Health, Shutdown};
 use resolver::Workshop;
-use sandbox::{Sandbox, Settings, Unavailable};
+use sandbox::{Level, Sandbox, Settings, Unavailable};
 use serde_json::{Value, json};
 
 use crate::coding_agent;
@@ -82,6 +82,12 @@ pub(crate) async fn open(
             "agents run in a weaker sandbox than this version has: {why}"
         ));
     }
+    if sandbox.level() == Level::Off && rustix::process::geteuid().is_root() {
+        warn(health, "agents run unsandboxed and as root".to_owned());
+    }
+    if let Some(why) = coding_agent::missing(config) {
+        warn(health, why);
+    }
     tracing::info!(
         level,
         residue = sandbox.residue().len(),
@@ -102,6 +108,12 @@ pub(crate) async fn open(
         has_prices: model.has_prices(),
         executable,
     }))
+}
+
+/// For whoever reads the log and for whoever asks `/readyz`.
+fn warn(health: &Health, why: String) {
+    tracing::warn!(why, "runs will not go as they should");
+    health.warn(why);
 }
 
 fn settings(config: &Config) -> Settings {
