@@ -29,7 +29,13 @@ pub(super) fn fork() -> Result<Option<Pid>, Failure> {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => process::fork(NAMESPACES),
         forked => forked,
     }
-    .map_err(step("namespaces (not allowed here, or none left)"))
+    .map_err(|error| match Errno::from_io_error(&error) {
+        // What the kernel calls "no space left on device" here.
+        Some(Errno::NOSPC) => {
+            Failure::Cell("namespaces: user.max_user_namespaces is 0 or used up".to_owned())
+        }
+        _ => step("namespaces (not allowed here)")(error),
+    })
 }
 
 /// From outside: says who the one user and the one group inside are.
