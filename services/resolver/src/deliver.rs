@@ -6,6 +6,7 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, RunState};
+use sandbox::How;
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
@@ -59,6 +60,9 @@ pub(crate) async fn deliver(
         notes: start.notes(),
         ..Outcome::default()
     };
+    if cut_short.is_none() {
+        outcome.notes.extend(broke_down(&report));
+    }
     let handed_back = match hand_back(resolver, door, attempt, tree, start).await {
         Ok(handed_back) => handed_back,
         Err(failure) => return unreadable(failure, cut_short),
@@ -98,6 +102,16 @@ pub(crate) async fn deliver(
             patience.with("push", || push(door, attempt, &work)).await
         }
     }
+}
+
+/// An exit code says nothing about the work, and a person reads more into a change whose author broke down.
+fn broke_down(report: &Report) -> Option<String> {
+    let how = match report.cell.as_ref()?.how {
+        How::Exited(code) if code != 0 => format!("with exit code {code}"),
+        How::Signalled(signal) => format!("by signal {signal}"),
+        _ => return None,
+    };
+    Some(format!("The agent ended {how}: its work may be unfinished."))
 }
 
 /// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it:
@@ -306,6 +320,8 @@ fn redacted(mut outcome: Outcome, known: &Known) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use agent::Usage;
 
     use super::*;
@@ -351,6 +367,28 @@ mod tests {
             (state, code(&outcome)),
             (RunState::Expired, Some(FailureCode::TimeLimit))
         );
+    }
+
+    #[test]
+    fn an_agent_that_broke_down_is_told_of() {
+        let note = |how| {
+            broke_down(&Report {
+                cell: Some(sandbox::CellEnd {
+                    how,
+                    wall: Duration::ZERO,
+                    memory_peak_bytes: 0,
+                    left_behind: 0,
+                    over_for: None,
+                }),
+                ..report(1, 0)
+            })
+        };
+        assert!(note(How::Exited(3)).unwrap().contains("exit code 3"));
+        assert!(note(How::Signalled(11)).unwrap().contains("signal 11"));
+        assert_eq!(note(How::Exited(0)), None);
+        // What is asked to end when it has said that it is done has not broken down.
+        assert_eq!(note(How::Cancelled), None);
+        assert_eq!(broke_down(&report(1, 0)), None);
     }
 
     #[test]
