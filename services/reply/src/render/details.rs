@@ -19,7 +19,8 @@ pub(super) fn checks(checks: &[Check], scene: &Scene<'_>) -> String {
         [only] => format!("{TITLE} {}", check(only, scene)),
         several => {
             let mut lines = vec![TITLE.to_owned(), String::new()];
-            let shown = several.iter().take(POINTS_MAX);
+            let (broken, others): (Vec<_>, Vec<_>) = several.iter().partition(|check| is_broken(check));
+            let shown = broken.into_iter().chain(others).take(POINTS_MAX);
             lines.extend(shown.map(|one| format!("- {}", check(one, scene))));
             if several.len() > POINTS_MAX {
                 lines.push(format!("- and {} more", several.len() - POINTS_MAX));
@@ -31,12 +32,23 @@ pub(super) fn checks(checks: &[Check], scene: &Scene<'_>) -> String {
 
 fn check(check: &Check, scene: &Scene<'_>) -> String {
     let command: String = check.command.chars().take(COMMAND_CHARS_MAX).collect();
+    let marked = if is_broken(check) { "**now fails:** " } else { "" };
     format!(
-        "{} before: {} / after: {}",
+        "{marked}{} before: {} / after: {}",
         code(&command),
         measured(&check.before, scene),
         measured(&check.after, scene)
     )
+}
+
+/// Whether it passed before the change and does not pass with it.
+fn is_broken(check: &Check) -> bool {
+    let passed = |measured: &Measured| matches!(measured, Measured::Exited { code: 0, .. });
+    let failed = matches!(
+        check.after,
+        Measured::Exited { .. } | Measured::TimedOut { .. } | Measured::Stopped { .. }
+    );
+    passed(&check.before) && failed && !passed(&check.after)
 }
 
 fn measured(measured: &Measured, scene: &Scene<'_>) -> String {

@@ -400,7 +400,19 @@ fn a_run_says_what_the_resolver_measured_what_it_cost_and_how_it_was_confined() 
             milliseconds: 1_500,
         },
     };
-    run.outcome.as_mut().unwrap().checks = vec![one, other, slow];
+    let broken = Check {
+        name: "lint".into(),
+        command: "make lint".into(),
+        before: Measured::Exited {
+            code: 0,
+            milliseconds: 900,
+        },
+        after: Measured::Exited {
+            code: 2,
+            milliseconds: 900,
+        },
+    };
+    run.outcome.as_mut().unwrap().checks = vec![one, other, slow, broken];
     let residue = ["the shared kernel", "some <b>"];
     run.setup = Some(Box::new(setup(1, &residue)));
     assert_snapshot!(status_reply(&run, &scene()));
