@@ -92,6 +92,8 @@ impl Builder {
             to_ref: pull_request.to_ref.clone(),
             near: material.place.as_ref().map(|place| place.anchor.path.clone()),
             title: pull_request.title.clone(),
+            expect_head: None,
+            threads: Vec::new(),
             brief: brief.clone(),
         };
         let change = |record: &mut Run| {

@@ -87,6 +87,17 @@ failure_codes! {
     SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret, so it was not pushed.", "Ask for the change without the secret; if it is none, make this change by hand.";
     WorkTreeUnreadable = "WORK_TREE_UNREADABLE", "What the agent left in the work tree could not be read.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     Stopped = "STOPPED", "The run was stopped on request.", "Mention the bot again to ask for something else.";
+    BranchMoved = "BRANCH_MOVED", "The source branch is no longer at the commit that this was meant for.", "Look at what changed, then ask again for the commit it is at now.";
+    TooManyRuns = "TOO_MANY_RUNS", "This pull request has had as many runs within the hour as it may.", "Ask again later, or ask an administrator about the limit.";
+    OutsidePaths = "OUTSIDE_PATHS", "The change touches files outside the paths it was limited to, so it was not pushed.", "Ask again with wider paths, or for less.";
+    NothingToUndo = "NOTHING_TO_UNDO", "There is no commit of the bot on the branch to undo.", "Name the run: `undo` and its id, which stands in its reply.";
+    NothingToResume = "NOTHING_TO_RESUME", "There is no earlier run on this pull request to go back to.", "Write the request instead.";
+    NoPlan = "NO_PLAN", "There is no plan of this name to carry out.", "Ask for one with `plan`, then approve it.";
+    SecondPersonNeeded = "SECOND_PERSON_NEEDED", "A plan must be approved by someone else than who asked for it.", "Ask a colleague who may write to approve it.";
+    MergeConflict = "MERGE_CONFLICT", "The target branch conflicts with the source branch, and the conflicts were not all resolved.", "Merge the target branch by hand.";
+    OptionNotAllowed = "OPTION_NOT_ALLOWED", "An option asks for more than an administrator allows.", "Leave the option out, or ask the resolver's administrator.";
+    AccessLost = "ACCESS_LOST", "The person who asked may no longer change the repository, so nothing was pushed.", "Ask someone with write access to repeat the request.";
+    AgentUnanswered = "AGENT_UNANSWERED", "The agent ended without an answer.", "Repeat the request; if it happens again, ask in other words.";
 }
 
 impl std::fmt::Display for FailureCode {

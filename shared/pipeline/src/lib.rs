@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod decision;
+pub mod effect;
 pub mod event;
 pub mod failure;
 pub mod failure_code;

@@ -157,6 +157,13 @@ const fn option(option: OptionName, key: &'static str, value: &'static str, does
     }
 }
 
+impl OptionRow {
+    #[expect(dead_code, reason = "no option is built")]
+    const fn built(self) -> Self {
+        Self { built: true, ..self }
+    }
+}
+
 /// Every option, in the order of the documentation.
 pub const OPTIONS: &[OptionRow] = &[
     option(

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::effect::Effect;
 use crate::event::{Person, Repository};
 use crate::failure_code::FailureCode;
 use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
@@ -90,6 +91,12 @@ pub struct Run {
     /// Who works on it and how confined; of the last attempt that started an agent.
     #[serde(default)]
     pub setup: Option<Box<Setup>>,
+    /// The earlier run that this one repeats, continues, approves or undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<RunId>,
+    /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
     /// The status reply, as `services/reply` left it.
     pub reply: ReplyRecord,
     /// W3C trace context of the delivery that started it.
@@ -357,6 +364,8 @@ impl Run {
             patch: None,
             transcript: None,
             setup: None,
+            about: None,
+            effects: Vec::new(),
             reply: ReplyRecord::default(),
             traceparent: None,
         }

@@ -1,0 +1,146 @@
+//! Effect: what a run does to the pull request beside its commit and its status reply. Planned by the resolver when the
+//! run ends, done by `services/reply`, each exactly once (commands-and-replies.md, Terms).
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CommentId, PullRequestId};
+
+/// Effects of one run: more findings than a person reads, and a record that is still small.
+pub const EFFECTS_MAX: usize = 50;
+/// Text of one effect, in bytes.
+pub const EFFECT_TEXT_MAX: usize = 8 * 1024;
+/// Text of all effects together, in bytes: a run record is one value in the store.
+pub const EFFECTS_TEXT_MAX: usize = 128 * 1024;
+
+/// One effect and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Effect {
+    /// What is to be done.
+    pub what: What,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Progress,
+}
+
+/// What an effect does. Its texts are the model's words: data, to be sanitised where they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// Answers in a thread.
+    Answer {
+        /// The thread's first comment, one of [`crate::job::Job::threads`].
+        thread: CommentId,
+        /// What is answered.
+        text: String,
+        /// Whether the thread is a task that is to be ticked.
+        #[serde(default)]
+        tick: bool,
+    },
+    /// Comments on lines of the diff, as they are after the change.
+    Finding {
+        /// The file.
+        path: String,
+        /// The first line, from 1.
+        first_line: u32,
+        /// The last line; the comment stands under it.
+        last_line: u32,
+        /// What is said.
+        text: String,
+        /// What the lines should be instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suggestion: Option<String>,
+    },
+    /// Sets the pull request's title and description; what is absent stays.
+    Describe {
+        /// The title.
+        title: Option<String>,
+        /// The description, Markdown.
+        description: Option<String>,
+    },
+    /// Opens a pull request.
+    PullRequest {
+        /// The branch with the work, `refs/heads/...`, in the repository named by `in_target`.
+        from: String,
+        /// Whether that branch is in the target repository; otherwise it is in the source repository.
+        in_target: bool,
+        /// Its title.
+        title: String,
+        /// Its description.
+        description: String,
+    },
+}
+
+/// How far an effect is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Not begun.
+    #[default]
+    Planned,
+    /// Someone is about to do it; it may have been done.
+    Begun {
+        /// A random name of who.
+        poster: String,
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+    },
+    /// Done.
+    Done {
+        /// The comment that was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<CommentId>,
+        /// The pull request that was opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pull_request: Option<PullRequestId>,
+    },
+    /// Bitbucket does not let it be done.
+    Failed {
+        /// Why, in words of ours.
+        why: String,
+    },
+}
+
+impl Effect {
+    /// An effect that is to be done.
+    pub fn planned(what: What) -> Self {
+        Self {
+            what,
+            progress: Progress::Planned,
+        }
+    }
+
+    /// Whether nothing is left to do for it.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.progress, Progress::Done { .. } | Progress::Failed { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_survives_json_and_an_old_one_is_planned() {
+        let effect = Effect {
+            what: What::Finding {
+                path: "a.rs".into(),
+                first_line: 1,
+                last_line: 2,
+                text: "off by one".into(),
+                suggestion: Some("x".into()),
+            },
+            progress: Progress::Failed {
+                why: "the line is not in the diff".into(),
+            },
+        };
+        let text = serde_json::to_string(&effect).unwrap();
+        assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), effect);
+        let old = r#"{"what":{"kind":"answer","thread":7,"text":"done"}}"#;
+        let effect: Effect = serde_json::from_str(old).unwrap();
+        assert_eq!(effect.progress, Progress::Planned);
+        assert!(!effect.is_settled());
+    }
+}
