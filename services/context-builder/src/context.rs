@@ -6,5 +6,6 @@ pub(crate) mod material;
 
 mod budget;
 mod diff;
+mod framing;
 mod sections;
 mod visible;

@@ -10,6 +10,7 @@ use sandbox::How;
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
+use crate::course::Delivery;
 use crate::git_door::{CheckedOut, GitDoor};
 use crate::hand_back::{self, HandedBack};
 use crate::handler::Resolver;
@@ -40,7 +41,7 @@ pub(crate) async fn deliver(
     door: &GitDoor,
     attempt: &Attempt,
     (tree, start): (&WorkTree, &CheckedOut),
-    patched: Patched,
+    (patched, delivery): (Patched, Delivery),
 ) -> Result<Ending, Failure> {
     let patience = &attempt.patience;
     if !patience.with("look at the record", || attempt.is_held()).await? {
@@ -94,6 +95,18 @@ pub(crate) async fn deliver(
             if let Some((state, code)) = cut_short {
                 // Half-finished work is kept for people to look at, and never pushed.
                 return Ok(kept(work.outcome, state, code, None));
+            }
+            match delivery {
+                Delivery::Push => {}
+                // The others are not built; admission starts no run for these.
+                Delivery::Words | Delivery::Patch | Delivery::Suggest | Delivery::NewBranch { .. } => {
+                    return Ok(kept(
+                        work.outcome,
+                        RunState::NoChange,
+                        FailureCode::Internal,
+                        None,
+                    ));
+                }
             }
             let bench = Bench::new(resolver, door, attempt);
             let commits = (&work.base, &work.commit);

@@ -14,8 +14,9 @@ use pipeline::subject;
 use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 
 use crate::attempt::{Attempt, Ending};
+use crate::course::{self, Way};
 use crate::gate::Gate;
-use crate::git_door::GitDoor;
+use crate::git_door::{CheckedOut, GitDoor};
 use crate::secrets::Known;
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
@@ -139,10 +140,30 @@ impl Resolver {
         if let Some(leaked) = self.gate.leaks().await? {
             return Ok(leaked);
         }
+        match course::way(&attempt.run.command) {
+            Way::Agent => self.work_with_agent(job, attempt, &door, (&tree, &start)).await,
+            // Not built; admission starts no run for these.
+            Way::Update | Way::Undo => Err(Failure::abandon(
+                FailureCode::Internal,
+                None,
+                anyhow::anyhow!("no way to do {:?}", attempt.run.command.verb),
+            )),
+        }
+    }
+
+    /// The coding agent works in the tree, and what comes of it is delivered as the command says.
+    async fn work_with_agent(
+        &self,
+        job: &Job,
+        attempt: &Attempt,
+        door: &GitDoor,
+        (tree, start): (&WorkTree, &CheckedOut),
+    ) -> Result<Ending, Failure> {
         // What the repository needs installed will be fetched here, in a cell of its own (docs/adr/0012).
-        let known = self.known(&door)?;
-        let patched = patching::run_agent(self, job, attempt, (&tree, &start.instructions), &known).await?;
-        deliver::deliver(self, &door, attempt, (&tree, &start), patched).await
+        let known = self.known(door)?;
+        let patched = patching::run_agent(self, job, attempt, (tree, &start.instructions), &known).await?;
+        let delivery = course::delivery(&attempt.run.command);
+        deliver::deliver(self, door, attempt, (tree, start), (patched, delivery)).await
     }
 }
 

@@ -6,6 +6,7 @@
 mod attempt;
 mod bounds;
 mod checks;
+mod course;
 mod deliver;
 mod gate;
 mod git_door;

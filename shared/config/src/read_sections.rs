@@ -7,13 +7,13 @@ use crate::ca;
 use crate::reader::Reader;
 use crate::sections::{
     Agent, AgentKind, Api, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats, Permission,
-    Position, Provider, Telemetry, plain_url,
+    Position, Provider, Reply, Telemetry, plain_url,
 };
 
 /// Bodies up to 16 MiB may be configured; Bitbucket's own payloads stay far below the default of 1 MiB.
 const BODY_BYTES_RANGE: std::ops::RangeInclusive<usize> = 1024..=16 * 1024 * 1024;
 /// A brief shorter than this cannot hold its own frame; one longer than this fits no model's window.
-const CONTEXT_BYTES_RANGE: std::ops::RangeInclusive<usize> = 4096..=4 * 1024 * 1024;
+const CONTEXT_BYTES_RANGE: std::ops::RangeInclusive<usize> = 16 * 1024..=4 * 1024 * 1024;
 /// A run may take up to a day, which is as long as a message waits for an unavailable dependency.
 const RUN_SECONDS_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 /// Below 2 s heartbeats (every third of it) would crowd the server; above 10 min a crash would look like a hang.
@@ -231,6 +231,12 @@ pub(crate) fn limits(mut reader: Reader<'_>) -> Limits {
         run_tokens,
         run_usd,
     }
+}
+
+pub(crate) fn reply(mut reader: Reader<'_>) -> Reply {
+    let build_status = reader.flag("build_status", true);
+    reader.finish();
+    Reply { build_status }
 }
 
 pub(crate) fn telemetry(mut reader: Reader<'_>) -> Telemetry {

@@ -6,6 +6,7 @@ use pipeline::ids::{CommentId, PullRequestId};
 use serde::Serialize;
 
 use crate::context::budget::Budget;
+use crate::context::framing;
 use crate::context::material::Material;
 use crate::context::sections::{Block, Section, sections};
 use crate::context::visible;
@@ -29,6 +30,7 @@ struct Frame {
     pull_request: PullRequestId,
     pointed_at: Option<CommentId>,
     request: Block,
+    task: Vec<String>,
     sections: Vec<Section>,
     left_out: Option<Block>,
 }
@@ -36,7 +38,9 @@ struct Frame {
 /// Renders the brief in at most `bytes_max` bytes.
 pub(crate) fn render(material: &Material, bytes_max: usize) -> Result<Brief, minijinja::Error> {
     let left_out_bytes = (bytes_max / LEFT_OUT_SHARE).min(LEFT_OUT_TOTAL_BYTES_MAX);
-    let mut budget = Budget::new(bytes_max.saturating_sub(FRAME_BYTES + left_out_bytes));
+    let task = framing::task(&material.command);
+    let task_bytes: usize = task.iter().map(|paragraph| paragraph.len() + "\n\n".len()).sum();
+    let mut budget = Budget::new(bytes_max.saturating_sub(FRAME_BYTES + task_bytes + left_out_bytes));
     let request = budget
         .take("the request", visible::text(&material.request.text))
         .unwrap_or_default();
@@ -52,6 +56,7 @@ pub(crate) fn render(material: &Material, bytes_max: usize) -> Result<Brief, min
         pull_request: material.pull_request,
         pointed_at: material.request.pointed_at,
         request,
+        task,
         sections,
         left_out: (!left_out.is_empty()).then(|| Block::new("text", left_out.join("\n"))),
     };

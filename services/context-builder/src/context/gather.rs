@@ -6,6 +6,7 @@ use pipeline::event::Person;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::run::Run;
 
+use crate::context::framing;
 use crate::context::material::{Conversation, Material, Place, Remark, Request};
 use crate::limits::{ACTIVITIES_MAX, DIFF_BYTES_MAX};
 
@@ -78,6 +79,7 @@ pub(crate) async fn gather(
         files,
         builds,
         unread,
+        command: run.command.clone(),
         request,
     })))
 }
@@ -130,7 +132,7 @@ fn or_unread<T>(read: Result<T, Error>, what: &str, unread: &mut Vec<String>) ->
     }
 }
 
-/// The command's text; where the mention stands alone, the text of the comment it replies to.
+/// The command's text; where the mention stands alone, the text of the comment it replies to, or what the verb says.
 fn request(run: &Run, activities: &Activities, bot: &Bot) -> Option<Request> {
     let requester = run
         .requester
@@ -144,6 +146,16 @@ fn request(run: &Run, activities: &Activities, bot: &Bot) -> Option<Request> {
             pointed_at: None,
         });
     }
+    let itself = framing::needs_no_text(run.command.verb).then(|| Request {
+        text: run.command.asked(),
+        requester: requester.clone(),
+        pointed_at: None,
+    });
+    pointed_at(run, activities, bot, requester).or(itself)
+}
+
+/// The text of the comment that the mention replies to, which is not the bot's.
+fn pointed_at(run: &Run, activities: &Activities, bot: &Bot, requester: String) -> Option<Request> {
     let thread = activities.thread_of(run.comment)?;
     let parent = thread
         .comment

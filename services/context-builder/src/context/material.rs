@@ -2,6 +2,7 @@
 
 use bitbucket::{Anchor, BuildStatus, ChangedFile, Hunk};
 use jiff::Timestamp;
+use pipeline::command::Command;
 use pipeline::ids::{CommentId, CommitId, PullRequestId};
 
 /// What is known when a run is dispatched.
@@ -23,6 +24,8 @@ pub(crate) struct Material {
     pub(crate) to: String,
     /// The source branch's head.
     pub(crate) head: CommitId,
+    /// The command, which says what is to be done with the request.
+    pub(crate) command: Command,
     /// What is asked for: the only instruction.
     pub(crate) request: Request,
     /// The whole triggering comment, where it says more than the request.

@@ -1,5 +1,6 @@
 use bitbucket::{Anchor, BuildStatus, Hunk};
 use jiff::Timestamp;
+use pipeline::command::Command;
 use pipeline::ids::{CommentId, CommitId, PullRequestId};
 use proptest::prelude::*;
 
@@ -46,6 +47,7 @@ fn material() -> Material {
         from: "feature/retry".to_owned(),
         to: "main".to_owned(),
         head: CommitId::new("a".repeat(40)).unwrap(),
+        command: Command::request("return the error instead"),
         request: Request {
             text: "return the error instead".to_owned(),
             requester: "alice".to_owned(),
