@@ -28,6 +28,6 @@ pub use role::{Role, TlsPem, UnknownRole};
 pub use secret::SecretError;
 pub use sections::{
     Agent, AgentKind, Api, Config, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats,
-    Permission, Position, Provider, Telemetry,
+    Permission, Position, Provider, Reply, Telemetry,
 };
 pub use source::{ConnectionSource, FileConnections};

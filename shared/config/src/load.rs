@@ -118,6 +118,7 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
     let models = read_sections::models(root.sections("model"));
     let context = read_sections::context(root.section("context"));
     let limits = read_sections::limits(root.section("limits"));
+    let reply = read_sections::reply(root.section("reply"));
     let telemetry = read_sections::telemetry(root.section("telemetry"));
     root.finish();
     let proxy = proxy(sink, variables);
@@ -137,6 +138,7 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
         models,
         context,
         limits,
+        reply,
         telemetry,
         proxy,
     })

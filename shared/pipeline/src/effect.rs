@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CommentId, PullRequestId};
+use crate::ids::{CommentId, CommitId, PullRequestId};
 
 /// Effects of one run: more findings than a person reads, and a record that is still small.
 pub const EFFECTS_MAX: usize = 50;
@@ -46,6 +46,12 @@ pub enum What {
         first_line: u32,
         /// The last line; the comment stands under it.
         last_line: u32,
+        /// Whether the first line is new in the diff; otherwise it is context. Bitbucket wants to be told.
+        #[serde(default)]
+        first_is_added: bool,
+        /// The same of the last line.
+        #[serde(default)]
+        last_is_added: bool,
         /// What is said.
         text: String,
         /// What the lines should be instead.
@@ -103,6 +109,29 @@ pub enum Progress {
     },
 }
 
+/// The build status of a run, as it was last set on a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Build {
+    /// The commit.
+    pub commit: CommitId,
+    /// What was said of it.
+    pub state: BuildState,
+}
+
+/// What a build status says, in the words Bitbucket has for it (bitbucket-dc.md 3.9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildState {
+    /// The run works.
+    InProgress,
+    /// It did what was asked.
+    Successful,
+    /// It did not.
+    Failed,
+    /// Someone ended it.
+    Cancelled,
+}
+
 impl Effect {
     /// An effect that is to be done.
     pub fn planned(what: What) -> Self {
@@ -129,6 +158,8 @@ mod tests {
                 path: "a.rs".into(),
                 first_line: 1,
                 last_line: 2,
+                first_is_added: true,
+                last_is_added: false,
                 text: "off by one".into(),
                 suggestion: Some("x".into()),
             },

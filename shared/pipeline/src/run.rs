@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::effect::Effect;
+use crate::effect::{Build, Effect};
 use crate::event::{Person, Repository};
 use crate::failure_code::FailureCode;
 use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
@@ -97,6 +97,9 @@ pub struct Run {
     /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
+    /// Whether the target repository asks for no build status of ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub build_status_off: bool,
     /// The status reply, as `services/reply` left it.
     pub reply: ReplyRecord,
     /// W3C trace context of the delivery that started it.
@@ -280,6 +283,11 @@ pub struct ReplyRecord {
     pub closing_reaction: bool,
     /// Set when the status reply was deleted by a person: it is not written again until the end.
     pub deleted_by_person: bool,
+    /// Whether an effect was begun more than once, so that what arrived beside it is looked for at the end.
+    pub effects_unsure: bool,
+    /// The build status as it was last set; absent where none was, or where Bitbucket takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
 }
 
 /// Who is about to post the status reply.
@@ -366,6 +374,7 @@ impl Run {
             setup: None,
             about: None,
             effects: Vec::new(),
+            build_status_off: false,
             reply: ReplyRecord::default(),
             traceparent: None,
         }

@@ -30,6 +30,7 @@ fn every_setting_is_documented_in_its_section() {
         "llm",
         "context",
         "limits",
+        "reply",
         "telemetry",
     ];
     let mut text = "x = 1\n".to_owned();
