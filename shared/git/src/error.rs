@@ -115,6 +115,9 @@ pub enum Error {
         /// The commit.
         new: CommitId,
     },
+    /// What has been fetched of the history does not go back far enough: fetch more and try again.
+    #[error("not enough of the history has been fetched")]
+    TooShallow,
     /// What the caller asked for makes no sense: a ref that is not a branch, a path that leaves the tree.
     #[error("invalid request: {0}")]
     Invalid(String),

@@ -27,9 +27,11 @@ impl From<Error> for Failure {
             Error::Redirected { .. } | Error::Settings { .. } => {
                 Failure::abandon(Code::GitUnreachable, None, error.into())
             }
-            Error::Protocol { .. } | Error::Damaged { .. } | Error::Io { .. } | Error::Stopped => {
-                Failure::retry(Code::GitFailed, error.into())
-            }
+            Error::Protocol { .. }
+            | Error::Damaged { .. }
+            | Error::Io { .. }
+            | Error::TooShallow
+            | Error::Stopped => Failure::retry(Code::GitFailed, error.into()),
             Error::NotFastForward { .. } | Error::Invalid(_) => {
                 Failure::abandon(Code::Internal, None, error.into())
             }

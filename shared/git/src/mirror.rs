@@ -15,6 +15,7 @@ use crate::fetch::Whose;
 use crate::limits::TreeLimits;
 use crate::overlay::Overlay;
 use crate::patch::Patch;
+use crate::push::Expected;
 use crate::read_changes::{ReadRequest, Reader};
 use crate::remote::{Clients, Remote};
 use crate::tree_file::TreeFile;
@@ -105,6 +106,16 @@ pub trait Mirror: Send {
 
     /// Moves the branch on the server from `old` to `new`, if it is still at `old` and `new` descends from it.
     fn push(&self, remote: &Remote, branch: &str, old: &CommitId, new: &CommitId) -> Result<(), PushError>;
+
+    /// Makes a branch at `new`, if there is none of that name on the server ([`PushError::Moved`] otherwise, unless it
+    /// is at `new` already). `base`: the ancestor of `new` that the server has.
+    fn create_branch(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        base: &CommitId,
+        new: &CommitId,
+    ) -> Result<(), PushError>;
 
     /// The branch's head on the server; `None` when there is no such branch.
     fn remote_head(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, Error>;
@@ -249,7 +260,17 @@ impl Mirror for GixMirror {
     }
 
     fn push(&self, remote: &Remote, branch: &str, old: &CommitId, new: &CommitId) -> Result<(), PushError> {
-        crate::push::push(self, remote, branch, old, new)
+        crate::push::push(self, remote, branch, Expected::Head(old), new)
+    }
+
+    fn create_branch(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        base: &CommitId,
+        new: &CommitId,
+    ) -> Result<(), PushError> {
+        crate::push::push(self, remote, branch, Expected::Absent(base), new)
     }
 
     fn remote_head(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, Error> {

@@ -1,6 +1,7 @@
 //! Pushing in process: what is new as one small pack, and the server moves the branch only if it is still where we
-//! saw it. Never forced, never deleted, one branch, no hook of ours.
+//! saw it, or makes it if there is still none. Never forced, never deleted, one branch, no hook of ours.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::ops::ControlFlow;
 
@@ -11,29 +12,57 @@ use pipeline::ids::CommitId;
 
 use crate::error::{Error, PushError};
 use crate::fetch::{NEVER, note_pushed, remote_head};
-use crate::mirror::{GixMirror, commit_id, object_id};
+use crate::mirror::{GixMirror, commit_id};
 use crate::remote::{Connection, Remote};
 
+mod lacking;
 mod pack;
 mod report;
 
+use lacking::lacking;
 use report::Report;
+
+/// How the protocol says that there is no such branch.
+const ABSENT: &str = "0000000000000000000000000000000000000000";
 
 /// Bytes of an answer: hooks may be talkative, a report is one line.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Bytes kept of what hooks say, before it is made presentable.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// The mirror's part of [`crate::Mirror::push`].
+/// Where a branch has to be for a push to move it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expected<'a> {
+    /// At this commit.
+    Head(&'a CommitId),
+    /// Nowhere: the push makes it. What is new is told from this commit, which the server has.
+    Absent(&'a CommitId),
+}
+
+impl Expected<'_> {
+    fn head(&self) -> Option<&CommitId> {
+        match self {
+            Self::Head(head) => Some(head),
+            Self::Absent(_) => None,
+        }
+    }
+
+    /// The commit below what is new.
+    fn base(&self) -> &CommitId {
+        match self {
+            Self::Head(base) | Self::Absent(base) => base,
+        }
+    }
+}
+
+/// The mirror's part of [`crate::Mirror::push`] and [`crate::Mirror::create_branch`].
 pub(crate) fn push(
     mirror: &GixMirror,
     remote: &Remote,
     branch: &str,
-    old: &CommitId,
+    expected: Expected<'_>,
     new: &CommitId,
 ) -> Result<(), PushError> {
-    let ids = pack::new_objects(&mirror.repo, old, new)?;
-    let pack = pack::write(&mirror.repo, &ids)?;
     let mut connection = Connection::new(
         &mirror.clients,
         remote,
@@ -44,18 +73,23 @@ pub(crate) fn push(
         &NEVER,
     )
     .map_err(PushError::Git)?;
-    let advertised = advertised(&mut connection, branch).map_err(forbidden)?;
+    let advertised = advertised(&mut connection, &mirror.repo, branch).map_err(forbidden)?;
     if advertised.head.as_ref() == Some(new) {
         // An earlier try, whose answer was lost, has done it.
         note_pushed(&mirror.repo, branch, new);
         return Ok(());
     }
-    if advertised.head.as_ref() != Some(old) {
+    if advertised.head.as_ref() != expected.head() {
         return Err(PushError::Moved {
             current: advertised.head,
         });
     }
-    let command = advertised.command(branch, old, new)?;
+    let ids = match lacking(&mirror.repo, expected.base(), new, &advertised.had) {
+        Ok(lacking) => pack::new_objects(&mirror.repo, &lacking)?,
+        Err(error) => return Err(error.into()),
+    };
+    let pack = pack::write(&mirror.repo, &ids)?;
+    let command = advertised.command(branch, expected.head(), new)?;
     let report = match send(&mut connection, &command, &pack) {
         Ok(report) => report,
         Err(error) => return Err(lost(connection.failures.take(), &error)),
@@ -71,20 +105,22 @@ pub(crate) fn push(
         note_pushed(&mirror.repo, branch, new);
         return Ok(());
     }
-    Err(refused(mirror, remote, branch, old, report))
+    Err(refused(mirror, remote, branch, expected.head(), report))
 }
 
 /// What receive-pack says first.
 struct Advertised {
     head: Option<CommitId>,
+    /// Commits of its branches that the mirror has as well.
+    had: Vec<gix::ObjectId>,
     side_band: bool,
     object_format: bool,
 }
 
 impl Advertised {
     /// The one command: compare with `old`, set to `new`.
-    fn command(&self, branch: &str, old: &CommitId, new: &CommitId) -> Result<String, Error> {
-        if old == new {
+    fn command(&self, branch: &str, old: Option<&CommitId>, new: &CommitId) -> Result<String, Error> {
+        if old == Some(new) {
             return Err(Error::Invalid("nothing to push".to_owned()));
         }
         let mut capabilities = vec![
@@ -97,11 +133,16 @@ impl Advertised {
         if self.object_format {
             capabilities.push("object-format=sha1");
         }
+        let old = old.map_or(ABSENT, CommitId::as_str);
         Ok(format!("{old} {new} {branch}\0 {}", capabilities.join(" ")))
     }
 }
 
-fn advertised(connection: &mut Connection<'_>, branch: &str) -> Result<Advertised, Error> {
+fn advertised(
+    connection: &mut Connection<'_>,
+    repo: &gix::Repository,
+    branch: &str,
+) -> Result<Advertised, Error> {
     let shaken = match connection.transport.handshake(Service::ReceivePack, &[]) {
         Ok(shaken) => shaken,
         Err(error) => {
@@ -116,13 +157,14 @@ fn advertised(connection: &mut Connection<'_>, branch: &str) -> Result<Advertise
     if !shaken.capabilities.contains("report-status") {
         return Err(Error::protocol("the server does not report what came of a push"));
     }
-    let head = match shaken.refs {
-        Some(refs) => find_ref(refs, branch),
-        None => Ok(None),
+    let listed = match shaken.refs {
+        Some(refs) => read_refs(refs, repo, branch),
+        None => Ok((None, Vec::new())),
     };
-    match head {
-        Ok(head) => Ok(Advertised {
+    match listed {
+        Ok((head, had)) => Ok(Advertised {
             head,
+            had,
             side_band,
             object_format,
         }),
@@ -130,25 +172,43 @@ fn advertised(connection: &mut Connection<'_>, branch: &str) -> Result<Advertise
     }
 }
 
-/// Reads all lines (`<id> SP <name>`): the connection can be used again only after the last.
-fn find_ref(mut refs: Box<dyn ReadlineBufRead + '_>, branch: &str) -> Result<Option<CommitId>, Error> {
-    let mut found = None;
+/// The branch's head, and the commits of all refs that are in the mirror, too. Reads all lines (`<id> SP <name>`): the
+/// connection can be used again only after the last.
+fn read_refs(
+    mut refs: Box<dyn ReadlineBufRead + '_>,
+    repo: &gix::Repository,
+    branch: &str,
+) -> Result<(Option<CommitId>, Vec<gix::ObjectId>), Error> {
+    let (mut head, mut had) = (None, HashSet::new());
     while let Some(line) = refs.readline() {
         let line = line.map_err(|error| Error::protocol(crate::error::chain(&error)))?;
         let line = line.map_err(Error::protocol)?;
         let Some(line) = line.as_slice() else { continue };
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         // The first line of an empty advertisement carries capabilities behind NUL; gix has taken those off.
-        if let Some((id, name)) = line.split_at_checked(40)
-            && name
-                .strip_prefix(b" ")
-                .is_some_and(|name| name == branch.as_bytes())
+        let Some((id, name)) = line.split_at_checked(40) else {
+            continue;
+        };
+        let Ok(id) = gix::ObjectId::from_hex(id) else {
+            continue;
+        };
+        if name
+            .strip_prefix(b" ")
+            .is_some_and(|name| name == branch.as_bytes())
         {
-            let id = gix::ObjectId::from_hex(id).map_err(Error::protocol)?;
-            found = Some(commit_id(&id));
+            head = Some(commit_id(&id));
+        }
+        if !had.contains(&id) && is_commit(repo, id) {
+            had.insert(id);
         }
     }
-    Ok(found)
+    Ok((head, had.into_iter().collect()))
+}
+
+/// A tag may point to anything.
+fn is_commit(repo: &gix::Repository, id: gix::ObjectId) -> bool {
+    let header = repo.try_find_header(id).ok().flatten();
+    header.is_some_and(|header| header.kind().is_commit())
 }
 
 /// Sends command and pack, reads the report. Errors are the transport's; whether the server acted is then unknown.
@@ -202,9 +262,15 @@ fn forbidden(error: Error) -> PushError {
 }
 
 /// The server said no: because the branch has moved (looked up, not guessed from words), or by a rule.
-fn refused(mirror: &GixMirror, remote: &Remote, branch: &str, old: &CommitId, report: Report) -> PushError {
+fn refused(
+    mirror: &GixMirror,
+    remote: &Remote,
+    branch: &str,
+    old: Option<&CommitId>,
+    report: Report,
+) -> PushError {
     match remote_head(mirror, remote, branch) {
-        Ok(current) if current.as_ref() != Some(old) => PushError::Moved { current },
+        Ok(current) if current.as_ref() != old => PushError::Moved { current },
         Ok(_) => PushError::Rejected {
             messages: report.presentable(branch),
         },
@@ -215,38 +281,4 @@ fn refused(mirror: &GixMirror, remote: &Remote, branch: &str, old: &CommitId, re
             }
         }
     }
-}
-
-/// For the pack: commits from `new` down to `old`.
-pub(crate) fn commits_between(
-    repo: &gix::Repository,
-    old: &CommitId,
-    new: &CommitId,
-) -> Result<Vec<gix::ObjectId>, Error> {
-    /// A run pushes one commit, on top of at most the merges of a few tries.
-    const COMMITS_MAX: usize = 64;
-    let old_id = object_id(old);
-    let mut commits = Vec::new();
-    let mut next = object_id(new);
-    while next != old_id {
-        if commits.len() == COMMITS_MAX {
-            return Err(Error::NotFastForward {
-                old: old.clone(),
-                new: new.clone(),
-            });
-        }
-        commits.push(next);
-        let commit = repo.find_commit(next).map_err(Error::damaged)?;
-        let mut parents = commit.parent_ids();
-        next = match (parents.next(), parents.next()) {
-            (Some(parent), None) if parent == old_id || repo.has_object(parent) => parent.detach(),
-            _ => {
-                return Err(Error::NotFastForward {
-                    old: old.clone(),
-                    new: new.clone(),
-                });
-            }
-        };
-    }
-    Ok(commits)
 }

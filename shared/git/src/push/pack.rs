@@ -6,37 +6,50 @@ use std::collections::HashSet;
 use gix::objs::tree::EntryMode;
 use gix::objs::{FindExt as _, TreeRefIter};
 use gix_pack::data::output;
-use pipeline::ids::CommitId;
 
-use super::commits_between;
+use super::lacking::Lacking;
 use crate::error::Error;
-use crate::mirror::object_id;
 
-/// Ids of everything that `new` has and `old` has not, as far as their difference shows.
-pub(super) fn new_objects(
+/// Ids of everything that these commits have and none of their parents has, as far as their difference shows.
+pub(super) fn new_objects(repo: &gix::Repository, lacking: &Lacking) -> Result<Vec<gix::ObjectId>, Error> {
+    let mut ids: HashSet<_> = lacking.commits.keys().copied().collect();
+    for (commit, parents) in &lacking.commits {
+        ids.extend(new_in(repo, tree_of(repo, *commit)?, parents)?);
+    }
+    Ok(ids.into_iter().collect())
+}
+
+/// What of a tree is in the tree of no parent.
+fn new_in(
     repo: &gix::Repository,
-    old: &CommitId,
-    new: &CommitId,
-) -> Result<Vec<gix::ObjectId>, Error> {
-    let mut ids = Vec::new();
-    let mut seen = HashSet::new();
-    let mut parent_tree = tree_of(repo, object_id(old))?;
-    // Oldest first: each is compared with the one below it.
-    for commit in commits_between(repo, old, new)?.into_iter().rev() {
-        let tree = tree_of(repo, commit)?;
-        ids.push(commit);
-        if tree != parent_tree && seen.insert(tree) {
-            ids.push(tree);
-        }
-        for (id, mode) in differences(repo, parent_tree, tree)? {
-            // A submodule's commit is in another repository.
-            if !mode.is_commit() && seen.insert(id) {
-                ids.push(id);
+    tree: gix::ObjectId,
+    parents: &[gix::ObjectId],
+) -> Result<HashSet<gix::ObjectId>, Error> {
+    let mut trees = Vec::new();
+    for parent in parents {
+        trees.push(Some(tree_of(repo, *parent)?));
+    }
+    if trees.is_empty() {
+        trees.push(None);
+    }
+    let mut new: Option<HashSet<_>> = None;
+    for parent in trees {
+        let mut found = HashSet::new();
+        if parent != Some(tree) {
+            found.insert(tree);
+            for (id, mode) in differences(repo, parent, tree)? {
+                // A submodule's commit is in another repository.
+                if !mode.is_commit() {
+                    found.insert(id);
+                }
             }
         }
-        parent_tree = tree;
+        new = Some(match new {
+            Some(before) => before.intersection(&found).copied().collect(),
+            None => found,
+        });
     }
-    Ok(ids)
+    Ok(new.unwrap_or_default())
 }
 
 fn tree_of(repo: &gix::Repository, commit: gix::ObjectId) -> Result<gix::ObjectId, Error> {
@@ -46,15 +59,18 @@ fn tree_of(repo: &gix::Repository, commit: gix::ObjectId) -> Result<gix::ObjectI
 
 fn differences(
     repo: &gix::Repository,
-    old: gix::ObjectId,
+    old: Option<gix::ObjectId>,
     new: gix::ObjectId,
 ) -> Result<Vec<(gix::ObjectId, EntryMode)>, Error> {
     use gix_diff::tree::recorder::Change;
     let (mut old_bytes, mut new_bytes) = (Vec::new(), Vec::new());
-    let old = repo
-        .objects
-        .find_tree_iter(&old, &mut old_bytes)
-        .map_err(Error::damaged)?;
+    let old = match old {
+        Some(old) => repo
+            .objects
+            .find_tree_iter(&old, &mut old_bytes)
+            .map_err(Error::damaged)?,
+        None => TreeRefIter::from_bytes(&[], gix::hash::Kind::Sha1),
+    };
     let new: TreeRefIter<'_> = repo
         .objects
         .find_tree_iter(&new, &mut new_bytes)

@@ -275,3 +275,38 @@ fn a_commit_without_changes_is_refused() {
         .commit(&request(&ready.head, &ready.tree, Vec::new()));
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
 }
+
+#[test]
+fn a_branch_that_is_not_there_is_made_once() {
+    let ready = Ready::new();
+    let (remote, made) = (ready.world.remote(), "refs/heads/openhands/7-r-0123456789ab");
+    let make = |commit| ready.mirror.create_branch(&remote, made, &ready.head, commit);
+    make(&ready.commit).unwrap();
+    assert_eq!(crate::world::rev(&ready.world.bare(), made), ready.commit);
+    assert_eq!(ready.world.server_head(), ready.head, "the other branch");
+    git(&ready.world.bare(), &["fsck", "--strict"]);
+    // An answer that was lost: the same again is success.
+    make(&ready.commit).unwrap();
+    // Somebody's branch of this name is not moved, not even forward.
+    fs::write(ready.tree.join("a.txt"), "more\n").unwrap();
+    let changed = changes(ready.mirror.as_ref(), &ready.commit, &ready.tree);
+    let second = ready
+        .mirror
+        .commit(&request(&ready.commit, &ready.tree, changed))
+        .unwrap();
+    assert!(matches!(make(&second), Err(PushError::Moved { current: Some(at) }) if at == ready.commit));
+    assert_eq!(crate::world::rev(&ready.world.bare(), made), ready.commit);
+}
+
+#[test]
+fn a_branch_that_cannot_be_beside_another_is_refused_in_gits_words() {
+    let ready = Ready::new();
+    let below = format!("{BRANCH}/below");
+    let refused = ready
+        .mirror
+        .create_branch(&ready.world.remote(), &below, &ready.head, &ready.commit);
+    assert!(
+        matches!(&refused, Err(PushError::Rejected { messages }) if !messages.is_empty()),
+        "{refused:?}"
+    );
+}
