@@ -22,6 +22,7 @@ pub(crate) fn alice() -> Person {
         slug: Some("alice".into()),
         display_name: Some("Alice".into()),
         email: None,
+        is_service: false,
     }
 }
 

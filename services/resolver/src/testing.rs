@@ -26,6 +26,7 @@ pub(crate) fn run_asking(text: &str) -> Run {
             slug: Some("alice".into()),
             display_name: Some("Alice Liddell".into()),
             email: Some("alice@example.test".into()),
+            is_service: false,
         }),
         credential: Credential {
             connection: ConnectionId::new("main").unwrap(),

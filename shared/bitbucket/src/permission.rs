@@ -11,11 +11,17 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::error::{Error, Missing};
+use crate::paging::Read;
 use crate::reading;
 use crate::route;
 
 /// Users per page; people whose name contains the person's name come before or after.
 const USERS_PER_PAGE: u32 = 100;
+
+/// The parameter that names a group.
+const GROUP: &str = "group";
+/// A group that nobody makes.
+const NO_GROUP: &str = "openhands-resolver!does!not!exist";
 
 impl Client {
     /// Whether a person has a permission (`REPO_WRITE`, `REPO_READ`, …) on a repository, now.
@@ -44,6 +50,56 @@ impl Client {
         })
         .await?;
         Ok(has)
+    }
+
+    /// Whether a person is in a group of Bitbucket's, now; its name is compared as Bitbucket does.
+    ///
+    /// `PermissionUnknown` when Bitbucket's answer does not prove that it looked at the group, or is longer than is read.
+    pub async fn is_in_group(&self, person: &Person, group: &str) -> Result<bool, Error> {
+        self.inner
+            .respected
+            .get_or_learn(|known| known == GROUP, self.ask_about_no_group())
+            .await?;
+        let query = [("filter", person.name.as_str()), (GROUP, group)];
+        let mut is_in = false;
+        let read = self
+            .pages(route::USERS, &[], &query, USERS_PER_PAGE, |users| {
+                is_in = users
+                    .iter()
+                    .filter_map(reading::person)
+                    .any(|user| same(&user, person));
+                Ok(if is_in {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            })
+            .await?;
+        match read {
+            Read::Part if !is_in => Err(Error::PermissionUnknown {
+                why: "it lists more members of a group than are read".to_owned(),
+            }),
+            Read::All | Read::Part => Ok(is_in),
+        }
+    }
+
+    /// The control: a group that nobody has made has no members, or is an error.
+    async fn ask_about_no_group(&self) -> Result<String, Error> {
+        match self.get(route::USERS, &[], &[(GROUP, NO_GROUP)]).await {
+            Ok(page)
+                if page
+                    .get("values")
+                    .and_then(Value::as_array)
+                    .is_some_and(Vec::is_empty) => {}
+            Ok(_) => {
+                return Err(Error::PermissionUnknown {
+                    why: "it lists members of a group that does not exist".to_owned(),
+                });
+            }
+            Err(Error::Invalid { .. } | Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(GROUP.to_owned())
     }
 
     async fn prove_respected(&self, repository: &Repository, permission: &str) -> Result<(), Error> {

@@ -108,6 +108,7 @@ pub(crate) fn person(value: &Value) -> Option<Person> {
         slug: not_empty("slug"),
         display_name: not_empty("displayName"),
         email: not_empty("emailAddress"),
+        is_service: value.get("type").and_then(Value::as_str) == Some("SERVICE"),
     })
 }
 
@@ -202,5 +203,7 @@ mod tests {
         assert_eq!(person(&json!(null)), None);
         let service = person(&json!({"name": "token", "type": "SERVICE"})).unwrap();
         assert_eq!((service.id, service.email), (None, None));
+        assert!(service.is_service);
+        assert!(!person(&json!({"name": "alice", "type": "NORMAL"})).unwrap().is_service);
     }
 }

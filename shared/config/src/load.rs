@@ -101,12 +101,7 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
         position: Position::Anywhere,
     };
     let mention = read_sections::mention(root.section("mention"), &mention);
-    let permission = Permission {
-        change: "REPO_WRITE".to_owned(),
-        read: "REPO_READ".to_owned(),
-        deny_users: Vec::new(),
-    };
-    let permission = read_sections::permission(root.section("permission"), &permission);
+    let permission = read_sections::permission(root.section("permission"), &Permission::default());
     let connections = read_connection::connections(sink, root.sections("connection"), &mention, &permission);
     let ingest = read_sections::ingest(root.section("ingest"));
     let health = read_sections::health(root.section("health"));
@@ -120,6 +115,7 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
     let limits = read_sections::limits(root.section("limits"));
     let reply = read_sections::reply(root.section("reply"));
     let telemetry = read_sections::telemetry(root.section("telemetry"));
+    let reply = crate::reply::reply(root.section("reply"));
     root.finish();
     let proxy = proxy(sink, variables);
     sink.report_unused_overrides();
@@ -140,6 +136,7 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
         limits,
         reply,
         telemetry,
+        reply,
         proxy,
     })
 }

@@ -16,6 +16,10 @@ const BODY_BYTES_RANGE: std::ops::RangeInclusive<usize> = 1024..=16 * 1024 * 102
 const CONTEXT_BYTES_RANGE: std::ops::RangeInclusive<usize> = 16 * 1024..=4 * 1024 * 1024;
 /// A run may take up to a day, which is as long as a message waits for an unavailable dependency.
 const RUN_SECONDS_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
+/// A lane remembers when its runs of the last hour were asked for, so there is an end to what may be configured.
+const RUNS_PER_HOUR_RANGE: std::ops::RangeInclusive<u32> = 1..=1_000;
+/// Longer than an hour nobody thinks of two comments as one request.
+const MERGE_SECONDS_RANGE: std::ops::RangeInclusive<u32> = 0..=3_600;
 /// Below 2 s heartbeats (every third of it) would crowd the server; above 10 min a crash would look like a hang.
 const ACK_WAIT_SECONDS_RANGE: std::ops::RangeInclusive<u64> = 2..=600;
 
@@ -123,14 +127,25 @@ pub(crate) fn permission(mut reader: Reader<'_>, default: &Permission) -> Permis
     };
     let change = one("change", &default.change);
     let read = one("read", &default.read);
-    let deny_users = reader
-        .texts("deny_users")
-        .unwrap_or_else(|| default.deny_users.clone());
+    let mut list = |key, default: &Vec<String>| reader.texts(key).unwrap_or_else(|| default.clone());
+    let deny_users = list("deny_users", &default.deny_users);
+    let deny_groups = list("deny_groups", &default.deny_groups);
+    let deny_projects = list("deny_projects", &default.deny_projects);
+    let allow_users = list("allow_users", &default.allow_users);
+    let allow_groups = list("allow_groups", &default.allow_groups);
+    let allow_projects = list("allow_projects", &default.allow_projects);
+    let plan_needs_second_person = reader.flag("plan_needs_second_person", default.plan_needs_second_person);
     reader.finish();
     Permission {
         change,
         read,
         deny_users,
+        deny_groups,
+        deny_projects,
+        allow_users,
+        allow_groups,
+        allow_projects,
+        plan_needs_second_person,
     }
 }
 
@@ -224,12 +239,16 @@ pub(crate) fn limits(mut reader: Reader<'_>) -> Limits {
     let run_turns = reader.whole("run_turns", 1..=10_000, 150);
     let run_tokens = reader.whole("run_tokens", 1..=1_000_000_000, 2_000_000);
     let run_usd = reader.amount("run_usd", 5.0);
+    let runs_per_pull_request_hour = reader.whole("runs_per_pull_request_hour", RUNS_PER_HOUR_RANGE, 20);
+    let merge_within_seconds = reader.whole("merge_within_seconds", MERGE_SECONDS_RANGE, 0);
     reader.finish();
     Limits {
         run_seconds,
         run_turns,
         run_tokens,
         run_usd,
+        runs_per_pull_request_hour,
+        merge_within_seconds,
     }
 }
 

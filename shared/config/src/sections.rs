@@ -10,6 +10,7 @@ use url::Url;
 use crate::confinement::{Policy, Sandbox, SandboxMode};
 use crate::connection::Connection;
 use crate::proxy::Proxy;
+use crate::reply::Reply;
 
 /// A configuration in which every value is valid; secret files are not yet opened.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct Config {
     pub reply: Reply,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// How the pull request is told.
+    pub reply: Reply,
     /// Proxies named by the environment.
     pub proxy: Proxy,
 }
@@ -147,6 +150,34 @@ pub struct Permission {
     pub read: String,
     /// Names that may nothing, whatever Bitbucket says.
     pub deny_users: Vec<String>,
+    /// Groups of Bitbucket whose members may nothing.
+    pub deny_groups: Vec<String>,
+    /// Keys of projects in which nobody may anything.
+    pub deny_projects: Vec<String>,
+    /// Where one of these two is not empty, only these people and
+    pub allow_users: Vec<String>,
+    /// the members of these groups may, as far as Bitbucket lets them.
+    pub allow_groups: Vec<String>,
+    /// Where it is not empty, only in these projects.
+    pub allow_projects: Vec<String>,
+    /// Whether a plan must be approved by someone else than who asked for it.
+    pub plan_needs_second_person: bool,
+}
+
+impl Default for Permission {
+    fn default() -> Self {
+        Self {
+            change: "REPO_WRITE".to_owned(),
+            read: "REPO_READ".to_owned(),
+            deny_users: Vec::new(),
+            deny_groups: Vec::new(),
+            deny_projects: Vec::new(),
+            allow_users: Vec::new(),
+            allow_groups: Vec::new(),
+            allow_projects: Vec::new(),
+            plan_needs_second_person: false,
+        }
+    }
 }
 
 /// `[agent]`
@@ -255,6 +286,10 @@ pub struct Limits {
     pub run_tokens: u64,
     /// Money, in USD; counted only where the model has prices.
     pub run_usd: f64,
+    /// Runs that may be started on one pull request within an hour: what a conversation of programs would use up.
+    pub runs_per_pull_request_hour: u32,
+    /// How long after a request that waits another one by the same person is added to it, in seconds; 0 is never.
+    pub merge_within_seconds: u32,
 }
 
 /// `[telemetry]`

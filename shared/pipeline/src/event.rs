@@ -142,6 +142,10 @@ pub struct Person {
     pub display_name: Option<String>,
     /// Missing for service users and where it is hidden.
     pub email: Option<String>,
+    /// Whether a token of a project or repository acts, or another program that Bitbucket knows as one
+    /// (bitbucket-dc.md 4.1).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_service: bool,
 }
 
 /// A pull request as an event showed it; may be out of date when it is read.

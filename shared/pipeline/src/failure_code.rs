@@ -98,6 +98,11 @@ failure_codes! {
     OptionNotAllowed = "OPTION_NOT_ALLOWED", "An option asks for more than an administrator allows.", "Leave the option out, or ask the resolver's administrator.";
     AccessLost = "ACCESS_LOST", "The person who asked may no longer change the repository, so nothing was pushed.", "Ask someone with write access to repeat the request.";
     AgentUnanswered = "AGENT_UNANSWERED", "The agent ended without an answer.", "Repeat the request; if it happens again, ask in other words.";
+    Paused = "PAUSED", "The bot is paused on this pull request, so nothing was started.", "Someone with write access can let it listen again with `resume`; then repeat the request.";
+    ReadDenied = "READ_DENIED", "You lack the permission on this repository that asking the bot needs.", "Ask a repository admin for access.";
+    StopDenied = "STOP_DENIED", "You may stop only what you asked for yourself.", "Ask whoever asked for the run, the pull request's author, or someone with write access to stop it.";
+    PauseDenied = "PAUSE_DENIED", "You need write access to this repository to pause the bot or to let it listen again.", "Ask someone with write access to do it.";
+    ProjectExcluded = "PROJECT_EXCLUDED", "An administrator has excluded this project from the bot.", "Ask the resolver's administrator.";
 }
 
 impl std::fmt::Display for FailureCode {

@@ -16,7 +16,7 @@ use crate::job::{Artifact, Credential};
 use crate::mention::{Command, CommandDigest};
 use crate::message::{Message, VERSION};
 
-pub use evidence::{Check, Confinement, Measured, Setup};
+pub use evidence::{Check, Confinement, Measured, Plan, Setup};
 
 /// One piece of work for one mention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -91,9 +91,15 @@ pub struct Run {
     /// Who works on it and how confined; of the last attempt that started an agent.
     #[serde(default)]
     pub setup: Option<Box<Setup>>,
+    /// The plan it made, for the commit it started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
     /// The earlier run that this one repeats, continues, approves or undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<RunId>,
+    /// Later comments of the same person whose text was added to the command while the run waited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Merged>,
     /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
@@ -104,6 +110,15 @@ pub struct Run {
     pub reply: ReplyRecord,
     /// W3C trace context of the delivery that started it.
     pub traceparent: Option<String>,
+}
+
+/// A comment that added to a waiting run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Merged {
+    /// The comment.
+    pub comment: CommentId,
+    /// What it added, Markdown.
+    pub text: String,
 }
 
 impl Message for Run {
@@ -372,7 +387,9 @@ impl Run {
             patch: None,
             transcript: None,
             setup: None,
+            plan: None,
             about: None,
+            merged: Vec::new(),
             effects: Vec::new(),
             build_status_off: false,
             reply: ReplyRecord::default(),

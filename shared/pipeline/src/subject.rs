@@ -22,6 +22,8 @@ pub const LANES: &str = "lanes";
 pub const RUNS: &str = "runs";
 /// Bucket of what ingest has seen of each connection.
 pub const CONNECTIONS: &str = "connections";
+/// Bucket of pull requests on which the bot is paused; nothing in it expires.
+pub const PAUSES: &str = "pauses";
 /// Object store of briefs, transcripts and patches.
 pub const ARTIFACTS: &str = "artifacts";
 
@@ -108,10 +110,21 @@ pub fn lane_key(instance: &InstanceId, repository: RepositoryId, lane: &Lane) ->
     format!("{instance}.{repository}.{lane}")
 }
 
+/// `resolver.v1.decisions.<instance>.<repo>.<lane>`, of one lane.
+pub fn decisions_of_lane(instance: &InstanceId, repository: RepositoryId, lane: &Lane) -> String {
+    format!("resolver.v1.decisions.{instance}.{repository}.{lane}")
+}
+
 /// Key of a run in the bucket `runs`.
 pub fn run_key(run: &RunId) -> String {
     run.to_string()
 }
+
+/// The artifact with a run's work as a patch.
+pub const PATCH: &str = "patch.diff";
+
+/// The artifact with the plan that a run made.
+pub const PLAN: &str = "plan.md";
 
 /// The artifact with what a repository's checks printed.
 pub const CHECKS: &str = "checks.txt";

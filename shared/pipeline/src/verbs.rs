@@ -353,6 +353,16 @@ impl Verb {
         matches!(self.class(), Class::Work | Class::Read)
     }
 
+    /// Whether it goes before what else waits, though never before what runs.
+    pub fn goes_first(self) -> bool {
+        matches!(self, Self::Ask | Self::Explain)
+    }
+
+    /// Whether it is about an earlier run, which is looked up before it waits.
+    pub fn is_about_a_run(self) -> bool {
+        matches!(self, Self::Retry | Self::Continue | Self::Approve | Self::Undo)
+    }
+
     /// Whether it is built. One that is not is answered "not yet" and starts nothing.
     pub fn is_built(self) -> bool {
         self.row().instead.is_empty()

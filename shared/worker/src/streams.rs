@@ -62,6 +62,8 @@ pub(crate) fn wanted(replicas: usize) -> Vec<Config> {
         bucket(subject::LANES, AGE),
         bucket(subject::RUNS, AGE),
         bucket(subject::CONNECTIONS, AGE),
+        // A pause lasts until somebody ends it.
+        bucket(subject::PAUSES, Duration::ZERO),
         bucket(WAITS, WAITS_AGE),
         object_store(subject::ARTIFACTS),
     ];

@@ -197,6 +197,7 @@ impl World {
                 slug: None,
                 display_name: None,
                 email: None,
+                is_service: false,
             }),
             written_at: Some(Timestamp::now()),
             command,

@@ -14,6 +14,7 @@ fn person(name: &str) -> Person {
         slug: Some(name.to_lowercase()),
         display_name: None,
         email: None,
+        is_service: false,
     }
 }
 

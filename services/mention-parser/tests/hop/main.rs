@@ -210,6 +210,7 @@ fn comment_by(author: &str, id: u64, text: &str) -> Comment {
             slug: None,
             display_name: None,
             email: None,
+            is_service: false,
         }),
         parent: None,
         created_at: None,

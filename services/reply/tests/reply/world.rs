@@ -322,6 +322,7 @@ pub(crate) fn run_of(comment: CommentId) -> Run {
             slug: None,
             display_name: None,
             email: None,
+            is_service: false,
         }),
         credential: Credential {
             connection: ConnectionId::new("main").unwrap(),

@@ -13,6 +13,7 @@ fn alice(id: Option<u64>) -> Person {
         slug: None,
         display_name: None,
         email: None,
+        is_service: false,
     }
 }
 
@@ -138,5 +139,54 @@ async fn the_person_may_be_on_a_later_page() {
             .may(&repository(), &alice(None), "REPO_WRITE")
             .await
             .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_listed_for_a_group_is_in_it() {
+    for (users, expected) in [
+        (json!([{"id": 5, "name": "alice"}]), true),
+        (json!([{"id": 6, "name": "malice"}]), false),
+        (json!([]), false),
+    ] {
+        let server = Server::start(move |_, asked| {
+            let listed = if is_control(asked) {
+                json!([])
+            } else {
+                users.clone()
+            };
+            json(200, json!({"values": listed, "isLastPage": true}).to_string())
+        })
+        .await;
+        let client = server.client();
+        for _ in 0..2 {
+            assert_eq!(
+                client.is_in_group(&alice(Some(5)), "bots").await.unwrap(),
+                expected
+            );
+        }
+        let asked = server.asked();
+        assert_eq!(asked.iter().filter(|asked| is_control(asked)).count(), 1);
+        assert!(
+            asked[1].target.contains("filter=alice&group=bots"),
+            "{}",
+            asked[1].target
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bitbucket_that_ignores_the_group_is_not_believed() {
+    let server = Server::start(|_, _| {
+        json(
+            200,
+            json!({"values": [{"id": 5, "name": "alice"}], "isLastPage": true}).to_string(),
+        )
+    })
+    .await;
+    let answer = server.client().is_in_group(&alice(Some(5)), "bots").await;
+    assert!(
+        matches!(answer, Err(Error::PermissionUnknown { .. })),
+        "{answer:?}"
     );
 }

@@ -121,7 +121,7 @@ pub(crate) fn connection(base_url: &str) -> Connection {
         permission: Permission {
             change: "REPO_WRITE".into(),
             read: "REPO_READ".into(),
-            deny_users: Vec::new(),
+            ..Permission::default()
         },
     }
 }

@@ -75,7 +75,7 @@ impl World {
             permission: Permission {
                 change: "REPO_WRITE".into(),
                 read: "REPO_READ".into(),
-                deny_users: Vec::new(),
+                ..Permission::default()
             },
         };
         Client::new(&connection, SecretString::from(token), &Proxy::default()).unwrap()
@@ -156,6 +156,7 @@ pub(crate) fn person(name: &str) -> Person {
         slug: None,
         display_name: None,
         email: None,
+        is_service: false,
     }
 }
 

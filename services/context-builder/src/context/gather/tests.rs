@@ -29,6 +29,7 @@ fn person(name: &str) -> Person {
         slug: None,
         display_name: None,
         email: None,
+        is_service: false,
     }
 }
 
@@ -39,6 +40,7 @@ fn bot() -> Bot {
         id: None,
         display_name: "OpenHands".to_owned(),
         email: None,
+        is_service: false,
     }
 }
 
