@@ -127,7 +127,7 @@ impl Attempt {
 
     /// Notes that the work is a commit now, and keeps its patch with the run. `false` when that is too large to be kept.
     pub(crate) async fn keep_patch(&self, patch: &[u8]) -> Result<bool, Failure> {
-        let key = subject::artifact(&self.run.id, "patch.diff");
+        let key = subject::artifact(&self.run.id, subject::PATCH);
         let kept = match self.nats.artifacts().put(&key, patch).await {
             Ok(artifact) => Some(artifact),
             Err(worker::Error::TooLarge { .. }) => None,

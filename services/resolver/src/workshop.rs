@@ -81,6 +81,7 @@ impl Workshop {
         Setup {
             agent: self.agent.name().to_owned(),
             model: self.model.clone(),
+            tokens_max: None,
             usd_max: self.has_prices.then_some(settings.run_usd),
             sandbox: Confinement {
                 level: self.sandbox.level().as_u8(),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{GitRef, Repository};
-use crate::ids::{CommentId, CommitId, ConnectionId, InstanceId, Lane, PullRequestId, RunId};
+use crate::ids::{CommentId, ConnectionId, InstanceId, Lane, PullRequestId, RunId};
 use crate::message::Message;
 
 /// What the resolver needs to begin; everything else it reads from the run record and the brief.
@@ -33,9 +33,9 @@ pub struct Job {
     pub near: Option<String>,
     /// The pull request's title, for the commit message.
     pub title: String,
-    /// The commit the source branch must be at, or the beginning of its SHA; a branch that moved ends the run.
+    /// The commit the source branch must be at, or the beginning of its SHA in lower case; elsewhere nothing is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect_head: Option<CommitId>,
+    pub expect_head: Option<String>,
     /// The threads that the brief shows as work and that may be answered; no other one is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<OpenThread>,

@@ -345,6 +345,7 @@ fn setup(level: u8, residue: &[&str]) -> Setup {
     Setup {
         agent: "builtin".into(),
         model: "default".into(),
+        tokens_max: None,
         usd_max: Some(5.0),
         sandbox: Confinement {
             level,

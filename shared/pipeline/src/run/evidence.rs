@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::job::Artifact;
+
 /// Who works on a run, with what, and how confined; noted before the agent is started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Setup {
@@ -12,8 +14,20 @@ pub struct Setup {
     pub model: String,
     /// What the run may spend, in USD; absent where the model has no prices and money is not counted.
     pub usd_max: Option<f64>,
+    /// What the run may spend, in tokens, where it may spend fewer than the operator lets every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_max: Option<u64>,
     /// How the agent is confined.
     pub sandbox: Confinement,
+}
+
+/// A plan that a person may approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Its text, as people were shown it.
+    pub text: Artifact,
+    /// The text's SHA-256, in hexadecimal.
+    pub sha256: String,
 }
 
 /// How an agent is confined.
