@@ -103,6 +103,7 @@ failure_codes! {
     StopDenied = "STOP_DENIED", "You may stop only what you asked for yourself.", "Ask whoever asked for the run, the pull request's author, or someone with write access to stop it.";
     PauseDenied = "PAUSE_DENIED", "You need write access to this repository to pause the bot or to let it listen again.", "Ask someone with write access to do it.";
     ProjectExcluded = "PROJECT_EXCLUDED", "An administrator has excluded this project from the bot.", "Ask the resolver's administrator.";
+    AgentUnwatched = "AGENT_UNWATCHED", "What the agent used could not be measured any more, so it was ended.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
 }
 
 impl std::fmt::Display for FailureCode {

@@ -88,6 +88,10 @@ pub struct Run {
     /// Every turn of the model and every tool call, as JSON lines, written by the proxy between agent and model.
     #[serde(default)]
     pub transcript: Option<Artifact>,
+    /// The attempts whose transcripts are kept ([`crate::subject::transcript`]), the latest last; bounded by
+    /// [`TRANSCRIPTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transcribed: Vec<u32>,
     /// Who works on it and how confined; of the last attempt that started an agent.
     #[serde(default)]
     pub setup: Option<Box<Setup>>,
@@ -127,6 +131,9 @@ impl Message for Run {
 
 /// Steps kept in a record: enough to show what goes on, small enough for a KV value.
 pub const STEPS_MAX: usize = 8;
+
+/// Attempts kept in [`Run::transcribed`]; a run is given up after fewer.
+pub const TRANSCRIPTS_MAX: usize = 8;
 
 /// Where a run stands. All but the first two are terminal and absorb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -386,6 +393,7 @@ impl Run {
             brief: None,
             patch: None,
             transcript: None,
+            transcribed: Vec::new(),
             setup: None,
             plan: None,
             about: None,

@@ -129,6 +129,11 @@ pub const PLAN: &str = "plan.md";
 /// The artifact with what a repository's checks printed.
 pub const CHECKS: &str = "checks.txt";
 
+/// Name of the transcript of one of a run's attempts: each has its own, so that a repeated attempt loses nothing.
+pub fn transcript(run: &RunId, attempt: u32) -> String {
+    artifact(run, &format!("transcript-{attempt}.jsonl"))
+}
+
 /// Name of one of a run's artifacts.
 pub fn artifact(run: &RunId, name: &str) -> String {
     format!("{run}/{name}")
