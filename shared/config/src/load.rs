@@ -113,7 +113,6 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
     let models = read_sections::models(root.sections("model"));
     let context = read_sections::context(root.section("context"));
     let limits = read_sections::limits(root.section("limits"));
-    let reply = read_sections::reply(root.section("reply"));
     let telemetry = read_sections::telemetry(root.section("telemetry"));
     let reply = crate::reply::reply(root.section("reply"));
     root.finish();
@@ -134,7 +133,6 @@ fn config(sink: &Sink, table: Table, variables: &BTreeMap<String, String>) -> Op
         models,
         context,
         limits,
-        reply,
         telemetry,
         reply,
         proxy,

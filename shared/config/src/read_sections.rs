@@ -7,7 +7,7 @@ use crate::ca;
 use crate::reader::Reader;
 use crate::sections::{
     Agent, AgentKind, Api, Context, Health, Ingest, Limits, Llm, LogFormat, Mention, Model, Nats, Permission,
-    Position, Provider, Reply, Telemetry, plain_url,
+    Position, Provider, Telemetry, plain_url,
 };
 
 /// Bodies up to 16 MiB may be configured; Bitbucket's own payloads stay far below the default of 1 MiB.
@@ -250,12 +250,6 @@ pub(crate) fn limits(mut reader: Reader<'_>) -> Limits {
         runs_per_pull_request_hour,
         merge_within_seconds,
     }
-}
-
-pub(crate) fn reply(mut reader: Reader<'_>) -> Reply {
-    let build_status = reader.flag("build_status", true);
-    reader.finish();
-    Reply { build_status }
 }
 
 pub(crate) fn telemetry(mut reader: Reader<'_>) -> Telemetry {

@@ -43,8 +43,6 @@ pub struct Config {
     pub context: Context,
     /// What one run may use.
     pub limits: Limits,
-    /// What is shown on a pull request.
-    pub reply: Reply,
     /// Logs and traces.
     pub telemetry: Telemetry,
     /// How the pull request is told.
@@ -266,13 +264,6 @@ impl Model {
 pub struct Context {
     /// Longest brief, in bytes.
     pub bytes_max: usize,
-}
-
-/// `[reply]`: what is shown on a pull request.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// Whether a run that may push shows as a build of the commit.
-    pub build_status: bool,
 }
 
 /// `[limits]`: what one run may use.
