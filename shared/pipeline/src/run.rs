@@ -287,6 +287,10 @@ impl Usage {
 }
 
 /// What `services/reply` has done for the run.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, true or not whatever the others are"
+)]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ReplyRecord {
