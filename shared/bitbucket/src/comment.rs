@@ -165,7 +165,7 @@ pub(crate) fn values<'v>(
 }
 
 /// A 2xx without the comment leaves its id unknown, so it has to be looked for like one whose answer was lost.
-fn written_comment(answer: Option<Value>) -> Result<Comment, Error> {
+pub(crate) fn written_comment(answer: Option<Value>) -> Result<Comment, Error> {
     read(&answer.unwrap_or(Value::Null)).map_err(|unreadable| Error::from(unreadable).of_write())
 }
 

@@ -34,6 +34,8 @@ pub struct PullRequest {
     pub draft: bool,
     /// Who opened it; absent for deleted users.
     pub author: Option<Person>,
+    /// Names of those who are asked to review.
+    pub reviewers: Vec<String>,
     /// Source branch. Its `latest_commit` may lag behind the branch by a moment.
     pub from_ref: GitRef,
     /// Target branch.
@@ -97,7 +99,7 @@ impl Client {
     }
 }
 
-fn read(value: &Value) -> Result<PullRequest, Unreadable> {
+pub(crate) fn read(value: &Value) -> Result<PullRequest, Unreadable> {
     let travelling = reading::pull_request(value)?;
     Ok(PullRequest {
         id: travelling.id,
@@ -111,6 +113,10 @@ fn read(value: &Value) -> Result<PullRequest, Unreadable> {
             Ok(author.get("user").and_then(reading::person))
         })
         .unwrap_or(None),
+        reviewers: reading::list(value, "reviewers")
+            .iter()
+            .filter_map(|reviewer| Some(reading::person(reviewer.get("user")?)?.name))
+            .collect(),
         from_ref: travelling.from_ref,
         to_ref: travelling.to_ref,
         created_at: reading::time(value, "createdDate"),
