@@ -34,6 +34,9 @@ pub enum What {
         thread: CommentId,
         /// What is answered.
         text: String,
+        /// Whether the run's change does what the thread asks for.
+        #[serde(default)]
+        settled: bool,
         /// Whether the thread is a task that is to be ticked.
         #[serde(default)]
         tick: bool,
