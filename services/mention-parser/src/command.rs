@@ -6,7 +6,6 @@ mod form;
 mod near;
 mod option;
 mod scan;
-mod value;
 
 use std::borrow::Cow;
 

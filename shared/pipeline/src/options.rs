@@ -1,5 +1,7 @@
 //! Options: what narrows a request, as typed behind a mention or a verb (commands-and-replies.md, Options).
 
+pub mod value;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! Options: where they may stand, and what they set.
 
 use pipeline::mention::{Class, Command, GrammarRefusal, OptionName, Options, Verb};
+use pipeline::options::value::{self, Read};
 
 use super::scan::{Scan, is_blank, is_line_end};
-use super::value::{self, Read};
 
 /// Of an unknown option's name, this much is told.
 const NAME_CHARS_MAX: usize = 40;

@@ -1,9 +1,10 @@
-//! Values of options. Each reads one value or says, in words that follow the option's name, what is wrong with it.
+//! Values of options, as people type them in comments and write them in a repository's file. Each reads one value or
+//! says, in words that follow the option's name, what is wrong with it.
 
-use pipeline::mention::{Budget, Commits, Effort};
+use crate::options::{Budget, Commits, Effort};
 
 /// A value, or what is wrong with it.
-pub(super) type Read<T> = Result<T, &'static str>;
+pub type Read<T> = Result<T, &'static str>;
 
 /// Aliases are an operator's words.
 const MODEL_BYTES_MAX: usize = 64;
@@ -17,7 +18,7 @@ const LANGUAGE_BYTES_MAX: usize = 35;
 const COMMIT_DIGITS: std::ops::RangeInclusive<usize> = 7..=40;
 
 /// An alias of the configuration. Whether it exists is for the resolver to say.
-pub(super) fn model(text: &str) -> Read<String> {
+pub fn model(text: &str) -> Read<String> {
     let is_alias = text.len() <= MODEL_BYTES_MAX
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text
@@ -28,7 +29,8 @@ pub(super) fn model(text: &str) -> Read<String> {
         .ok_or("takes the alias of a configured model")
 }
 
-pub(super) fn effort(text: &str) -> Read<Effort> {
+/// `low`, `medium` or `high`, in any case.
+pub fn effort(text: &str) -> Read<Effort> {
     match text.to_ascii_lowercase().as_str() {
         "low" => Ok(Effort::Low),
         "medium" => Ok(Effort::Medium),
@@ -37,7 +39,8 @@ pub(super) fn effort(text: &str) -> Read<Effort> {
     }
 }
 
-pub(super) fn commits(text: &str) -> Read<Commits> {
+/// `one` or `per-thread`, in any case.
+pub fn commits(text: &str) -> Read<Commits> {
     match text.to_ascii_lowercase().as_str() {
         "one" => Ok(Commits::One),
         "per-thread" => Ok(Commits::PerThread),
@@ -46,7 +49,7 @@ pub(super) fn commits(text: &str) -> Read<Commits> {
 }
 
 /// `$2.50`, `50k-tokens`.
-pub(super) fn budget(text: &str) -> Read<Budget> {
+pub fn budget(text: &str) -> Read<Budget> {
     const FORM: &str = "takes an amount such as `$2.50` or `50k-tokens`";
     if text.trim_start_matches('$').starts_with('-') {
         return Err("must be more than nothing");
@@ -90,7 +93,7 @@ fn tokens(text: &str) -> Option<u64> {
 }
 
 /// `20m`, `1h30m`, `90s`.
-pub(super) fn seconds(text: &str) -> Read<u64> {
+pub fn seconds(text: &str) -> Read<u64> {
     const FORM: &str = "takes a time such as `20m`, `1h30m` or `90s`";
     if text.starts_with('-') {
         return Err("must be more than nothing");
@@ -117,7 +120,7 @@ fn number(digits: &str) -> Option<u64> {
 }
 
 /// A glob below the repository's root.
-pub(super) fn path(text: &str) -> Read<String> {
+pub fn path(text: &str) -> Read<String> {
     if text.len() > NAME_BYTES_MAX || text.is_empty() {
         return Err("takes a path or glob of at most 200 bytes");
     }
@@ -135,7 +138,7 @@ pub(super) fn path(text: &str) -> Read<String> {
 }
 
 /// A branch name by git's rules (git-check-ref-format), and not one that reads as an option or a ref.
-pub(super) fn branch(text: &str) -> Read<String> {
+pub fn branch(text: &str) -> Read<String> {
     if text.len() > NAME_BYTES_MAX || text.is_empty() {
         return Err("takes a branch name of at most 200 bytes");
     }
@@ -161,7 +164,7 @@ pub(super) fn branch(text: &str) -> Read<String> {
 }
 
 /// A commit, or the beginning of its SHA.
-pub(super) fn reference(text: &str) -> Read<String> {
+pub fn reference(text: &str) -> Read<String> {
     let is_commit = COMMIT_DIGITS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     is_commit
         .then(|| text.to_ascii_lowercase())
@@ -169,7 +172,7 @@ pub(super) fn reference(text: &str) -> Read<String> {
 }
 
 /// A language tag in the shape of BCP 47: `de`, `pt-BR`, `zh-Hant-TW`.
-pub(super) fn language(text: &str) -> Read<String> {
+pub fn language(text: &str) -> Read<String> {
     let mut parts = text.split('-');
     let language = parts.next().unwrap_or_default();
     let is_tag = text.len() <= LANGUAGE_BYTES_MAX
