@@ -104,6 +104,9 @@ failure_codes! {
     PauseDenied = "PAUSE_DENIED", "You need write access to this repository to pause the bot or to let it listen again.", "Ask someone with write access to do it.";
     ProjectExcluded = "PROJECT_EXCLUDED", "An administrator has excluded this project from the bot.", "Ask the resolver's administrator.";
     AgentUnwatched = "AGENT_UNWATCHED", "What the agent used could not be measured any more, so it was ended.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
+    UndoConflict = "UNDO_CONFLICT", "Later commits changed the same lines, so the run's commit could not be taken back.", "Revert it by hand, with `git revert` and the commit's id.";
+    TargetBranchGone = "TARGET_BRANCH_GONE", "The target branch no longer exists.", "Restore the branch or choose another target, then repeat the request.";
+    RepositoryArchived = "REPOSITORY_ARCHIVED", "The source repository is archived, so nothing can be pushed to it.", "Ask a repository admin to take it out of the archive, then repeat the request.";
 }
 
 impl std::fmt::Display for FailureCode {
