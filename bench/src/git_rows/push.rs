@@ -101,6 +101,7 @@ async fn push(
             committer: bot,
             message: "Change two files\n".to_owned(),
             time: Timestamp::now(),
+            merges: None,
         })?;
         let started = Instant::now();
         mirror.push(&served.remote(), &full(OURS), &parent, &new)?;

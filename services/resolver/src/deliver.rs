@@ -277,6 +277,7 @@ async fn commit(
         committer: identity,
         message: commit_message(&attempt.run, outcome.summary.as_deref().unwrap_or_default()),
         time: jiff::Timestamp::now(),
+        merges: None,
     };
     let wanted = request.clone();
     let commit = door

@@ -1,10 +1,8 @@
-//! Commits, made from changes or by a three-way merge. Objects only: no ref of anybody's is touched.
+//! Commits, made from changes. Objects only: no ref of anybody's is touched.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use gix::bstr::ByteSlice;
-use gix::merge::tree::TreatAsUnresolved;
 use pipeline::ids::CommitId;
 
 use crate::change::{Change, ChangeKind};
@@ -28,6 +26,17 @@ pub struct CommitRequest {
     pub message: String,
     /// Author and committer date.
     pub time: jiff::Timestamp,
+    /// Set for a merge commit.
+    pub merges: Option<Merges>,
+}
+
+/// What a merge commit merges into its parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merges {
+    /// The second parent.
+    pub commit: CommitId,
+    /// The commit whose tree both make together, which the changes go on top of; never pushed.
+    pub together: CommitId,
 }
 
 /// A name and an address in a commit.
@@ -39,26 +48,16 @@ pub struct Identity {
     pub email: String,
 }
 
-/// What came of a merge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Merged {
-    /// This commit on top of ours.
-    Commit(CommitId),
-    /// Ours has it all already: nothing is left to commit.
-    Nothing,
-    /// These paths were changed on both sides in ways that exclude each other.
-    Conflict(Vec<String>),
-}
-
 /// The mirror's part of [`crate::Mirror::commit`].
 pub(crate) fn commit(repo: &gix::Repository, request: &CommitRequest) -> Result<CommitId, Error> {
-    if request.changes.is_empty() {
+    if request.changes.is_empty() && request.merges.is_none() {
         return Err(Error::Invalid(format!(
             "no changes to commit from {}",
             request.directory.display()
         )));
     }
-    let base = tree_of(repo, &request.parent)?;
+    let together = request.merges.as_ref().map(|merges| &merges.together);
+    let base = tree_of(repo, together.unwrap_or(&request.parent))?;
     let mut editor = repo.edit_tree(base).map_err(Error::damaged)?;
     let refused = |change: &Change, error: gix::Error| {
         Error::Invalid(format!("{} cannot be committed: {error}", change.path_lossy()))
@@ -81,68 +80,17 @@ pub(crate) fn commit(repo: &gix::Repository, request: &CommitRequest) -> Result<
         }
     }
     let tree = editor.write().map_err(Error::damaged)?.detach();
-    write_commit(repo, request, tree, object_id(&request.parent))
+    write_commit(repo, request, tree, &request.parent)
 }
 
-/// The mirror's part of [`crate::Mirror::merge_onto`].
-pub(crate) fn merge_onto(
-    repo: &gix::Repository,
-    ours: &CommitId,
-    base: &CommitId,
-    theirs: &CommitId,
-    request: &CommitRequest,
-) -> Result<Merged, Error> {
-    let our_tree = tree_of(repo, ours)?;
-    let options = repo.tree_merge_options().map_err(Error::damaged)?;
-    let labels = gix::merge::blob::builtin_driver::text::Labels {
-        ancestor: Some("base".into()),
-        current: Some("branch".into()),
-        other: Some("change".into()),
-    };
-    let mut merged = repo
-        .merge_trees(
-            tree_of(repo, base)?,
-            our_tree,
-            tree_of(repo, theirs)?,
-            labels,
-            options,
-        )
-        .map_err(Error::damaged)?;
-    let unresolved = TreatAsUnresolved::default();
-    if merged.has_unresolved_conflicts(unresolved) {
-        let paths: BTreeSet<_> = merged
-            .conflicts
-            .iter()
-            .filter(|conflict| conflict.is_unresolved(unresolved))
-            .map(|conflict| {
-                conflict
-                    .changes_in_resolution()
-                    .0
-                    .location()
-                    .to_str_lossy()
-                    .into_owned()
-            })
-            .collect();
-        return Ok(Merged::Conflict(paths.into_iter().collect()));
-    }
-    let tree = merged.tree.write().map_err(Error::damaged)?.detach();
-    if tree == our_tree {
-        return Ok(Merged::Nothing);
-    }
-    Ok(Merged::Commit(write_commit(
-        repo,
-        request,
-        tree,
-        object_id(ours),
-    )?))
-}
-
+/// Writes a commit on top of `parent`, which need not be the request's.
 pub(crate) fn write_commit(
     repo: &gix::Repository,
     request: &CommitRequest,
     tree: gix::ObjectId,
-    parent: gix::ObjectId,
+    parent: &CommitId,
 ) -> Result<CommitId, Error> {
+    let merged = request.merges.as_ref().map(|merges| &merges.commit);
     let signature = |identity: &Identity| gix::actor::Signature {
         name: clean(&identity.name).into(),
         email: clean(&identity.email).into(),
@@ -154,7 +102,7 @@ pub(crate) fn write_commit(
     };
     let commit = gix::objs::Commit {
         tree,
-        parents: [parent].into_iter().collect(),
+        parents: [parent].into_iter().chain(merged).map(object_id).collect(),
         author: signature(&request.author),
         committer: signature(&request.committer),
         encoding: None,

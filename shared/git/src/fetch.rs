@@ -96,6 +96,29 @@ pub(crate) fn fetch(
         .collect())
 }
 
+/// The mirror's part of [`crate::Mirror::deepen`].
+pub(crate) fn deepen(
+    mirror: &GixMirror,
+    remote: &Remote,
+    branches: &[&str],
+    depth: Depth,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut connection = connect(mirror, remote, branches, stop)?;
+    let mut handshake = shake_hands(&mut connection)?;
+    let heads = heads_of(&mut connection, &mut handshake, branches)?;
+    let mut wants: Vec<_> = heads.into_iter().flatten().collect();
+    wants.dedup();
+    if wants.is_empty() {
+        return Ok(());
+    }
+    let shallow = match depth {
+        Depth::Shallow(commits) => depth_of(commits),
+        Depth::Full => Shallow::undo(),
+    };
+    receive(mirror, &mut connection, &mut handshake, (&wants, &shallow), stop)
+}
+
 fn connect<'stop>(
     mirror: &GixMirror,
     remote: &Remote,

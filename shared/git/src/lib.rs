@@ -2,9 +2,10 @@
 
 pub use cache::{Cache, CacheLimits};
 pub use change::{Change, ChangeKind, Changes, Mode};
-pub use commit::{CommitRequest, Identity, Merged};
+pub use commit::{CommitRequest, Identity, Merges};
 pub use error::{Error, PushError};
 pub use limits::TreeLimits;
+pub use merge::{Conflicts, Joined, Merged};
 pub use mirror::{Depth, Mirror};
 pub use overlay::{How, Overlaid, Overlay};
 pub use patch::{BinaryFile, Patch};
@@ -12,6 +13,7 @@ pub use read_changes::{READ_CHANGES, ReadRequest, Reader, read_changes_main};
 pub use remote::Remote;
 pub use tree_file::TreeFile;
 
+mod ancestors;
 mod cache;
 mod change;
 mod checkout;
@@ -22,6 +24,7 @@ mod fetch;
 mod filter;
 mod history;
 mod limits;
+mod merge;
 mod mirror;
 mod overlay;
 mod parallel;

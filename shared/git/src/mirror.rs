@@ -9,10 +9,11 @@ use pipeline::ids::{CommitId, RunId};
 
 use crate::cache::MirrorLock;
 use crate::change::Changes;
-use crate::commit::{CommitRequest, Identity, Merged};
+use crate::commit::{CommitRequest, Identity};
 use crate::error::{Error, PushError};
 use crate::fetch::Whose;
 use crate::limits::TreeLimits;
+use crate::merge::{Joined, Merged};
 use crate::overlay::Overlay;
 use crate::patch::Patch;
 use crate::push::Expected;
@@ -51,6 +52,15 @@ pub trait Mirror: Send {
         depth: Depth,
         stop: &AtomicBool,
     ) -> Result<Option<CommitId>, Error>;
+
+    /// Fetches these branches so many commits deep, also where the mirror has less of them already. Notes no heads.
+    fn deepen(
+        &self,
+        remote: &Remote,
+        branches: &[&str],
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<(), Error>;
 
     /// One file of a commit, at most `bytes_max` of it; `None` where there is no such file. Symbolic links are followed
     /// as long as they stay in the commit's tree.
@@ -95,7 +105,7 @@ pub trait Mirror: Send {
     fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error>;
 
     /// Three-way merge: what `theirs` did since `base`, as one commit on top of `ours`. The request's parent and
-    /// changes are not used.
+    /// changes are not used. With `base` the commit that `theirs` is the parent of, that reverts it.
     fn merge_onto(
         &self,
         ours: &CommitId,
@@ -103,6 +113,14 @@ pub trait Mirror: Send {
         theirs: &CommitId,
         request: &CommitRequest,
     ) -> Result<Merged, Error>;
+
+    /// Merges `theirs` into the request's parent, as a commit with both as its parents; the request's changes are not
+    /// used. The markers of conflicts have `names`, ours and theirs. [`Error::TooShallow`] where the common history has
+    /// not been fetched.
+    fn join(&self, theirs: &CommitId, names: (&str, &str), request: &CommitRequest) -> Result<Joined, Error>;
+
+    /// Those of the paths that still have conflict markers in the merge commit, or are no files there.
+    fn still_marked(&self, merge: &CommitId, paths: &[String]) -> Result<Vec<String>, Error>;
 
     /// Moves the branch on the server from `old` to `new`, if it is still at `old` and `new` descends from it.
     fn push(&self, remote: &Remote, branch: &str, old: &CommitId, new: &CommitId) -> Result<(), PushError>;
@@ -206,6 +224,16 @@ impl Mirror for GixMirror {
         Ok(heads.into_iter().flatten().next())
     }
 
+    fn deepen(
+        &self,
+        remote: &Remote,
+        branches: &[&str],
+        depth: Depth,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
+        self.guarded(|| crate::fetch::deepen(self, remote, branches, depth, stop))
+    }
+
     fn read_file(&self, commit: &CommitId, path: &str, bytes_max: usize) -> Result<Option<TreeFile>, Error> {
         self.guarded(|| crate::tree_file::read_file(&self.repo, commit, path, bytes_max))
     }
@@ -256,7 +284,15 @@ impl Mirror for GixMirror {
         theirs: &CommitId,
         request: &CommitRequest,
     ) -> Result<Merged, Error> {
-        self.guarded(|| crate::commit::merge_onto(&self.repo, ours, base, theirs, request))
+        self.guarded(|| crate::merge::merge_onto(&self.repo, ours, base, theirs, request))
+    }
+
+    fn join(&self, theirs: &CommitId, names: (&str, &str), request: &CommitRequest) -> Result<Joined, Error> {
+        self.guarded(|| crate::merge::join(&self.repo, theirs, names, request))
+    }
+
+    fn still_marked(&self, merge: &CommitId, paths: &[String]) -> Result<Vec<String>, Error> {
+        self.guarded(|| crate::merge::still_marked(&self.repo, merge, paths))
     }
 
     fn push(&self, remote: &Remote, branch: &str, old: &CommitId, new: &CommitId) -> Result<(), PushError> {

@@ -12,7 +12,7 @@ use crate::change::Change;
 use crate::commit::{CommitRequest, Identity, write_commit};
 use crate::error::Error;
 use crate::limits::TreeLimits;
-use crate::mirror::{object_id, tree_of};
+use crate::mirror::tree_of;
 use crate::tree::{self, Entry, join};
 
 mod expand;
@@ -121,7 +121,7 @@ pub(crate) fn overlay(
     }
     overlaid.sort_by(|a, b| a.path.cmp(&b.path));
     let tree = editor.write().map_err(Error::damaged)?.detach();
-    let commit = write_commit(repo, &as_seen(source), tree, object_id(source))?;
+    let commit = write_commit(repo, &as_seen(source), tree, source)?;
     Ok(Overlay { commit, overlaid })
 }
 
@@ -150,6 +150,7 @@ fn as_seen(source: &CommitId) -> CommitRequest {
         committer: nobody,
         message: "What an agent sees; never pushed\n".to_owned(),
         time: jiff::Timestamp::UNIX_EPOCH,
+        merges: None,
     }
 }
 

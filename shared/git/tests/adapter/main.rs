@@ -11,6 +11,7 @@ mod world;
 mod apart;
 mod fetching;
 mod hostile;
+mod joining;
 mod merging;
 mod overlays;
 mod patches;

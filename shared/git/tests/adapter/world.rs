@@ -179,6 +179,7 @@ pub(crate) fn request(parent: &CommitId, directory: &Path, changes: Vec<Change>)
         committer: bot(),
         message: "Fix it\n\nAs asked.\n\nRequested-by: alice\nRun-Id: r-0123456789ab\n".to_owned(),
         time: jiff::Timestamp::from_second(1_800_000_000).unwrap(),
+        merges: None,
     }
 }
 
