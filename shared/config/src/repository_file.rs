@@ -93,7 +93,7 @@ pub struct RepositoryLimits {
     #[serde(deserialize_with = "values::budget")]
     #[schemars(with = "Option<String>")]
     pub budget: Option<Budget>,
-    /// As `--time`: `20m`, in seconds here.
+    /// As `--time`: `20m`, `1h30m`.
     #[serde(rename = "time", deserialize_with = "values::seconds")]
     #[schemars(with = "Option<String>")]
     pub time_seconds: Option<u64>,

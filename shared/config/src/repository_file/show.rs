@@ -331,6 +331,9 @@ fn of_file(is_set: bool) -> Source {
 }
 
 fn listed(list: &[String]) -> String {
+    if list.is_empty() {
+        return "none".to_owned();
+    }
     let mut shown: Vec<String> = list.iter().take(LISTED_MAX).map(|text| quoted(text)).collect();
     if list.len() > LISTED_MAX {
         shown.push(format!("and {} more", list.len() - LISTED_MAX));

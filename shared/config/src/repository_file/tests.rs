@@ -130,6 +130,7 @@ fn what_is_not_toml_is_not_used_as_a_whole() {
     );
     for (text, place) in [
         ("[checks\n", "line 1, column 8: "),
+        ("[checks]\nä = { command = \"x\" }\n", "line 2, column 1: "),
         (
             "[defaults]\nquiet = true\n[permission]\nchange = \"REPO_ADMIN\nread = 1\n",
             "line 4, column ",
@@ -150,91 +151,93 @@ fn what_is_not_toml_is_not_used_as_a_whole() {
     }
 }
 
+/// What is wrong, the key that is blamed, and where and why; the first line is another one.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "[checks]\ntest = 3\n",
+        "checks.test",
+        "line 3, column 8: invalid type: integer `3`",
+    ),
+    (
+        "[checks]\ntest = { seconds = 3 }\n",
+        "checks.test",
+        "line 3, column 8: missing field `command`",
+    ),
+    (
+        "[checks]\n\ntest = { command = true }\n",
+        "checks.test",
+        "line 4, column 20: invalid type: boolean `true`",
+    ),
+    (
+        "[checks]\n\"a b\" = { command = \"x\" }\n",
+        "checks.a b",
+        "line 3, column 1: a check's name is",
+    ),
+    (
+        "[checks]\ntest = { command = \" \" }\n",
+        "checks.test",
+        "line 3, column 20: a check's command is",
+    ),
+    (
+        "[checks]\ntest = { command = \"a\\nb\" }\n",
+        "checks.test",
+        "line 3, column 20: a check's command is",
+    ),
+    (
+        "[checks]\ntest = { command = \"x\", seconds = 0 }\n",
+        "checks.test",
+        "line 3, column 35: a check's seconds are 1 to 600",
+    ),
+    (
+        "[checks]\ntest = { command = \"x\", seconds = 601 }\n",
+        "checks.test",
+        "line 3, column 35: a check's seconds",
+    ),
+    (
+        "[checks]\ntest = { command = \"x\", seconds = -1 }\n",
+        "checks.test",
+        "line 3, column 35: ",
+    ),
+    (
+        "[limits]\nbudget = \"5\"\n",
+        "limits.budget",
+        "line 3, column 10: takes an amount such as",
+    ),
+    (
+        "[limits]\nbudget = \"$-5\"\n",
+        "limits.budget",
+        "line 3, column 10: must be more than nothing",
+    ),
+    (
+        "[limits]\ntime = 20\n",
+        "limits.time",
+        "line 3, column 8: invalid type: integer `20`, expected a string",
+    ),
+    (
+        "[paths]\nonly = [\"../x\"]\n",
+        "paths.only",
+        "line 3, column 8: must not contain",
+    ),
+    (
+        "[paths]\nprotected = \"x\"\n",
+        "paths.protected",
+        "line 3, column 13: invalid type",
+    ),
+    (
+        "[defaults.effort]\nx = 1\n",
+        "defaults.effort",
+        "line 3, column 1: ",
+    ),
+    (
+        "[reply]\nbuild_status = \"no\"\n",
+        "reply.build_status",
+        "line 3, column 16: invalid type",
+    ),
+];
+
 #[test]
 fn a_key_that_is_not_right_is_named_with_line_and_column_and_the_others_count() {
-    for (wrong, key, where_and_why) in [
-        (
-            "[checks]\ntest = 3\n",
-            "checks.test",
-            "line 3, column 8: invalid type: integer `3`",
-        ),
-        (
-            "[checks]\ntest = { seconds = 3 }\n",
-            "checks.test",
-            "line 3, column 8: missing field `command`",
-        ),
-        (
-            "[checks]\n\ntest = { command = true }\n",
-            "checks.test",
-            "line 4, column 20: invalid type: boolean `true`",
-        ),
-        (
-            "[checks]\nä = { command = \"x\" }\n",
-            "checks.ä",
-            "line 3, column 1: a check's name is",
-        ),
-        (
-            "[checks]\n\"a b\" = { command = \"x\" }\n",
-            "checks.a b",
-            "line 3, column 1: a check's name is",
-        ),
-        (
-            "[checks]\ntest = { command = \" \" }\n",
-            "checks.test",
-            "line 3, column 20: a check's command is",
-        ),
-        (
-            "[checks]\ntest = { command = \"a\\nb\" }\n",
-            "checks.test",
-            "line 3, column 20: a check's command is",
-        ),
-        (
-            "[checks]\ntest = { command = \"x\", seconds = 0 }\n",
-            "checks.test",
-            "line 3, column 35: a check's seconds are 1 to 600",
-        ),
-        (
-            "[checks]\ntest = { command = \"x\", seconds = 601 }\n",
-            "checks.test",
-            "line 3, column 35: a check's seconds",
-        ),
-        (
-            "[checks]\ntest = { command = \"x\", seconds = -1 }\n",
-            "checks.test",
-            "line 3, column 35: ",
-        ),
-        (
-            "[limits]\nbudget = \"5\"\n",
-            "limits.budget",
-            "line 3, column 10: takes an amount such as",
-        ),
-        (
-            "[limits]\nbudget = \"$-5\"\n",
-            "limits.budget",
-            "line 3, column 10: must be more than nothing",
-        ),
-        (
-            "[limits]\ntime = 20\n",
-            "limits.time",
-            "line 3, column 8: invalid type: integer `20`, expected a string",
-        ),
-        (
-            "[paths]\nonly = [\"../x\"]\n",
-            "paths.only",
-            "line 3, column 8: must not contain",
-        ),
-        (
-            "[paths]\nprotected = \"x\"\n",
-            "paths.protected",
-            "line 3, column 13: invalid type",
-        ),
-        ("[defaults.effort]\nx = 1\n", "defaults.effort", "line 2, column "),
-        (
-            "[reply]\nbuild_status = \"no\"\n",
-            "reply.build_status",
-            "line 3, column 16: invalid type",
-        ),
-    ] {
+    for (wrong, key, where_and_why) in WRONG {
         let file = read(&format!("defaults.lang = \"de\"\n{wrong}"));
         let expected =
             format!("In `.openhands/resolver.toml` of `main`, `{key}` was not used: {where_and_why}");
@@ -411,7 +414,34 @@ fn the_configuration_in_effect_is_shown_with_where_each_value_comes_from() {
             branch: "main",
             at: Some(&at),
         });
-        assert_snapshot!(answer, @"");
+        assert_snapshot!(answer, @r#"
+        "Repository" is `.openhands/resolver.toml` of `main` at `9f8e7d6c5b4`.
+
+        | setting | value | from |
+        |---|---|---|
+        | mentioned as | `@openhands`, anywhere in a comment | operator |
+        | who may ask for changes | `REPO_ADMIN` | repository |
+        | who may ask questions | `REPO_WRITE` | operator, for this connection |
+        | a plan is approved by | whoever may ask for changes | default |
+        | model | `fast` | repository |
+        | models to choose from | `smart`, `fast` | operator |
+        | effort | the model's own | default |
+        | agent | `builtin` | operator |
+        | time of a run | 20 min | repository |
+        | money of a run | $2.00 | repository |
+        | tokens of a run | 2000000 | operator |
+        | model calls of a run | 150 | operator |
+        | changes only in | `src/**`, `a?b` | repository |
+        | protected, beside CI and agents' files | nothing | default |
+        | checks | `test` | repository |
+        | language of answers | `de` | repository |
+        | one reply at the end only | no | default |
+        | `Signed-off-by` in commits | no | default |
+        | build status on commits | no | repository |
+        | how a run's end is told | `edit-and-comment` | operator |
+
+        - In `.openhands/resolver.toml` of `main`, `x` (line 15) is not known and was ignored
+        "#);
     });
 }
 
@@ -425,7 +455,32 @@ fn without_a_file_the_operators_values_and_the_defaults_are_shown() {
             branch: "main",
             at: None,
         });
-        assert_snapshot!(answer, @"");
+        assert_snapshot!(answer, @"
+        There is no `.openhands/resolver.toml` of `main`; with one, the repository narrows what the operator allows.
+
+        | setting | value | from |
+        |---|---|---|
+        | mentioned as | `@openhands`, anywhere in a comment | operator |
+        | who may ask for changes | `REPO_WRITE` | default |
+        | who may ask questions | `REPO_READ` | default |
+        | a plan is approved by | whoever may ask for changes | default |
+        | model | none | default |
+        | models to choose from | none | operator |
+        | effort | the model's own | default |
+        | agent | `builtin` | operator |
+        | time of a run | 30 min | operator |
+        | money of a run | not counted: the models have no prices | operator |
+        | tokens of a run | 2000000 | operator |
+        | model calls of a run | 150 | operator |
+        | changes only in | any path | default |
+        | protected, beside CI and agents' files | nothing | default |
+        | checks | none | default |
+        | language of answers | that of the request | default |
+        | one reply at the end only | no | default |
+        | `Signed-off-by` in commits | no | default |
+        | build status on commits | yes | default |
+        | how a run's end is told | `edit` | default |
+        ");
     });
 }
 

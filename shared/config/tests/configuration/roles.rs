@@ -175,12 +175,18 @@ fn what_several_roles_lack_is_listed_once() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_warned_of() {
+fn models_are_chosen_from_in_the_files_order() {
     let place = Place::new();
-    let second = "[[model]]\nalias = \"second\"\nmodel = \"n\"";
+    let second = "[[model]]\nalias = \"second\"\nmodel = \"n\"\ntakes_effort = true";
     let config = complete(&place, "http://127.0.0.1:7990", second);
-    let warnings = config.check_role(Role::Resolver).unwrap();
-    assert!(warnings[0].contains("first [[model]] only"), "{warnings:?}");
+    assert_eq!(config.check_role(Role::Resolver).unwrap(), Vec::<String>::new());
+    let models: Vec<_> = config
+        .models
+        .iter()
+        .map(|model| (model.alias.as_str(), model.takes_effort))
+        .collect();
+    assert_eq!(models.last(), Some(&("second", true)));
+    assert_eq!(models.len(), 2);
 }
 
 #[test]
