@@ -17,9 +17,9 @@ use crate::attempt::Attempt;
 use crate::gate::Gate;
 use crate::git_door::GitDoor;
 use crate::handler::Resolver;
-use crate::repository_config::CheckCommand;
 use crate::secrets::{self, Known};
 use crate::work_tree::{WorkDirectory, WorkTree};
+use config::CheckCommand;
 
 mod outputs;
 mod refused;

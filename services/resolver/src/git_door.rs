@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use config::{Connection, ConnectionSource};
+use config::{Connection, ConnectionSource, REPOSITORY_FILE_BYTES_MAX, REPOSITORY_FILE_PATH, RepositoryFile};
 use git::{Cache, Depth, Mirror, Remote, TreeLimits};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
@@ -12,7 +12,6 @@ use pipeline::ids::{CommitId, InstanceId, RepositoryId};
 use pipeline::job::Job;
 
 use crate::instructions::{self, Instructions};
-use crate::repository_config::{self, Configuration};
 
 /// Commits fetched on the first attempt: nothing of ours can be on the branch yet.
 const DEPTH_FIRST: u32 = 1;
@@ -54,7 +53,7 @@ pub(crate) struct CheckedOut {
     /// What instructs the agent, and the tree in its work tree.
     pub(crate) instructions: Instructions,
     /// What the repository asks of the resolver.
-    pub(crate) configuration: Configuration,
+    pub(crate) configuration: RepositoryFile,
 }
 
 impl CheckedOut {
@@ -152,13 +151,11 @@ impl GitDoor {
             };
             let instructions = instructions::read(mirror, &base, &from, near.as_deref())?;
             let file = match &head {
-                Some(head) => {
-                    mirror.read_file(head, repository_config::PATH, repository_config::BYTES_MAX)?
-                }
+                Some(head) => mirror.read_file(head, REPOSITORY_FILE_PATH, REPOSITORY_FILE_BYTES_MAX)?,
                 None => None,
             };
             let configuration = file
-                .map(|file| repository_config::read(&file, &target.shown))
+                .map(|file| RepositoryFile::read(&file.bytes, file.is_cut(), &target.shown))
                 .unwrap_or_default();
             let seen = &instructions.overlay.commit;
             mirror.check_out(seen, &directory, &TreeLimits::default(), stop)?;

@@ -19,7 +19,6 @@ mod patience;
 mod policy;
 mod push;
 mod recover;
-mod repository_config;
 mod secrets;
 #[cfg(test)]
 mod testing;

@@ -28,10 +28,28 @@ pub(crate) struct Policy {
     protected: Vec<Glob>,
     leftovers: Vec<Glob>,
     leaves: Vec<Glob>,
+    /// What the repository protects itself, which no operator opens.
+    own: Vec<Glob>,
     /// Changed files at most.
     pub(crate) files_max: usize,
     /// Bytes of one changed file at most.
     pub(crate) file_bytes_max: u64,
+}
+
+/// Where a request lets changes be: everywhere, or in what matches one of its globs.
+#[derive(Debug, Clone)]
+pub(crate) struct OnlyPaths(Vec<Glob>);
+
+impl OnlyPaths {
+    /// Everywhere, where there are no globs.
+    pub(crate) fn new(globs: &[String]) -> Self {
+        Self(globs.iter().map(|glob| Glob::exact(glob)).collect())
+    }
+
+    /// Whether a change of this path is outside. Letters count as they are written.
+    pub(crate) fn leave_out(&self, path: &str) -> bool {
+        !self.0.is_empty() && !self.0.iter().any(|glob| glob.matches(path))
+    }
 }
 
 /// What is judged of a change.
@@ -72,9 +90,16 @@ impl Policy {
             protected: globs(&mut protected::PATHS.into_iter()),
             leftovers: globs(&mut LEFTOVERS.into_iter()),
             leaves: globs(&mut leaves.iter().map(String::as_str)),
+            own: Vec::new(),
             files_max: config.files_max,
             file_bytes_max: config.file_bytes_max,
         }
+    }
+
+    /// The same with what the repository's file protects as well.
+    pub(crate) fn protecting(mut self, globs: &[String]) -> Self {
+        self.own.extend(globs.iter().map(|glob| Glob::new(glob)));
+        self
     }
 
     /// What becomes of each change, in their order.
@@ -102,6 +127,8 @@ impl Policy {
         let is_left = || change.added && is_one_of(&self.leaves) && !is_one_of(&self.allowed);
         if is_one_of(&self.leftovers) || is_left() {
             Fate::Litter
+        } else if is_one_of(&self.own) {
+            Fate::Protected
         } else if (is_one_of(&self.protected) || instructs(&path)) && !is_one_of(&self.allowed) {
             Fate::Protected
         } else if change.bytes > self.file_bytes_max {
@@ -218,6 +245,16 @@ mod tests {
             assert_eq!(policy.fates(&[added(path)]), [Fate::Protected], "{path}");
             assert_eq!(policy.fates(&[removed(path)]), [Fate::Protected], "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_repository_protects_no_operator_opens() {
+        let policy = policy(&["deploy/**"]).protecting(&["deploy/**".to_owned(), "*.lock".to_owned()]);
+        for path in ["deploy/prod.yaml", "Deploy/x", "Cargo.lock", "sub/a.lock"] {
+            assert_eq!(policy.fates(&[added(path)]), [Fate::Protected], "{path}");
+            assert_eq!(policy.fates(&[removed(path)]), [Fate::Protected], "{path}");
+        }
+        assert_eq!(policy.fates(&[added("src/deploy.rs")]), [Fate::Work]);
     }
 
     #[test]

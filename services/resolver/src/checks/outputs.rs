@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pipeline::run::Measured;
 use sandbox::CellOutput;
 
-use crate::repository_config::CheckCommand;
+use config::CheckCommand;
 
 /// The text, as it grows.
 #[derive(Debug, Default)]

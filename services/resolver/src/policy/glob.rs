@@ -9,14 +9,23 @@ pub(super) struct Glob {
 }
 
 impl Glob {
-    /// Every text is a pattern.
+    /// Every text is a pattern. For [folded](fold) paths.
     pub(super) fn new(pattern: &str) -> Self {
+        Self::of(pattern, fold_name)
+    }
+
+    /// The same for paths as they are.
+    pub(super) fn exact(pattern: &str) -> Self {
+        Self::of(pattern, str::to_owned)
+    }
+
+    fn of(pattern: &str, name: impl Fn(&str) -> String) -> Self {
         let trimmed = pattern.trim_end_matches('/');
         let rooted = trimmed.contains('/');
         let mut names: Vec<_> = trimmed
             .split('/')
-            .filter(|name| !name.is_empty() && *name != ".")
-            .map(fold_name)
+            .filter(|part| !part.is_empty() && *part != ".")
+            .map(name)
             .collect();
         if !rooted && !names.is_empty() {
             names.insert(0, "**".to_owned());
@@ -24,7 +33,7 @@ impl Glob {
         Self { names }
     }
 
-    /// Whether a [folded](fold) path, or a directory it is in, matches.
+    /// Whether a path, or a directory it is in, matches.
     pub(super) fn matches(&self, path: &str) -> bool {
         let names: Vec<_> = path.split('/').collect();
         matches_names(&self.names, &names)
@@ -32,7 +41,8 @@ impl Glob {
 }
 
 /// A path as a file system sees it that does not tell cases apart: also without what HFS+ skips, and without the dots
-/// and spaces that NTFS drops from a name's end.
+/// and spaces that NTFS drops from a name's end. By way of the upper case, so that `ſ` is an `s` and `K` (U+212A) a `k`;
+/// no other letters are taken for those of protected names.
 pub(super) fn fold(path: &str) -> String {
     path.split('/').map(fold_name).collect::<Vec<_>>().join("/")
 }
@@ -43,6 +53,7 @@ fn fold_name(name: &str) -> String {
         .filter(|c| {
             !matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
         })
+        .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect();
     let base = folded.trim_end_matches(['.', ' ']);
@@ -134,6 +145,10 @@ mod tests {
             ("/", "a", false),
             (".drone.yml", ".drone.yml. ", true),
             ("é*", "ÉTÉ", true),
+            ("Jenkinsfile", "Jen\u{212a}insfile", true),
+            ("Jenkinsfile", "Jenkin\u{17f}file", true),
+            // The control: a letter that only looks alike.
+            ("Jenkinsfile", "Jenkin\u{455}file", false),
         ] {
             assert_eq!(
                 Glob::new(pattern).matches(&fold(path)),
