@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agent::CodingAgent;
 use lifecycle::Health;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use sandbox::{Needs, Sandbox, SelfTestError};
+use sandbox::{Sandbox, SelfTest, SelfTestError};
 
 use crate::attempt::Ending;
 
@@ -24,18 +25,18 @@ const RETEST_PAUSE: Duration = Duration::from_secs(10);
 /// Closed from a test that failed to the next one that holds.
 pub(crate) struct Gate {
     sandbox: Sandbox,
-    /// What the cell of a run is opened with, and so that of the test before it.
-    needs: Needs,
+    /// Whose needs and installation the cell of a run is opened with, and so that of the test before it.
+    agent: Arc<dyn CodingAgent>,
     health: Health,
     closed: Arc<AtomicBool>,
 }
 
 impl Gate {
     /// Open: the sandbox was tested when it was found.
-    pub(crate) fn new(sandbox: Sandbox, needs: Needs, health: Health) -> Self {
+    pub(crate) fn new(sandbox: Sandbox, agent: Arc<dyn CodingAgent>, health: Health) -> Self {
         Self {
             sandbox,
-            needs,
+            agent,
             health,
             closed: Arc::default(),
         }
@@ -58,7 +59,7 @@ impl Gate {
     ///
     /// The gate is closed until a later test holds. A test that could not be made is worth another attempt.
     pub(crate) async fn leaks(&self) -> Result<Option<Ending>, Failure> {
-        let error = match self.sandbox.self_test(self.needs.clone()).await {
+        let error = match test(&self.sandbox, &*self.agent).await {
             Ok(test) => {
                 tracing::debug!(held = test.held.len(), took = ?test.wall, "the sandbox holds");
                 return Ok(None);
@@ -71,6 +72,15 @@ impl Gate {
         match error {
             SelfTestError::Leak(_) => Ok(Some(Ending::failed(FailureCode::SandboxLeak, None))),
             SelfTestError::Unusable { .. } => Ok(Some(Ending::failed(FailureCode::SandboxMissing, None))),
+            // Its processes are ours and do no harm, but a kill that nobody confirms is a sandbox that is away.
+            SelfTestError::Cell(sandbox::Error::NotKilled { .. } | sandbox::Error::Stuck { .. }) => {
+                let wait = Some(RETEST_PAUSE);
+                Err(Failure::unavailable(
+                    FailureCode::SandboxMissing,
+                    wait,
+                    error.into(),
+                ))
+            }
             SelfTestError::Plant(_) | SelfTestError::Cell(_) | SelfTestError::Incomplete { .. } => {
                 Err(Failure::retry(FailureCode::SandboxMissing, error.into()))
             }
@@ -95,16 +105,16 @@ impl Gate {
         if self.closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (sandbox, needs, health, closed) = (
+        let (sandbox, agent, health, closed) = (
             self.sandbox.clone(),
-            self.needs.clone(),
+            self.agent.clone(),
             self.health.clone(),
             Arc::downgrade(&self.closed),
         );
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RETEST_PAUSE).await;
-                let tested = sandbox.self_test(needs.clone()).await;
+                let tested = test(&sandbox, &*agent).await;
                 // The role has ended: nobody waits for this any more.
                 let Some(closed) = closed.upgrade() else { return };
                 match tested {
@@ -119,6 +129,11 @@ impl Gate {
             }
         });
     }
+}
+
+/// Attacks a cell as the agent's is.
+async fn test(sandbox: &Sandbox, agent: &dyn CodingAgent) -> Result<SelfTest, SelfTestError> {
+    sandbox.self_test(agent.needs(), agent.read_paths()).await
 }
 
 /// An error with its causes, on one line.

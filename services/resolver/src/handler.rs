@@ -59,7 +59,7 @@ impl Resolver {
             nats,
             clients: Arc::new(bitbucket::Clients::new(connections.clone(), config.proxy.clone())),
             connections,
-            gate: Gate::new(workshop.sandbox.clone(), workshop.agent.needs(), health),
+            gate: Gate::new(workshop.sandbox.clone(), workshop.agent.clone(), health),
             workshop,
             settings: Settings {
                 work: WorkDirectory::take(config.data_dir.join("work"))?,

@@ -120,8 +120,8 @@ impl From<Error> for BrokenOff {
 }
 
 impl From<Error> for Failure {
-    /// A run whose model fails has already tried several times and ends `failed`; only the machine's own failures are
-    /// worth another attempt.
+    /// A run whose model fails has already tried several times and ends `failed`; only the machine's own failures, which
+    /// no agent can bring about, are worth another attempt.
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::ModelUnreachable { .. } => FailureCode::ModelUnreachable,
@@ -135,6 +135,8 @@ impl From<Error> for Failure {
             Error::Client { .. } | Error::Launcher { .. } => FailureCode::AgentFailed,
             // Another attempt would work beside what may be left of this one.
             Error::Command(_) if error.may_live_on() => FailureCode::Internal,
+            // Agents can bring it about, so it is not repeated at the run's cost.
+            Error::Command(sandbox::Error::Unwatched { .. }) => FailureCode::AgentUnwatched,
             Error::Home { .. } | Error::Command(_) => {
                 return Failure::retry(FailureCode::AgentFailed, error.into());
             }
@@ -163,6 +165,15 @@ mod tests {
                 "{failure:?}"
             );
         }
+        let unwatched = Error::Command(sandbox::Error::Unwatched {
+            reason: "its memory cannot be seen".to_owned(),
+        });
+        assert!(!unwatched.may_live_on());
+        let failure = Failure::from(unwatched);
+        assert!(
+            matches!(&failure, Failure::Abandon { report, .. } if report.code == FailureCode::AgentUnwatched),
+            "{failure:?}"
+        );
         let error = Error::Command(sandbox::Error::Cell {
             reason: "no memory".to_owned(),
         });

@@ -250,6 +250,10 @@ impl CodingAgent for Sandboxed {
 fn free_port() -> Result<u16, Error> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let address = bound.map_err(|error| Error::Client {
+    fn read_paths(&self) -> Vec<PathBuf> {
+        self.driver.read_paths()
+    }
+
         reason: format!("there is no free port for the agent: {error}"),
     })?;
     Ok(address.port())

@@ -21,6 +21,9 @@ pub trait CodingAgent: Send + Sync {
     fn needs(&self) -> Needs;
 
     /// Works on the task until it is finished, a limit is reached or it is cancelled.
+    /// What its program reads beyond what every cell may: its installation, as it is found now.
+    fn read_paths(&self) -> Vec<PathBuf>;
+
     ///
     /// Limits and cancelling end it, with everything it started, and are a [`Report`]; an error means that the model,
     /// the agent's installation or the machine failed. In both cases the work tree may have changed, and nothing that

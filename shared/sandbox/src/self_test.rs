@@ -113,9 +113,6 @@ impl Control {
 pub struct Examination {
     /// Whose promises to judge by; any but the sandbox's own level is for seeing that leaks are found.
     pub claimed: Level,
-    /// Also the probes that are slow by nature: `unshare` and `clone_namespaces` (fifteen children; `unshare_user` is
-    /// tried always), `signal_by_owned_file` (waits for what should not come), `git` and `compiler`.
-    pub thorough: bool,
     /// What the battery's cell is opened with; more than the default weakens it.
     pub needs: Needs,
     /// The needs that are granted: what these give away by design is no leak.
@@ -129,7 +126,6 @@ impl Examination {
     pub fn of(level: Level) -> Self {
         Self {
             claimed: level,
-            thorough: true,
             needs: Needs::default(),
             granted: Needs::default(),
             read_paths: Vec::new(),
@@ -138,11 +134,15 @@ impl Examination {
 }
 
 impl Sandbox {
-    /// Attacks this sandbox from inside a cell of its own, which has the needs of the run that it is made for: before
-    /// every run. An unsandboxed one promises nothing and passes.
+    /// Attacks this sandbox from inside a cell of its own, which has the needs of the run that it is made for and may
+    /// read what that run may: before every run, with the whole battery. An unsandboxed one promises nothing and passes.
     ///
-    /// The control was run at the start, and the probes that are slow by nature are left out.
-    pub async fn self_test(&self, mut needs: Needs) -> Result<SelfTest, SelfTestError> {
+    /// The control was run at the start.
+    pub async fn self_test(
+        &self,
+        mut needs: Needs,
+        read_paths: Vec<PathBuf>,
+    ) -> Result<SelfTest, SelfTestError> {
         if self.level() == Level::Off {
             return Ok(SelfTest::default());
         }
@@ -151,9 +151,9 @@ impl Sandbox {
             needs.private_port = Some(free_port().map_err(SelfTestError::Plant)?);
         }
         let examination = Examination {
-            thorough: false,
             granted: needs.clone(),
             needs,
+            read_paths,
             ..Examination::of(self.level())
         };
         let control = self
@@ -163,7 +163,7 @@ impl Sandbox {
         self.examine_with(control, &examination).await
     }
 
-    /// The thorough self-test of a worker's start. What it could not prove is normal and is named.
+    /// The self-test of a worker's start, in the narrowest cell. What it could not prove is normal and is named.
     pub(crate) async fn prove(&self) -> Result<SelfTest, SelfTestError> {
         let control = self
             .control()

@@ -66,10 +66,20 @@ impl Warden {
         work_dir: &Path,
     ) -> Result<(), Error> {
         self.send(order, descriptors)?;
-        match self.receive(START_WAIT, "starting the program").await?.0 {
-            Notice::Started => Ok(()),
-            Notice::Failed(failure) => Err(refused(failure, program, work_dir)),
-            other => Err(unexpected(&other)),
+        let error = match self.receive(START_WAIT, "starting the program").await {
+            Ok((Notice::Started, _)) => return Ok(()),
+            // Both are said when everything is dead.
+            Ok((Notice::Failed(failure), _)) => return Err(refused(failure, program, work_dir)),
+            Ok((ended @ Notice::Ended(_), _)) => return Err(unexpected(&ended)),
+            Ok((Notice::NotKilled(reason), _)) => return Err(Error::NotKilled { reason }),
+            Ok((other, _)) => unexpected(&other),
+            Err(error) => error,
+        };
+        // The program may have been started by now: only a confirmed kill makes this a start that failed.
+        match self.finish(Some(How::Cancelled)).await {
+            // Both mean that everything is dead.
+            Ok(_) | Err(Error::Unwatched { .. }) => Err(error),
+            Err(alive) => Err(alive),
         }
     }
 

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd as _;
 use super::calls::{Arg, address, call};
 use super::files::planted;
 use super::plan::Bystander;
+use super::processes::BLOCKED_SIGNAL;
 
 /// Says where it can be attacked, then waits for its standard input to be closed. The canary is in its environment, its
 /// memory, its working directory and an open file.
@@ -20,6 +21,7 @@ pub(super) fn stand_by(user: Option<u32>) -> io::Result<()> {
     if let Some(user) = user {
         become_user(user)?;
     }
+    block(BLOCKED_SIGNAL)?;
     let bystander = Bystander {
         pid: i32::try_from(std::process::id()).map_err(io::Error::other)?,
         address: address(black_box(&canary)),
@@ -30,6 +32,20 @@ pub(super) fn stand_by(user: Option<u32>) -> io::Result<()> {
     io::stdout().write_all(&line)?;
     io::stdin().read_to_end(&mut Vec::new())?;
     black_box(&canary);
+    Ok(())
+}
+
+fn block(signal: i32) -> io::Result<()> {
+    let mask = 1u64 << (signal - 1);
+    call(
+        libc::SYS_rt_sigprocmask,
+        &mut [
+            Arg::Int(libc::SIG_BLOCK.into()),
+            Arg::In(&mask.to_ne_bytes()),
+            Arg::Int(0),
+            Arg::Length(size_of_val(&mask)),
+        ],
+    )?;
     Ok(())
 }
 

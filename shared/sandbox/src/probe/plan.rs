@@ -19,8 +19,6 @@ pub(crate) const NO: &str = "no";
 pub(crate) struct Plan {
     /// What every target gives away to whoever reaches it.
     pub(crate) canary: String,
-    /// Also run the probes that are slow by nature.
-    pub(crate) thorough: bool,
     pub(crate) ports: Ports,
     pub(crate) unix: UnixSockets,
     /// The folder outside the cell that holds the planted files; see `self_test/plant_files.rs`.

@@ -132,33 +132,42 @@ pub(super) fn stop_the_killer(plan: &Plan) -> Attempt {
     stop(parent, LOOKS_INSIDE)
 }
 
-/// A file may signal its owner when it can be read, and anybody can be made the owner.
-pub(super) fn stop_by_an_owned_file(plan: &Plan) -> Attempt {
+/// A file may signal its owner when it can be read, and anybody can be made the owner. The signal is one that the
+/// bystander blocks: whether it came is to be seen at once, with nothing to wait for.
+pub(super) fn signal_by_an_owned_file(plan: &Plan) -> Attempt {
     /// Which signal is sent, from `asm-generic/fcntl.h`.
     const F_SETSIG: i64 = 10;
     let pid = outsider(plan, plan.bystander.pid)?;
-    let looks = if plan.is_control() {
-        LOOKS_OUTSIDE
-    } else {
-        LOOKS_INSIDE
-    };
     let (signalling, mut other_end) = UnixStream::pair()?;
     let set = |what: i64, value: i64| {
         let file = Arg::Int(signalling.as_raw_fd().into());
         call(libc::SYS_fcntl, &mut [file, Arg::Int(what), Arg::Int(value)])
     };
-    set(F_SETSIG, libc::SIGSTOP.into())?;
+    set(F_SETSIG, BLOCKED_SIGNAL.into())?;
     set(libc::F_SETOWN.into(), pid)?;
     set(libc::F_SETFL.into(), libc::O_ASYNC.into())?;
+    // Sends the signal before it returns.
     other_end.write_all(b"x")?;
-    let stopped = wait_until_stopped(plan.bystander.pid, looks)?;
-    // The other end still has a signal to give: the one that undoes it.
-    set(F_SETSIG, libc::SIGCONT.into())?;
-    other_end.write_all(b"x")?;
-    if stopped {
-        Ok("stopped another process".to_owned())
+    if has_pending(plan.bystander.pid, BLOCKED_SIGNAL)? {
+        Ok("signalled another process".to_owned())
     } else {
-        Err(Failure::Refused("it went on".to_owned()))
+        Err(Failure::Refused("no signal came".to_owned()))
+    }
+}
+
+/// Whether a signal waits for the process to stop blocking it.
+fn has_pending(pid: i32, signal: i32) -> Result<bool, Failure> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mask = |name: &str| {
+        let text = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(text.trim(), 16).ok()
+    };
+    // Sent to the one thread, or to the process.
+    match (mask("SigPnd:"), mask("ShdPnd:")) {
+        (Some(own), Some(shared)) => Ok((own | shared) & (1 << (signal - 1)) != 0),
+        _ => Err(Failure::NotTried(
+            "its status does not tell its signals".to_owned(),
+        )),
     }
 }
 
@@ -187,6 +196,9 @@ fn stop(killer: i32, looks: u32) -> Attempt {
         )))
     }
 }
+
+/// What the bystander blocks, so that it stays to be seen.
+pub(super) const BLOCKED_SIGNAL: i32 = libc::SIGUSR1;
 
 /// How often, a millisecond apart, to look for a stop that is expected: the control, on a busy machine.
 const LOOKS_OUTSIDE: u32 = 10_000;

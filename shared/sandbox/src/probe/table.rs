@@ -16,8 +16,8 @@ pub(crate) struct Probe {
     pub(crate) holds_from: Level,
     /// What is told when it works at a lower level; nothing where every level holds.
     pub(crate) residue: Option<Residue>,
-    /// Slow by nature, so it runs at the start of a worker and not before every run.
-    pub(crate) slow: bool,
+    /// Tries a tool of the machine's, which may have none that works.
+    pub(crate) tool: bool,
 }
 
 /// How an attack is made.
@@ -63,7 +63,7 @@ const fn held(name: &'static str, attack: fn(&Plan) -> Attempt) -> Probe {
         attack: Attack::Function(attack),
         holds_from: Level::One,
         residue: None,
-        slow: false,
+        tool: false,
     }
 }
 
@@ -74,7 +74,7 @@ const fn residue(name: &'static str, attack: fn(&Plan) -> Attempt, residue: Resi
         attack: Attack::Function(attack),
         holds_from: Level::Two,
         residue: Some(residue),
-        slow: false,
+        tool: false,
     }
 }
 
@@ -84,12 +84,13 @@ const fn denied(name: &'static str, number: libc::c_long, args: [i64; 5]) -> Pro
         attack: Attack::Call(number, args),
         holds_from: Level::One,
         residue: None,
-        slow: false,
+        tool: false,
     }
 }
 
-const fn slow(mut probe: Probe) -> Probe {
-    probe.slow = true;
+const fn tool(name: &'static str, attack: fn(&Plan) -> Attempt) -> Probe {
+    let mut probe = held(name, attack);
+    probe.tool = true;
     probe
 }
 
@@ -197,7 +198,7 @@ pub(crate) const PROBES: &[Probe] = &[
     held("kill_other_run", processes::signal_another_run),
     held("kill_worker", processes::signal_the_worker),
     held("pidfd_send_signal", processes::signal_by_descriptor),
-    slow(held("signal_by_owned_file", processes::stop_by_an_owned_file)),
+    held("signal_by_owned_file", processes::signal_by_an_owned_file),
     held("stop_killer", processes::stop_the_killer),
     held("prlimit_worker", tampering::limit_the_worker),
     held("prlimit_other_run", tampering::limit_another_run),
@@ -247,8 +248,8 @@ pub(crate) const PROBES: &[Probe] = &[
     held("missing_limits", identity::missing_limits),
     held("inherited_environment", identity::inherited_environment),
     // The kernel.
-    slow(held("unshare", kernel::unshare)),
-    slow(held("clone_namespaces", kernel::clone)),
+    held("unshare", kernel::unshare),
+    held("clone_namespaces", kernel::clone),
     held("clone3", kernel::clone3),
     held("calls_of_32_bits", kernel::calls_of_32_bits),
     held("calls_of_x32", kernel::calls_of_x32),
@@ -346,8 +347,8 @@ pub(crate) const POSITIVES: &[Probe] = &[
     held("signals_among_its_own", positive::signals_among_its_own),
     held("clone3_is_unknown", positive::clone3_is_unknown),
     held("shell", positive::shell),
-    slow(held("git", positive::git)),
-    slow(held("compiler", positive::compiler)),
+    tool("git", positive::git),
+    tool("compiler", positive::compiler),
 ];
 
 #[cfg(test)]

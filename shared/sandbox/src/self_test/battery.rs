@@ -32,7 +32,7 @@ pub(super) async fn confined(
     let targets = Targets::plant(sandbox.settings(), user)
         .await
         .map_err(SelfTestError::Plant)?;
-    let mut plan = targets.plan(examination.thorough).map_err(SelfTestError::Plant)?;
+    let mut plan = targets.plan().map_err(SelfTestError::Plant)?;
     let mut cell = sandbox
         .cell(CellSpec {
             work_tree: plan.cell.work_tree.clone(),
@@ -85,7 +85,7 @@ pub(super) async fn unconfined(settings: &Settings) -> Result<Vec<Tried>, SelfTe
     let targets = Targets::plant(settings, None)
         .await
         .map_err(SelfTestError::Plant)?;
-    let mut plan = targets.plan(true).map_err(SelfTestError::Plant)?;
+    let mut plan = targets.plan().map_err(SelfTestError::Plant)?;
     let elsewhere = greet_elsewhere(0, plan.canary.clone()).map_err(SelfTestError::Plant)?;
     plan.other_host = elsewhere.as_ref().map(|(port, _)| *port);
     plan.killer = Some(plan.bystander.pid);

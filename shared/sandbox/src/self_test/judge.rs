@@ -30,10 +30,10 @@ pub(super) fn judge(
     tried: &[Tried],
     control: &Control,
 ) -> Result<SelfTest, SelfTestError> {
-    let (claimed, thorough) = (examination.claimed, examination.thorough);
+    let claimed = examination.claimed;
     let outcomes: BTreeMap<&str, &Tried> = tried.iter().map(|tried| (tried.name.as_str(), tried)).collect();
     let mut verdict = Verdict::default();
-    for probe in PROBES.iter().filter(|probe| thorough || !probe.slow) {
+    for probe in PROBES {
         match outcomes.get(probe.name) {
             // By design, and told as residue beside the level.
             Some(tried) if is_granted(claimed, &examination.granted, tried) => {}
@@ -43,14 +43,10 @@ pub(super) fn judge(
                 .push(format!("{} (nothing was heard of it)", probe.name)),
         }
     }
-    for probe in POSITIVES
-        .iter()
-        .filter(|probe| (thorough || !probe.slow) && probe.holds_from <= claimed)
-    {
+    for probe in POSITIVES.iter().filter(|probe| probe.holds_from <= claimed) {
         match outcomes.get(probe.name) {
             Some(tried) if tried.outcome == Outcome::Held => {}
-            // Tools that are slow to try are those of the machine, which may have none that work.
-            Some(_) if probe.slow && control.missing.contains(probe.name) => {}
+            Some(_) if probe.tool && control.missing.contains(probe.name) => {}
             Some(tried) => verdict
                 .unusable
                 .push(format!("{} ({})", probe.name, tried.detail)),

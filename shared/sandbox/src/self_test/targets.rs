@@ -78,7 +78,7 @@ impl Targets {
     }
 
     /// Where they are, for a battery in a cell.
-    pub(super) fn plan(&self, thorough: bool) -> io::Result<Plan> {
+    pub(super) fn plan(&self) -> io::Result<Plan> {
         // Without these, probes would take what is outside for what is not there.
         let namespace = |kind: &str| {
             let link = fs::read_link(format!("/proc/self/ns/{kind}"));
@@ -86,7 +86,6 @@ impl Targets {
         };
         Ok(Plan {
             canary: self.canary.clone(),
-            thorough,
             ports: self.listeners.ports.clone(),
             unix: self.listeners.unix.clone(),
             outside: self.files.outside(),
