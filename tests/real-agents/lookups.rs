@@ -147,6 +147,7 @@ async fn edit(preset: &Preset, kind: Kind) -> Result<()> {
         http: agent::http_client(None, None)?,
         model: "scripted".to_owned(),
         prices: None,
+        effort: None,
     };
     let back_end = match kind {
         Kind::Acp => BackEnd::Acp(launcher),
@@ -160,6 +161,7 @@ async fn edit(preset: &Preset, kind: Kind) -> Result<()> {
         work_tree: directory("tree"),
         home: directory("home"),
         tmp: directory("tmp"),
+        model: None,
         limits: Limits::new(20, 10_000_000, ONE_MAX),
         cancel: CancellationToken::new(),
     };

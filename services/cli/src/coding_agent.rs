@@ -105,12 +105,28 @@ fn endpoint(config: &Config) -> Result<Endpoint> {
         api_key: config.llm.api_key()?,
         headers: config.llm.headers()?,
         model: model.model.clone(),
-        prices: model.has_prices().then_some(Prices {
-            input: model.price_in,
-            cached_input: model.price_cached_in,
-            output: model.price_out,
-        }),
+        prices: prices(model),
+        effort: None,
     })
+}
+
+fn prices(model: &config::Model) -> Option<Prices> {
+    model.has_prices().then_some(Prices {
+        input: model.price_in,
+        cached_input: model.price_cached_in,
+        output: model.price_out,
+    })
+}
+
+/// The models that requests may choose from, the usual one first.
+pub(crate) fn models(config: &Config) -> Vec<resolver::Model> {
+    let model = |model: &config::Model| resolver::Model {
+        alias: model.alias.clone(),
+        name: model.model.clone(),
+        prices: prices(model),
+        takes_effort: model.takes_effort,
+    };
+    config.models.iter().map(model).collect()
 }
 
 fn provider(config: &Config) -> Provider {

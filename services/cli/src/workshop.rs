@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use config::{Config, Namespaces, Role, SandboxMode};
 use lifecycle::{Health, Shutdown};
 use resolver::Workshop;
@@ -95,17 +95,12 @@ pub(crate) async fn open(
     );
     let executable = settings.executable;
     let (agent, secrets) = coding_agent::of(config, sandbox.clone(), executable.clone())?;
-    let model = config
-        .models
-        .first()
-        .context("at least one [[model]] is needed")?;
     Ok(Some(Workshop {
         sandbox,
         agent,
         secrets,
         leaves: coding_agent::leaves(config)?,
-        model: model.alias.clone(),
-        has_prices: model.has_prices(),
+        models: coding_agent::models(config),
         executable,
     }))
 }

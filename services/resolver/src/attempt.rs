@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
-use pipeline::run::{Fenced, Outcome, Run, RunState, Setup, Usage};
+use pipeline::run::{Fenced, Outcome, Plan, Run, RunState, Setup, TRANSCRIPTS_MAX, Usage};
 use pipeline::subject;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use worker::Nats;
@@ -141,10 +141,18 @@ impl Attempt {
         Ok(kept.is_some())
     }
 
-    /// Notes what this attempt used in the end, and keeps the transcript of its model calls with the run, in place of an
-    /// earlier attempt's. One that is too large to be kept is only missed by readers.
+    /// Keeps the plan that was made with the run, so that it can be approved. A plan is short enough to be kept.
+    pub(crate) async fn keep_plan(&self, text: &str) -> Result<(), Failure> {
+        let key = subject::artifact(&self.run.id, subject::PLAN);
+        let kept = self.nats.artifacts().put(&key, text.as_bytes()).await?;
+        let plan = Plan::of(kept, text.as_bytes());
+        self.change(|run| run.plan = Some(plan.clone())).await
+    }
+
+    /// Notes what this attempt used in the end, and keeps the transcript of its model calls with the run, beside those of
+    /// the attempts before it. One that is too large to be kept is only missed by readers.
     pub(crate) async fn worked(&self, usage: Usage, transcript: &[u8]) -> Result<(), Failure> {
-        let key = subject::artifact(&self.run.id, "transcript.jsonl");
+        let key = subject::transcript(&self.run.id, self.number);
         let kept = if transcript.is_empty() {
             None
         } else {
@@ -162,6 +170,11 @@ impl Attempt {
             run.usage = total;
             if kept.is_some() {
                 run.transcript.clone_from(&kept);
+                // May be noted twice.
+                run.transcribed.retain(|attempt| *attempt != self.number);
+                run.transcribed.push(self.number);
+                let surplus = run.transcribed.len().saturating_sub(TRANSCRIPTS_MAX);
+                run.transcribed.drain(..surplus);
             }
         })
         .await
@@ -291,6 +304,50 @@ mod tests {
 
         assert!(attempt.keep_patch(b"+x\n").await.unwrap());
         assert_eq!(record().await.patch.unwrap().bytes, 3);
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_repeated_attempt_keeps_the_transcript_of_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = ManagedServer::start(directory.path(), None, CancellationToken::new())
+            .await
+            .unwrap();
+        let nats = Nats::connect(&server.settings(&config::Nats::default()), "test")
+            .await
+            .unwrap();
+        nats.ensure().await.unwrap();
+        let run = run_asking("fix it");
+        let key = subject::run_key(&run.id);
+        nats.runs().create(&key, &run).await.unwrap();
+        for text in ["first", "second"] {
+            let mut run = nats.runs().get(&key).await.unwrap().unwrap();
+            let number = run.take(Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
+            let taken = run.clone();
+            nats.runs()
+                .update(&key, |run| {
+                    *run = taken.clone();
+                    Ok::<(), Fenced>(())
+                })
+                .await
+                .unwrap()
+                .unwrap();
+            let attempt = Attempt::new(nats.clone(), run, number);
+            // As it happens where the record could not be written the first time.
+            for _ in 0..2 {
+                attempt.worked(Usage::default(), text.as_bytes()).await.unwrap();
+            }
+            // Nothing was asked: there is nothing new to keep.
+            attempt.worked(Usage::default(), b"").await.unwrap();
+        }
+        let record = nats.runs().get(&key).await.unwrap().unwrap();
+        assert_eq!(record.transcribed, [1, 2]);
+        assert_eq!(record.transcript.unwrap().key, subject::transcript(&record.id, 2));
+        for (attempt, text) in [(1, "first"), (2, "second")] {
+            let key = subject::transcript(&record.id, attempt);
+            let kept = nats.artifacts().get(&key).await.unwrap();
+            assert_eq!(kept.as_deref(), Some(text.as_bytes()));
+        }
         server.stop().await;
     }
 }

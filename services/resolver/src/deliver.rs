@@ -1,25 +1,28 @@
 //! From a patched work tree to a commit, or to the reason why there is none.
 
-use agent::{Ended, Report};
+use agent::Report;
 use git::CommitRequest;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, RunState};
-use sandbox::How;
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
-use crate::course::Delivery;
+use crate::course::{self, Delivery};
 use crate::git_door::{CheckedOut, GitDoor};
 use crate::hand_back::{self, HandedBack};
 use crate::handler::Resolver;
-use crate::message::commit_message;
+use crate::instructions::quoted;
+use crate::message::{commit_message, signature};
 use crate::patching::Patched;
-use crate::policy::Policy;
+use crate::policy::{OnlyPaths, Policy};
 use crate::push::push;
 use crate::secrets::{self, Finding, Known};
+use crate::terms::Terms;
+use crate::told::{self, CutShort};
 use crate::verdict::{Verdict, judge};
+use crate::words;
 use crate::work_tree::WorkTree;
 
 /// Said where the patch is larger than an artifact may be.
@@ -35,35 +38,37 @@ pub(crate) struct Work {
     pub(crate) outcome: Outcome,
 }
 
-/// Judges the tree, commits, keeps the patch, pushes.
+/// Said where the requester cannot sign.
+const NOT_SIGNED_OFF: &str =
+    "The commit is not signed off: Bitbucket shows the bot no e-mail address of the person who asked";
+/// Paths outside of those of a request that are named; a person needs some, not all.
+const OUTSIDE_NAMED_MAX: usize = 10;
+
+/// Judges the tree, commits, keeps the patch, pushes; or what else the delivery asks for.
 pub(crate) async fn deliver(
     resolver: &Resolver,
     door: &GitDoor,
     attempt: &Attempt,
     (tree, start): (&WorkTree, &CheckedOut),
-    (patched, delivery): (Patched, Delivery),
+    (patched, terms): (Patched, &Terms),
 ) -> Result<Ending, Failure> {
     let patience = &attempt.patience;
     if !patience.with("look at the record", || attempt.is_held()).await? {
         return Ok(Ending::NotOurs);
     }
-    let (report, cut_short) = match patched {
-        Patched::Reported(report) => {
-            let cut_short = cut_short(&report);
-            (report, cut_short)
-        }
-        Patched::Broke(error) => return broke(error),
+    let report = match patched {
+        Patched::Reported(report) => report,
+        Patched::Broke(error) => return told::broke(error),
     };
-    let mut outcome = Outcome {
-        summary: Some(report.summary.clone()).filter(|summary| !summary.trim().is_empty()),
-        not_done: report.not_done.clone(),
-        questions: report.questions.clone(),
-        notes: start.notes(),
-        ..Outcome::default()
-    };
-    if cut_short.is_none() {
-        outcome.notes.extend(broke_down(&report));
+    let mut outcome = told::outcome_of(&report, [start.notes(), terms.notes.clone()].concat());
+    let known = patience
+        .with("look up what is secret", || async { resolver.known(door) })
+        .await?;
+    let delivery = course::delivery(&attempt.run.command);
+    if delivery == Delivery::Words {
+        return words::deliver(attempt, &report, told::redacted(outcome, &known)).await;
     }
+    let cut_short = told::cut_short(&report);
     let handed_back = match hand_back(resolver, door, attempt, tree, start).await {
         Ok(handed_back) => handed_back,
         Err(failure) => return unreadable(failure, cut_short),
@@ -76,55 +81,71 @@ pub(crate) async fn deliver(
         &Policy::new(&resolver.settings.policy, &resolver.workshop.leaves),
     );
     outcome.notes.extend(notes);
-    let known = patience
-        .with("look up what is secret", || async { resolver.known(door) })
-        .await?;
-    let mut outcome = redacted(outcome, &known);
-    match verdict {
-        Verdict::Nothing => Ok(nothing_to_commit(outcome, cut_short, &report)),
+    let mut outcome = told::redacted(outcome, &known);
+    let changes = match verdict {
+        Verdict::Nothing => return Ok(nothing_to_commit(outcome, cut_short, &report)),
         Verdict::TooLarge { detail } => {
             outcome.failure = Outcome::of_failure(FailureCode::ChangeTooLarge, Some(detail)).failure;
-            Ok(Ending::new(RunState::Failed, outcome))
+            return Ok(Ending::new(RunState::Failed, outcome));
         }
-        Verdict::Work { changes } => {
-            let make = || commit(door, attempt, tree, &start.base, &changes, &outcome);
-            let mut work = patience.with("commit", make).await?;
-            if let Some(ending) = keep(door, attempt, &mut work, &known).await? {
-                return Ok(ending);
-            }
-            if let Some((state, code)) = cut_short {
-                // Half-finished work is kept for people to look at, and never pushed.
-                return Ok(kept(work.outcome, state, code, None));
-            }
-            match delivery {
-                Delivery::Push => {}
-                // The others are not built; admission starts no run for these.
-                Delivery::Words | Delivery::Patch | Delivery::Suggest | Delivery::NewBranch { .. } => {
-                    return Ok(kept(
-                        work.outcome,
-                        RunState::NoChange,
-                        FailureCode::Internal,
-                        None,
-                    ));
-                }
-            }
-            let bench = Bench::new(resolver, door, attempt);
-            let commits = (&work.base, &work.commit);
-            work.outcome.checks =
-                checks::measure(&bench, &start.configuration.checks, commits, &known).await?;
-            patience.with("push", || push(door, attempt, &work)).await
+        Verdict::Work { changes } => changes,
+    };
+    let outside = outside(&changes, &terms.only);
+    if terms.sign_off && signature(&attempt.run).is_none() {
+        outcome.notes.push(NOT_SIGNED_OFF.to_owned());
+    }
+    let make = || commit(door, attempt, (tree, terms), &start.base, &changes, &outcome);
+    let mut work = patience.with("commit", make).await?;
+    if let Some(ending) = keep(door, attempt, &mut work, &known).await? {
+        return Ok(ending);
+    }
+    // Half-finished work, and work that nobody asked for, is kept for people to look at, and never pushed.
+    let unwanted = outside.map(|named| (RunState::Failed, FailureCode::OutsidePaths, Some(named)));
+    let held_back = cut_short.map(|(state, code)| (state, code, None)).or(unwanted);
+    if let Some((state, code, detail)) = held_back {
+        return Ok(kept(work.outcome, state, code, detail));
+    }
+    if !terms.no_test {
+        let bench = Bench::new(resolver, door, attempt);
+        let commits = (&work.base, &work.commit);
+        work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits, &known).await?;
+    }
+    match delivery {
+        Delivery::Push => patience.with("push", || push(door, attempt, &work)).await,
+        Delivery::Patch => Ok(as_patch(work.outcome)),
+        // Admission starts no run for these.
+        Delivery::Words | Delivery::Suggest | Delivery::NewBranch { .. } => {
+            Ok(kept(work.outcome, RunState::Failed, FailureCode::Internal, None))
         }
     }
 }
 
-/// An exit code says nothing about the work, and a person reads more into a change whose author broke down.
-fn broke_down(report: &Report) -> Option<String> {
-    let how = match report.cell.as_ref()?.how {
-        How::Exited(code) if code != 0 => format!("with exit code {code}"),
-        How::Signalled(signal) => format!("by signal {signal}"),
-        _ => return None,
+/// The work is delivered with the kept patch.
+fn as_patch(mut outcome: Outcome) -> Ending {
+    outcome.nothing_pushed = true;
+    Ending::new(RunState::Answered, outcome)
+}
+
+/// The changes outside of where a request lets them be, named.
+fn outside(changes: &[git::Change], only: &OnlyPaths) -> Option<String> {
+    let outside: Vec<_> = changes
+        .iter()
+        .map(git::Change::path_lossy)
+        .filter(|path| only.leave_out(path))
+        .collect();
+    if outside.is_empty() {
+        return None;
+    }
+    let named: Vec<_> = outside
+        .iter()
+        .take(OUTSIDE_NAMED_MAX)
+        .map(|path| quoted(path))
+        .collect();
+    let more = match outside.len().saturating_sub(OUTSIDE_NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    Some(format!("The agent ended {how}: its work may be unfinished."))
+    Some(format!("{}{more}", named.join(", ")))
 }
 
 /// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it:
@@ -150,49 +171,10 @@ async fn keep(
     Ok(None)
 }
 
-/// How the run ends when the agent did not come to an end by itself.
-fn cut_short(report: &Report) -> Option<(RunState, FailureCode)> {
-    match report.ended {
-        Ended::Finished => None,
-        Ended::TurnLimit => Some((RunState::Expired, FailureCode::TurnLimit)),
-        Ended::TokenLimit => Some((RunState::Expired, FailureCode::TokenLimit)),
-        Ended::MoneyLimit => Some((RunState::Expired, FailureCode::MoneyLimit)),
-        Ended::TimeLimit | Ended::Cancelled => Some((RunState::Expired, FailureCode::TimeLimit)),
-        Ended::MalformedCalls | Ended::NoToolCalls => Some((RunState::Failed, FailureCode::AgentConfused)),
-        Ended::OutputLimit => Some((RunState::Failed, FailureCode::OutputLimit)),
-        Ended::MemoryLimit => Some((RunState::Failed, FailureCode::MemoryLimit)),
-        Ended::ProcessLimit => Some((RunState::Failed, FailureCode::ProcessLimit)),
-        Ended::DiskLimit => Some((RunState::Failed, FailureCode::DiskLimit)),
-        Ended::Crashed => Some((RunState::Failed, FailureCode::AgentCrashed)),
-    }
-}
-
-/// The agent could not go on. It has retried what was worth it: people learn the class, the log the cause. Only this
-/// machine's own failures are worth another attempt.
-fn broke(error: agent::Error) -> Result<Ending, Failure> {
-    match Failure::from(error) {
-        Failure::Abandon { report, cause } => {
-            tracing::warn!(code = %report.code, cause = format!("{cause:#}"), "the agent broke off");
-            Ok(Ending::failed(report.code, report.detail))
-        }
-        failure => Err(failure),
-    }
-}
-
 /// An agent that comes to no change has at least asked its model; one that has not did nothing at all.
-fn nothing_to_commit(
-    mut outcome: Outcome,
-    cut_short: Option<(RunState, FailureCode)>,
-    report: &Report,
-) -> Ending {
-    if report.model_errors > 0 {
-        outcome.notes.push(format!(
-            "Calls of the model that failed: {}.",
-            report.model_errors
-        ));
-    }
-    let idle = (report.usage.turns == 0).then_some((RunState::Failed, FailureCode::AgentIdle));
-    if let Some((state, code)) = cut_short.or(idle) {
+fn nothing_to_commit(mut outcome: Outcome, cut_short: Option<CutShort>, report: &Report) -> Ending {
+    outcome.notes.extend(told::failed_calls(report));
+    if let Some((state, code)) = cut_short.or(told::idle(report)) {
         outcome.failure = Outcome::of_failure(code, None).failure;
         return Ending::new(state, outcome);
     }
@@ -240,7 +222,7 @@ async fn hand_back(
 
 /// What the agent left cannot be judged. It would be no different the next time it is read. Where a limit has ended the
 /// agent, that is what people have to know: a full disk also makes a change that is too large.
-fn unreadable(failure: Failure, cut_short: Option<(RunState, FailureCode)>) -> Result<Ending, Failure> {
+fn unreadable(failure: Failure, cut_short: Option<CutShort>) -> Result<Ending, Failure> {
     if let (Some((state, code)), Failure::Refuse { report } | Failure::Abandon { report, .. }) =
         (cut_short, &failure)
     {
@@ -263,7 +245,7 @@ fn unreadable(failure: Failure, cut_short: Option<(RunState, FailureCode)>) -> R
 async fn commit(
     door: &GitDoor,
     attempt: &Attempt,
-    tree: &WorkTree,
+    (tree, terms): (&WorkTree, &Terms),
     base: &CommitId,
     changes: &[git::Change],
     outcome: &Outcome,
@@ -275,7 +257,11 @@ async fn commit(
         changes: changes.to_vec(),
         author: identity.clone(),
         committer: identity,
-        message: commit_message(&attempt.run, outcome.summary.as_deref().unwrap_or_default()),
+        message: commit_message(
+            &attempt.run,
+            outcome.summary.as_deref().unwrap_or_default(),
+            terms.sign_off,
+        ),
         time: jiff::Timestamp::now(),
         merges: None,
     };
@@ -318,45 +304,12 @@ fn with_secret(mut outcome: Outcome, found: &[Finding]) -> Ending {
     )
 }
 
-/// The agent's words without tokens it may have seen or made up.
-fn redacted(mut outcome: Outcome, known: &Known) -> Outcome {
-    let texts = outcome
-        .summary
-        .iter_mut()
-        .chain(&mut outcome.not_done)
-        .chain(&mut outcome.questions)
-        .chain(&mut outcome.notes);
-    for text in texts {
-        *text = secrets::redacted(text, known);
-    }
-    outcome
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use agent::Usage;
-
     use super::*;
+    use crate::testing::report;
 
-    fn report(turns: u32, model_errors: u32) -> Report {
-        Report {
-            summary: "Nothing to do.".to_owned(),
-            not_done: Vec::new(),
-            questions: Vec::new(),
-            usage: Usage {
-                turns,
-                ..Usage::default()
-            },
-            ended: Ended::Finished,
-            model_errors,
-            transcript: Vec::new(),
-            cell: None,
-        }
-    }
-
-    fn ended(cut_short: Option<(RunState, FailureCode)>, report: &Report) -> (RunState, Outcome) {
+    fn ended(cut_short: Option<CutShort>, report: &Report) -> (RunState, Outcome) {
         match nothing_to_commit(Outcome::default(), cut_short, report) {
             Ending::Ends { state, outcome } => (state, *outcome),
             Ending::NotOurs => panic!("it is ours"),
@@ -381,28 +334,6 @@ mod tests {
             (state, code(&outcome)),
             (RunState::Expired, Some(FailureCode::TimeLimit))
         );
-    }
-
-    #[test]
-    fn an_agent_that_broke_down_is_told_of() {
-        let note = |how| {
-            broke_down(&Report {
-                cell: Some(sandbox::CellEnd {
-                    how,
-                    wall: Duration::ZERO,
-                    memory_peak_bytes: 0,
-                    left_behind: 0,
-                    over_for: None,
-                }),
-                ..report(1, 0)
-            })
-        };
-        assert!(note(How::Exited(3)).unwrap().contains("exit code 3"));
-        assert!(note(How::Signalled(11)).unwrap().contains("signal 11"));
-        assert_eq!(note(How::Exited(0)), None);
-        // What is asked to end when it has said that it is done has not broken down.
-        assert_eq!(note(How::Cancelled), None);
-        assert_eq!(broke_down(&report(1, 0)), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use lifecycle::Health;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
+use pipeline::ids::CommitId;
 use pipeline::job::Job;
 use pipeline::run::{Fenced, Outcome, RunState};
 use pipeline::subject;
@@ -18,6 +19,7 @@ use crate::course::{self, Way};
 use crate::gate::Gate;
 use crate::git_door::{CheckedOut, GitDoor};
 use crate::secrets::Known;
+use crate::terms::{Allowed, Terms};
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
 use crate::{deliver, patching, recover};
@@ -136,12 +138,23 @@ impl Resolver {
         let Some(start) = door.check_out(tree.path(), attempt.number).await? else {
             return Ok(Ending::failed(FailureCode::SourceBranchGone, None));
         };
+        if let Some(expected) = moved(job, &start.base) {
+            return Ok(not_started(FailureCode::BranchMoved, expected));
+        }
+        let allowed = Allowed::of(&self.workshop, &self.settings);
+        let terms = match allowed.terms(&attempt.run.command.options, &start.configuration) {
+            Ok(terms) => terms,
+            Err(why) => return Ok(not_started(FailureCode::OptionNotAllowed, why)),
+        };
         attempt.working_on(&start.base).await?;
         if let Some(leaked) = self.gate.leaks().await? {
             return Ok(leaked);
         }
         match course::way(&attempt.run.command) {
-            Way::Agent => self.work_with_agent(job, attempt, &door, (&tree, &start)).await,
+            Way::Agent => {
+                self.work_with_agent((job, &terms), attempt, &door, (&tree, &start))
+                    .await
+            }
             // Not built; admission starts no run for these.
             Way::Update | Way::Undo => Err(Failure::abandon(
                 FailureCode::Internal,
@@ -154,17 +167,36 @@ impl Resolver {
     /// The coding agent works in the tree, and what comes of it is delivered as the command says.
     async fn work_with_agent(
         &self,
-        job: &Job,
+        (job, terms): (&Job, &Terms),
         attempt: &Attempt,
         door: &GitDoor,
         (tree, start): (&WorkTree, &CheckedOut),
     ) -> Result<Ending, Failure> {
         // What the repository needs installed will be fetched here, in a cell of its own (docs/adr/0012).
         let known = self.known(door)?;
-        let patched = patching::run_agent(self, job, attempt, (tree, &start.instructions), &known).await?;
-        let delivery = course::delivery(&attempt.run.command);
-        deliver::deliver(self, door, attempt, (tree, start), (patched, delivery)).await
+        let place = (tree, &start.instructions);
+        let patched = patching::run_agent(self, job, attempt, place, (terms, &known)).await?;
+        deliver::deliver(self, door, attempt, (tree, start), (patched, terms)).await
     }
+}
+
+/// The run ends before anything of it was started.
+fn not_started(code: FailureCode, why: String) -> Ending {
+    let outcome = Outcome {
+        nothing_pushed: true,
+        ..Outcome::of_failure(code, Some(why))
+    };
+    Ending::new(RunState::Refused, outcome)
+}
+
+/// Where the branch is and where it should be, when it is not where the job was meant for.
+fn moved(job: &Job, head: &CommitId) -> Option<String> {
+    let expected = job.expect_head.as_deref()?;
+    let is_there = head.as_str().starts_with(expected);
+    (!is_there).then(|| {
+        let expected: String = expected.chars().take(head.short().len()).collect();
+        format!("it is at `{}`, not at `{expected}`", head.short())
+    })
 }
 
 /// What one run's processes may use. Its time is that of the run.

@@ -8,6 +8,7 @@ mod bounds;
 mod checks;
 mod course;
 mod deliver;
+mod effects;
 mod gate;
 mod git_door;
 mod hand_back;
@@ -19,10 +20,14 @@ mod patience;
 mod policy;
 mod push;
 mod recover;
+mod result;
 mod secrets;
+mod terms;
 #[cfg(test)]
 mod testing;
+mod told;
 mod verdict;
+mod words;
 mod work_tree;
 mod workshop;
 
@@ -35,7 +40,7 @@ use worker::{ConsumerSpec, Deliver, Nats};
 
 use crate::handler::Resolver;
 
-pub use crate::workshop::Workshop;
+pub use crate::workshop::{Model, Workshop};
 
 /// Jobs one process works on at the same time; agents wait for the model most of the time.
 const JOBS_AT_ONCE: usize = 4;

@@ -13,7 +13,8 @@ const BODY_COLUMNS: usize = 72;
 const REQUEST_CHARS_MAX: usize = 600;
 
 /// The message for a run's commit. `summary` is the model's and `request` the person's text: data, made harmless here.
-pub(crate) fn commit_message(run: &Run, summary: &str) -> String {
+/// `signed_off` asks for the requester's signature.
+pub(crate) fn commit_message(run: &Run, summary: &str, signed_off: bool) -> String {
     // Whoever wrote a token into a comment has not asked for it to stay in the repository.
     let request = &redacted(&run.command.asked(), &Known::default());
     let subject = subject(summary)
@@ -27,7 +28,7 @@ pub(crate) fn commit_message(run: &Run, summary: &str) -> String {
         message.push_str(&body.lines().map(no_trailer).collect::<Vec<_>>().join("\n"));
     }
     message.push_str("\n\n");
-    message.push_str(&trailers(run));
+    message.push_str(&trailers(run, signed_off));
     message
 }
 
@@ -66,19 +67,28 @@ fn no_trailer(line: &str) -> String {
     }
 }
 
-/// `Co-authored-by` where the requester has an address, `Requested-by` and `Run-Id` always.
-fn trailers(run: &Run) -> String {
-    let mut lines = Vec::new();
-    if let Some(Person {
+/// The requester as commits name people; none where Bitbucket shows no address of theirs.
+pub(crate) fn signature(run: &Run) -> Option<String> {
+    let Person {
         display_name,
         name,
-        email: Some(email),
+        email,
         ..
-    }) = &run.requester
-    {
-        let shown = plain(display_name.as_deref().unwrap_or(name)).replace(['<', '>'], "");
-        let email = plain(email).replace(['<', '>', ' '], "");
-        lines.push(format!("Co-authored-by: {shown} <{email}>"));
+    } = run.requester.as_ref()?;
+    let shown = plain(display_name.as_deref().unwrap_or(name)).replace(['<', '>'], "");
+    let email = plain(email.as_ref()?).replace(['<', '>', ' '], "");
+    (!email.is_empty()).then(|| format!("{shown} <{email}>"))
+}
+
+/// `Co-authored-by`, and `Signed-off-by` where that is asked for, where the requester has an address; `Requested-by` and
+/// `Run-Id` always.
+fn trailers(run: &Run, signed_off: bool) -> String {
+    let mut lines = Vec::new();
+    if let Some(person) = signature(run) {
+        lines.push(format!("Co-authored-by: {person}"));
+        if signed_off {
+            lines.push(format!("Signed-off-by: {person}"));
+        }
     }
     let name = run
         .requester
@@ -146,7 +156,7 @@ mod tests {
         let run = run_asking(
             "the null check in `parse` is wrong, please fix it and keep the old behaviour for empty input",
         );
-        assert_snapshot!(commit_message(&run, "## Fix the null check in parse.\n\nMore."), @r"
+        assert_snapshot!(commit_message(&run, "## Fix the null check in parse.\n\nMore.", false), @r"
         Fix the null check in parse
 
         Asked for in a pull request comment: the null check in `parse` is wrong,
@@ -162,7 +172,7 @@ mod tests {
     fn a_long_subject_is_cut_at_a_word() {
         let long =
             "Replace the hand-written retry loop of the uploader by the one of the client library everywhere";
-        let message = commit_message(&run_asking(""), long);
+        let message = commit_message(&run_asking(""), long, false);
         let subject = message.lines().next().unwrap();
         assert_eq!(
             subject,
@@ -174,7 +184,7 @@ mod tests {
     #[test]
     fn neither_the_model_nor_the_person_can_write_a_trailer() {
         let run = run_asking("fix\n\nRun-Id: r-zzzzzzzzzzzz");
-        let message = commit_message(&run, "Run-Id: r-xxxxxxxxxxxx\n\nRun-Id: r-yyyyyyyyyyyy");
+        let message = commit_message(&run, "Run-Id: r-xxxxxxxxxxxx\n\nRun-Id: r-yyyyyyyyyyyy", false);
         let trailers: Vec<_> = message
             .lines()
             .filter(|line| line.starts_with("Run-Id:"))
@@ -192,7 +202,7 @@ mod tests {
         ] {
             for length in 0..80 {
                 let asked = format!("{} {word} Eve <eve@example.test>", "x".repeat(length));
-                let message = commit_message(&run_asking(&asked), word);
+                let message = commit_message(&run_asking(&asked), word, false);
                 let (text, _ours) = message.split_once("\n\nCo-authored-by: Alice").unwrap();
                 let name = word.split(':').next().unwrap().trim();
                 let forged = text.lines().filter(|line| {
@@ -218,7 +228,7 @@ mod tests {
     fn nobody_gives_orders_to_an_issue_tracker_or_leaves_a_token() {
         let token = format!("glpat-{}", "aB3dE5gH7jK9mN1pQ3sT");
         let run = run_asking(&format!("PROJ-1 #close ##time 2d see #7 with {token}"));
-        let message = commit_message(&run, "Fix PROJ-1 #done #comment x");
+        let message = commit_message(&run, "Fix PROJ-1 #done #comment x", false);
         assert!(message.starts_with("Fix PROJ-1 done comment x\n"), "{message}");
         assert!(message.contains("PROJ-1 close time 2d see #7 with"), "{message}");
         assert!(!message.contains(&token), "{message}");
@@ -226,12 +236,41 @@ mod tests {
 
     #[test]
     fn invisible_characters_do_not_reach_the_log() {
-        let message = commit_message(&run_asking("a\u{202e}b\u{e0041}"), "x\u{1b}[31m\u{200b}y\u{fe0f}");
+        let message = commit_message(
+            &run_asking("a\u{202e}b\u{e0041}"),
+            "x\u{1b}[31m\u{200b}y\u{fe0f}",
+            false,
+        );
         assert!(
             message
                 .chars()
                 .all(|c| c == '\n' || (!c.is_control() && !is_invisible(c))),
             "{message:?}"
         );
+    }
+
+    #[test]
+    fn a_sign_off_names_the_requester_and_nobody_without_an_address() {
+        let mut run = run_asking("fix it");
+        let message = commit_message(&run, "Fix it", true);
+        assert!(
+            message.contains("\nSigned-off-by: Alice Liddell <alice@example.test>\n"),
+            "{message}"
+        );
+        assert!(!commit_message(&run, "Fix it", false).contains("Signed-off-by"));
+        if let Some(person) = &mut run.requester {
+            person.display_name = Some("Eve\nSigned-off-by: Root".into());
+            person.email = Some("a@b\nRun-Id: x".into());
+        }
+        let message = commit_message(&run, "Fix it", true);
+        let signed = message.lines().filter(|line| line.starts_with("Signed-off-by:"));
+        assert_eq!(signed.count(), 1, "{message}");
+        let runs = message.lines().filter(|line| line.starts_with("Run-Id:"));
+        assert_eq!(runs.count(), 1, "{message}");
+        if let Some(person) = &mut run.requester {
+            person.email = None;
+        }
+        assert_eq!(signature(&run), None);
+        assert!(!commit_message(&run, "Fix it", true).contains("Signed-off-by"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::{Progress, Report, Task};
+use agent::{ModelChoice, Progress, Report, Task};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::job::Job;
@@ -13,7 +13,9 @@ use crate::attempt::Attempt;
 use crate::handler::Resolver;
 use crate::instructions::Instructions;
 use crate::secrets::{self, Known};
+use crate::terms::Terms;
 use crate::work_tree::WorkTree;
+use crate::workshop::Workshop;
 
 /// Steps that may wait to be noted; the agent waits when the record is slower.
 const STEPS_WAITING_MAX: usize = 32;
@@ -35,7 +37,7 @@ pub(crate) async fn run_agent(
     job: &Job,
     attempt: &Attempt,
     (tree, instructions): (&WorkTree, &Instructions),
-    known: &Known,
+    (terms, known): (&Terms, &Known),
 ) -> Result<Patched, Failure> {
     let brief = resolver
         .nats
@@ -47,7 +49,7 @@ pub(crate) async fn run_agent(
             Failure::abandon(FailureCode::Internal, None, cause)
         })?;
     let (workshop, settings) = (&resolver.workshop, &resolver.settings);
-    attempt.set_up(workshop.setup(settings)).await?;
+    attempt.set_up(workshop.setup(terms)).await?;
     let (stopped, _watch) = attempt.watch();
     let task = Task {
         run: job.run.clone(),
@@ -55,7 +57,12 @@ pub(crate) async fn run_agent(
         work_tree: tree.path().to_owned(),
         home: tree.home().to_owned(),
         tmp: tree.tmp().to_owned(),
-        limits: workshop.limits(settings, &attempt.run.usage),
+        model: Some(ModelChoice {
+            name: terms.model.name.clone(),
+            prices: terms.model.prices,
+            effort: terms.effort,
+        }),
+        limits: Workshop::limits(settings, terms, &attempt.run.usage),
         cancel: stopped,
     };
     let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);

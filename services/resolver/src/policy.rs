@@ -36,19 +36,24 @@ pub(crate) struct Policy {
     pub(crate) file_bytes_max: u64,
 }
 
-/// Where a request lets changes be: everywhere, or in what matches one of its globs.
-#[derive(Debug, Clone)]
-pub(crate) struct OnlyPaths(Vec<Glob>);
+/// Where changes may be: everywhere, or in what matches a glob of each list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OnlyPaths(Vec<Vec<Glob>>);
 
 impl OnlyPaths {
-    /// Everywhere, where there are no globs.
-    pub(crate) fn new(globs: &[String]) -> Self {
-        Self(globs.iter().map(|glob| Glob::exact(glob)).collect())
+    /// Narrowed by one more list; one without globs narrows nothing.
+    pub(crate) fn and(mut self, globs: &[String]) -> Self {
+        if !globs.is_empty() {
+            self.0.push(globs.iter().map(|glob| Glob::exact(glob)).collect());
+        }
+        self
     }
 
     /// Whether a change of this path is outside. Letters count as they are written.
     pub(crate) fn leave_out(&self, path: &str) -> bool {
-        !self.0.is_empty() && !self.0.iter().any(|glob| glob.matches(path))
+        self.0
+            .iter()
+            .any(|globs| !globs.iter().any(|glob| glob.matches(path)))
     }
 }
 
@@ -173,6 +178,7 @@ mod tests {
             allow_protected_paths: owned(allow),
             files_max: 500,
             file_bytes_max: 1_000,
+            allow_no_test: false,
         };
         Policy::new(&config, &owned(leaves))
     }
@@ -255,6 +261,25 @@ mod tests {
             assert_eq!(policy.fates(&[removed(path)]), [Fate::Protected], "{path}");
         }
         assert_eq!(policy.fates(&[added("src/deploy.rs")]), [Fate::Work]);
+    }
+
+    #[test]
+    fn changes_are_only_where_every_list_lets_them_be() {
+        let list = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
+        let only = OnlyPaths::default().and(&[]).and(&list(&["src/**", "docs"]));
+        for (path, outside) in [
+            ("src/a/b.rs", false),
+            ("docs/x.md", false),
+            ("sub/docs/x.md", false),
+            ("SRC/a.rs", true),
+            ("src", true),
+            ("Cargo.toml", true),
+        ] {
+            assert_eq!(only.leave_out(path), outside, "{path}");
+        }
+        let both = only.and(&list(&["*.rs"]));
+        assert!(!both.leave_out("src/a.rs") && both.leave_out("src/a.md") && both.leave_out("a.rs"));
+        assert!(!OnlyPaths::default().leave_out("anything"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Values for this crate's tests.
 
+use agent::{Ended, Report, Usage};
 use pipeline::event::{Person, Repository};
 use pipeline::ids::{
     CommentId, ConnectionId, InstanceId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug, RunId,
@@ -39,4 +40,21 @@ pub(crate) fn run_asking(text: &str) -> Run {
         asked,
         jiff::Timestamp::UNIX_EPOCH,
     )
+}
+
+/// What an agent reports that has finished after so many model calls, some of which failed.
+pub(crate) fn report(turns: u32, model_errors: u32) -> Report {
+    Report {
+        summary: "Nothing to do.".to_owned(),
+        not_done: Vec::new(),
+        questions: Vec::new(),
+        usage: Usage {
+            turns,
+            ..Usage::default()
+        },
+        ended: Ended::Finished,
+        model_errors,
+        transcript: Vec::new(),
+        cell: None,
+    }
 }

@@ -111,6 +111,7 @@ mod tests {
             allow_protected_paths: Vec::new(),
             files_max: 500,
             file_bytes_max: 1_000,
+            allow_no_test: false,
         };
         let policy = Policy::new(&config, &[]);
         let fact = |path: &str, bytes| Facts {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::CodingAgent;
+use agent::{CodingAgent, Prices};
 use anyhow::bail;
 use pipeline::run::{Confinement, Setup, Usage};
 use sandbox::{CellLimits, CellSpec, How, Needs, Program, Sandbox, Stdin};
@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::Settings;
+use crate::terms::Terms;
 use crate::work_tree::WorkDirectory;
 
 /// Writes to each of a run's three directories.
@@ -32,12 +33,23 @@ pub struct Workshop {
     pub leaves: Vec<String>,
     /// What the model's endpoint is asked with: it must not leave in a commit or a reply.
     pub secrets: Vec<SecretString>,
-    /// The model's alias, for people.
-    pub model: String,
-    /// Whether the model has prices, without which money is neither counted nor limited.
-    pub has_prices: bool,
+    /// The models that requests may choose from, the usual one first.
+    pub models: Vec<Model>,
     /// This program, for what has to run in a process of its own.
     pub executable: PathBuf,
+}
+
+/// A model of the endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// What people choose it by.
+    pub alias: String,
+    /// What the endpoint calls it.
+    pub name: String,
+    /// Without prices, money is neither counted nor limited.
+    pub prices: Option<Prices>,
+    /// Whether the endpoint takes how hard it is to think.
+    pub takes_effort: bool,
 }
 
 impl Workshop {
@@ -77,12 +89,12 @@ impl Workshop {
     }
 
     /// What the run record keeps of it.
-    pub(crate) fn setup(&self, settings: &Settings) -> Setup {
+    pub(crate) fn setup(&self, terms: &Terms) -> Setup {
         Setup {
             agent: self.agent.name().to_owned(),
-            model: self.model.clone(),
-            tokens_max: None,
-            usd_max: self.has_prices.then_some(settings.run_usd),
+            model: terms.model.alias.clone(),
+            tokens_max: terms.tokens_narrowed.then_some(terms.tokens),
+            usd_max: terms.usd,
             sandbox: Confinement {
                 level: self.sandbox.level().as_u8(),
                 name: self.sandbox.level().to_string(),
@@ -96,14 +108,14 @@ impl Workshop {
     }
 
     /// What is left of a run's limits for an attempt, after what the attempts before it used.
-    pub(crate) fn limits(&self, settings: &Settings, used: &Usage) -> agent::Limits {
+    pub(crate) fn limits(settings: &Settings, terms: &Terms, used: &Usage) -> agent::Limits {
         let whole = agent::Limits {
-            usd: self.has_prices.then_some(settings.run_usd),
+            usd: terms.usd,
             cell: CellLimits {
-                wall: settings.run_time,
+                wall: terms.time,
                 ..settings.cell
             },
-            ..agent::Limits::new(settings.run_turns, settings.run_tokens, settings.run_time)
+            ..agent::Limits::new(settings.run_turns, terms.tokens, terms.time)
         };
         left_of(whole, used)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pipeline::options::Effort;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -28,6 +29,8 @@ pub struct Endpoint {
     pub model: String,
     /// What it costs; without, money is not counted.
     pub prices: Option<Prices>,
+    /// How hard it is asked to think, in its API's own field; without, nothing is said about it.
+    pub effort: Option<Effort>,
 }
 
 /// Whose API an endpoint has.
@@ -115,6 +118,7 @@ impl fmt::Debug for Endpoint {
             .field("has_key", &self.api_key.is_some())
             .field("headers", &names)
             .field("prices", &self.prices)
+            .field("effort", &self.effort)
             .finish_non_exhaustive()
     }
 }
@@ -146,6 +150,7 @@ mod tests {
             http: crate::http_client(None, None).unwrap(),
             model: "m".to_owned(),
             prices: None,
+            effort: None,
         }
     }
 

@@ -349,6 +349,7 @@ mod tests {
             work_tree: "/the/tree".into(),
             home: home.path().to_owned(),
             tmp: "/the/tmp".into(),
+            model: None,
             limits: Limits::new(1, 1, std::time::Duration::from_secs(1)),
             cancel: CancellationToken::new(),
         };

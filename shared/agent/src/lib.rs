@@ -29,4 +29,4 @@ pub use launcher::{Launcher, Wanted};
 pub use preset::{Install, Kind, Preset, Start, presets};
 pub use proxy::{Budget, Patience, Proxy, ProxyEnd, Redactor};
 pub use run::{BackEnd, Sandboxed};
-pub use task::{CodingAgent, Ended, Limits, Progress, Report, Task, Usage};
+pub use task::{CodingAgent, Ended, Limits, ModelChoice, Progress, Report, Task, Usage};

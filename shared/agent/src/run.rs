@@ -116,6 +116,19 @@ impl Sandboxed {
         Ok((cell.await?, private_port))
     }
 
+    /// The endpoint with the task's model.
+    fn endpoint_for(&self, task: &Task) -> Arc<Endpoint> {
+        let Some(model) = &task.model else {
+            return Arc::clone(&self.endpoint);
+        };
+        Arc::new(Endpoint {
+            model: model.name.clone(),
+            prices: model.prices,
+            effort: model.effort,
+            ..(*self.endpoint).clone()
+        })
+    }
+
     /// Works in a cell that stands. The proxy outlives everything in it, also where this fails or is dropped.
     async fn work(
         &self,
@@ -136,14 +149,15 @@ impl Sandboxed {
             tokens: task.limits.tokens,
             usd: task.limits.usd,
         };
-        let (endpoint, run) = (Arc::clone(&self.endpoint), task.run.clone());
-        let proxy = Proxy::start_with(listener, endpoint, budget, run, self.patience)?;
+        let endpoint = self.endpoint_for(task);
+        let (asked, run) = (Arc::clone(&endpoint), task.run.clone());
+        let proxy = Proxy::start_with(listener, asked, budget, run, self.patience)?;
         let launch = Launch {
             task,
             base_url: format!("http://127.0.0.1:{}", proxy.addr().port()),
             key: proxy.key().to_owned(),
-            model: &self.endpoint.model,
-            provider: self.endpoint.provider,
+            model: &endpoint.model,
+            provider: endpoint.provider,
             executable: &self.executable,
             stop: CancellationToken::new(),
             private_port,
@@ -236,6 +250,10 @@ impl CodingAgent for Sandboxed {
         self.driver.needs()
     }
 
+    fn read_paths(&self) -> Vec<PathBuf> {
+        self.driver.read_paths()
+    }
+
     async fn run(&self, task: Task, progress: mpsc::Sender<Progress>) -> Result<Report, BrokenOff> {
         let (cell, private_port) = tokio::select! {
             biased;
@@ -250,10 +268,6 @@ impl CodingAgent for Sandboxed {
 fn free_port() -> Result<u16, Error> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let address = bound.map_err(|error| Error::Client {
-    fn read_paths(&self) -> Vec<PathBuf> {
-        self.driver.read_paths()
-    }
-
         reason: format!("there is no free port for the agent: {error}"),
     })?;
     Ok(address.port())

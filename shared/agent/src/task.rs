@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pipeline::ids::RunId;
+use pipeline::options::Effort;
 use sandbox::{CellEnd, CellLimits, Needs};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::BrokenOff;
+use crate::{BrokenOff, Prices};
 
 /// Something that changes a work tree as a brief asks.
 #[async_trait]
@@ -20,10 +21,10 @@ pub trait CodingAgent: Send + Sync {
     /// What it cannot work without; at sandbox level 1 some of it opens what nobody else gets.
     fn needs(&self) -> Needs;
 
-    /// Works on the task until it is finished, a limit is reached or it is cancelled.
     /// What its program reads beyond what every cell may: its installation, as it is found now.
     fn read_paths(&self) -> Vec<PathBuf>;
 
+    /// Works on the task until it is finished, a limit is reached or it is cancelled.
     ///
     /// Limits and cancelling end it, with everything it started, and are a [`Report`]; an error means that the model,
     /// the agent's installation or the machine failed. In both cases the work tree may have changed, and nothing that
@@ -44,10 +45,23 @@ pub struct Task {
     pub home: PathBuf,
     /// A fresh directory for its temporary files.
     pub tmp: PathBuf,
+    /// The model to ask, where it is not the endpoint's usual one.
+    pub model: Option<ModelChoice>,
     /// When to stop.
     pub limits: Limits,
     /// Stops it when cancelled.
     pub cancel: CancellationToken,
+}
+
+/// A model of the same endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelChoice {
+    /// As [`crate::Endpoint::model`].
+    pub name: String,
+    /// As [`crate::Endpoint::prices`].
+    pub prices: Option<Prices>,
+    /// As [`crate::Endpoint::effort`].
+    pub effort: Option<Effort>,
 }
 
 /// When an agent has to stop, and how much it may see at once.

@@ -156,10 +156,6 @@ impl Check {
         if config.models.is_empty() {
             self.found.add("model", "at least one [[model]] is needed");
         }
-        if config.models.len() > 1 {
-            self.warnings
-                .push("this version uses the first [[model]] only".to_owned());
-        }
         if let Some(path) = &config.llm.api_key_file {
             self.secret_line("llm.api_key_file", path);
         }

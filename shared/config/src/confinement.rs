@@ -53,6 +53,8 @@ pub struct Policy {
     pub files_max: usize,
     /// Bytes of one changed file at most.
     pub file_bytes_max: u64,
+    /// Whether a request may leave out the repository's checks.
+    pub allow_no_test: bool,
 }
 
 /// Whether agents are confined.
@@ -140,10 +142,12 @@ pub(crate) fn policy(mut reader: Reader<'_>) -> Policy {
     }
     let files_max = reader.whole("files_max", FILES_RANGE, FILES);
     let file_bytes_max = reader.whole("file_bytes_max", FILE_BYTES_RANGE, FILE_BYTES);
+    let allow_no_test = reader.flag("allow_no_test", false);
     reader.finish();
     Policy {
         allow_protected_paths,
         files_max,
         file_bytes_max,
+        allow_no_test,
     }
 }

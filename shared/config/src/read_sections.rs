@@ -210,6 +210,7 @@ pub(crate) fn models(readers: Vec<Reader<'_>>) -> Vec<Model> {
         let price_in = reader.amount("price_in", 0.0);
         let price_cached_in = reader.amount("price_cached_in", price_in);
         let price_out = reader.amount("price_out", 0.0);
+        let takes_effort = reader.flag("takes_effort", false);
         match (alias, model) {
             (Some(alias), Some(_)) if models.iter().any(|other| other.alias == alias) => {
                 reader.problem("alias", format!("{alias:?} is already another model's"));
@@ -220,6 +221,7 @@ pub(crate) fn models(readers: Vec<Reader<'_>>) -> Vec<Model> {
                 price_in,
                 price_cached_in,
                 price_out,
+                takes_effort,
             }),
             _ => reader.problem("alias", "a model needs an alias and a model"),
         }

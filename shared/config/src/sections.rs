@@ -250,6 +250,8 @@ pub struct Model {
     pub price_cached_in: f64,
     /// USD per million output tokens.
     pub price_out: f64,
+    /// Whether the endpoint takes how hard this model is to think.
+    pub takes_effort: bool,
 }
 
 impl Model {

@@ -80,6 +80,9 @@ async fn ask(
     }
     let intake::Taken { mut body, room } = shared.intake.take(body).await.map_err(Refused::Here)?;
     let removed = rewrite::rewrite(api, &mut body, &shared.model).map_err(Refused::Here)?;
+    if let Some(effort) = shared.effort {
+        rewrite::set_effort(api, &mut body, effort);
+    }
     shared.faults.removed(removed.count);
     let bytes = serde_json::to_vec(&body).expect("JSON values can be written");
     let mut exchange = Exchange::begin(shared, api, &body, bytes.len(), removed)?;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline::ids::RunId;
+use pipeline::options::Effort;
 use secrecy::SecretString;
 
 use super::faults::{Counts, Faults};
@@ -23,6 +24,7 @@ const COUNTS_PER_TURN_MAX: u32 = 4;
 pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) model: String,
+    pub(crate) effort: Option<Effort>,
     pub(crate) key: Key,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) upstream: Upstream,
@@ -49,6 +51,7 @@ impl Shared {
         Ok(Self {
             run,
             model: endpoint.model.clone(),
+            effort: endpoint.effort,
             key,
             ledger: Arc::new(Ledger::new(budget, endpoint.prices)),
             upstream: Upstream::new(endpoint, patience, Arc::clone(&redactor))?,

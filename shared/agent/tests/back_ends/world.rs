@@ -141,6 +141,7 @@ impl World {
             http: agent::http_client(None, None).expect("no special settings"),
             model: "vendor/model-1".to_owned(),
             prices: None,
+            effort: None,
         }
     }
 
@@ -151,6 +152,7 @@ impl World {
             work_tree: self.tree(),
             home: self.dir.path().join("home"),
             tmp: self.dir.path().join("tmp"),
+            model: None,
             limits: self.limits,
             cancel: self.cancel.clone(),
         }

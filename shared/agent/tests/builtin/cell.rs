@@ -74,6 +74,7 @@ impl CellWorld {
                 cached_input: 0.1,
                 output: 5.0,
             }),
+            effort: None,
         };
         let (sender, receiver) = mpsc::channel(PROGRESS_MAX);
         Self {
@@ -99,6 +100,7 @@ impl CellWorld {
             work_tree: self.world.tree(),
             home: self.world.home(),
             tmp: self.world.tmp(),
+            model: None,
             limits: Limits::new(50, 10_000_000, LIMIT),
             cancel: CancellationToken::new(),
         }

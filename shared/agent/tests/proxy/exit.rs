@@ -360,6 +360,7 @@ async fn an_endpoint_that_cannot_be_used_is_refused_at_the_start() {
         http: agent::http_client(None, None).unwrap(),
         model: "m".to_owned(),
         prices: None,
+        effort: None,
     };
     let start = |endpoint: &agent::Endpoint| {
         let budget = crate::world::PLENTY;

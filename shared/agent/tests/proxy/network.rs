@@ -112,6 +112,7 @@ async fn ask(base_url: String, http: reqwest::Client) -> (u16, Proxy) {
         http,
         model: "the-model".to_owned(),
         prices: None::<Prices>,
+        effort: None,
     };
     let proxy = Proxy::start(listener(), endpoint.into(), PLENTY, run()).expect("a usable endpoint");
     let request = client()

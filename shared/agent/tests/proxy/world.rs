@@ -86,6 +86,7 @@ impl Setting {
             http: agent::http_client(None, None).expect("no special settings"),
             model: "the-model".to_owned(),
             prices: self.prices,
+            effort: None,
         };
         let proxy = Proxy::start_with(listener(), Arc::new(endpoint), self.budget, run(), self.patience)
             .expect("a usable endpoint");

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::job::Artifact;
 
@@ -28,6 +29,21 @@ pub struct Plan {
     pub text: Artifact,
     /// The text's SHA-256, in hexadecimal.
     pub sha256: String,
+}
+
+impl Plan {
+    /// The plan that is kept under `text`, whose bytes are these.
+    pub fn of(text: Artifact, bytes: &[u8]) -> Self {
+        Self {
+            text,
+            sha256: hex::encode(Sha256::digest(bytes)),
+        }
+    }
+
+    /// Whether these are the bytes that were kept.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        Self::of(self.text.clone(), bytes) == *self
+    }
 }
 
 /// How an agent is confined.

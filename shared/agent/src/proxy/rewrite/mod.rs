@@ -11,6 +11,7 @@ mod parts;
 mod tools;
 
 use hyper::StatusCode;
+use pipeline::options::Effort;
 use serde_json::{Map, Value, json};
 
 use super::api::Api;
@@ -70,6 +71,33 @@ pub(crate) fn rewrite(api: Api, body: &mut Map<String, Value>, model: &str) -> R
         Api::Messages | Api::CountTokens => parts::messages(body, &mut removed)?,
     }
     Ok(removed)
+}
+
+/// Asks for this effort, whatever the agent asked for: each API has a field of its own for it.
+pub(crate) fn set_effort(api: Api, body: &mut Map<String, Value>, effort: Effort) {
+    let level = match effort {
+        Effort::Low => "low",
+        Effort::Medium => "medium",
+        Effort::High => "high",
+    };
+    let within = match api {
+        Api::Chat => {
+            body.insert("reasoning_effort".to_owned(), level.into());
+            return;
+        }
+        Api::Responses => "reasoning",
+        Api::Messages => "output_config",
+        // Counts words and does not think.
+        Api::CountTokens => return,
+    };
+    match body.get_mut(within) {
+        Some(Value::Object(fields)) => {
+            fields.insert("effort".to_owned(), level.into());
+        }
+        _ => {
+            body.insert(within.to_owned(), json!({"effort": level}));
+        }
+    }
 }
 
 /// Chat endpoints other than OpenAI's may not know the field, so it is not added where a client did not.

@@ -487,3 +487,27 @@ fn a_response_includes_nothing_that_was_fetched() {
     assert_eq!(body["include"], json!(["reasoning.encrypted_content"]));
     assert_eq!(removed.count, 2);
 }
+
+#[test]
+fn an_effort_goes_into_the_field_of_each_api_and_over_what_the_agent_asked_for() {
+    let with = |api, more: Value| {
+        let mut body = request(api, more);
+        set_effort(api, &mut body, Effort::High);
+        Value::Object(body)
+    };
+    assert_eq!(
+        with(Api::Chat, json!({"reasoning_effort": "low"}))["reasoning_effort"],
+        "high"
+    );
+    let kept = json!({"reasoning": {"effort": "low", "summary": "auto"}});
+    assert_eq!(
+        with(Api::Responses, kept)["reasoning"],
+        json!({"effort": "high", "summary": "auto"})
+    );
+    assert_eq!(
+        with(Api::Messages, json!({}))["output_config"],
+        json!({"effort": "high"})
+    );
+    let counted = with(Api::CountTokens, json!({}));
+    assert_eq!(counted, Value::Object(request(Api::CountTokens, json!({}))));
+}

@@ -1,0 +1,440 @@
+//! Terms: with which model, within which limits and where one run may work. What the operator allows, narrowed by the
+//! repository's file and by the options of the request; an option that asks for more is refused before anything is
+//! started.
+
+use std::time::Duration;
+
+use config::RepositoryFile;
+use pipeline::options::{Budget, Effort, OptionName, Options};
+
+use crate::handler::Settings;
+use crate::policy::OnlyPaths;
+use crate::workshop::{Model, Workshop};
+
+/// Models named in a refusal; an operator configures a handful.
+const MODELS_NAMED_MAX: usize = 20;
+
+/// What the operator allows every run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowed<'a> {
+    /// The first is the usual one.
+    pub(crate) models: &'a [Model],
+    /// The agent's time.
+    pub(crate) time: Duration,
+    /// Tokens in and out.
+    pub(crate) tokens: u64,
+    /// US dollars, where the model has prices.
+    pub(crate) usd: f64,
+    /// Whether the repository's checks may be left out.
+    pub(crate) no_test: bool,
+}
+
+/// How one run works.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// The model it asks.
+    pub(crate) model: Model,
+    /// How hard the model is to think, where that is asked for and can be passed on.
+    pub(crate) effort: Option<Effort>,
+    /// The agent's time.
+    pub(crate) time: Duration,
+    /// Tokens in and out, over all attempts.
+    pub(crate) tokens: u64,
+    /// Whether those are fewer than the operator allows every run.
+    pub(crate) tokens_narrowed: bool,
+    /// US dollars over all attempts; none where the model has no prices.
+    pub(crate) usd: Option<f64>,
+    /// Where changes may be.
+    pub(crate) only: OnlyPaths,
+    /// Whether the repository's checks are left out.
+    pub(crate) no_test: bool,
+    /// Whether the requester signs the commits off.
+    pub(crate) sign_off: bool,
+    /// Facts for the reply.
+    pub(crate) notes: Vec<String>,
+}
+
+impl<'a> Allowed<'a> {
+    pub(crate) fn of(workshop: &'a Workshop, settings: &Settings) -> Self {
+        Self {
+            models: &workshop.models,
+            time: settings.run_time,
+            tokens: settings.run_tokens,
+            usd: settings.run_usd,
+            no_test: settings.policy.allow_no_test,
+        }
+    }
+
+    /// The terms of a request with these options in a repository with this file, or why it is not allowed, in words
+    /// for the person who asks.
+    pub(crate) fn terms(&self, asked: &Options, file: &RepositoryFile) -> Result<Terms, String> {
+        let mut options = asked.clone();
+        let mut notes = Vec::new();
+        file.defaults.fill(&mut options);
+        if asked.model.is_none()
+            && let Some(alias) = options.model.take_if(|alias| !self.has(alias))
+        {
+            notes.push(format!(
+                "The repository's default model `{alias}` is not one of this resolver's"
+            ));
+        }
+        let within = self.within(file);
+        let terms = within.with(&options, notes)?;
+        Ok(Terms {
+            only: terms.only.and(&file.paths.only),
+            tokens_narrowed: terms.tokens < self.tokens,
+            ..terms
+        })
+    }
+
+    /// The same, and no more than the repository's file says.
+    fn within(&self, file: &RepositoryFile) -> Self {
+        let mut within = *self;
+        match file.limits.budget {
+            Some(Budget::Tokens(tokens)) => within.tokens = within.tokens.min(tokens),
+            Some(Budget::UsdCents(cents)) => within.usd = within.usd.min(dollars(cents)),
+            None => {}
+        }
+        if let Some(seconds) = file.limits.time_seconds {
+            within.time = within.time.min(Duration::from_secs(seconds));
+        }
+        within
+    }
+
+    fn with(&self, options: &Options, notes: Vec<String>) -> Result<Terms, String> {
+        let model = self.model(options.model.as_deref())?.clone();
+        let mut terms = Terms {
+            effort: None,
+            time: self.time(options.time_seconds)?,
+            tokens: self.tokens,
+            tokens_narrowed: false,
+            usd: model.prices.is_some().then_some(self.usd),
+            only: OnlyPaths::default().and(&options.paths),
+            no_test: options.no_test,
+            sign_off: options.sign_off,
+            notes,
+            model,
+        };
+        if options.no_test && !self.no_test {
+            return Err(format!(
+                "`--{}`: the repository's checks may not be left out here",
+                key(OptionName::NoTest)
+            ));
+        }
+        if options.no_test {
+            terms
+                .notes
+                .push("The repository's checks were left out, as asked for".to_owned());
+        }
+        self.spend(&mut terms, options.budget)?;
+        match options.effort {
+            Some(effort) if terms.model.takes_effort => terms.effort = Some(effort),
+            Some(_) => terms.notes.push(format!(
+                "`--{}` changed nothing: the model `{}` is not configured to be told how hard to think",
+                key(OptionName::Effort),
+                terms.model.alias
+            )),
+            None => {}
+        }
+        Ok(terms)
+    }
+
+    fn has(&self, alias: &str) -> bool {
+        self.models.iter().any(|model| model.alias == alias)
+    }
+
+    fn model(&self, alias: Option<&str>) -> Result<&'a Model, String> {
+        let found = match alias {
+            None => self.models.first(),
+            Some(alias) => self.models.iter().find(|model| model.alias == alias),
+        };
+        found.ok_or_else(|| {
+            let known: Vec<String> = self
+                .models
+                .iter()
+                .take(MODELS_NAMED_MAX)
+                .map(|model| format!("`{}`", model.alias))
+                .collect();
+            format!(
+                "`--{}`: there is no model `{}` here; there is {}",
+                key(OptionName::Model),
+                alias.unwrap_or_default(),
+                known.join(", ")
+            )
+        })
+    }
+
+    fn time(&self, seconds: Option<u64>) -> Result<Duration, String> {
+        let Some(asked) = seconds.map(Duration::from_secs) else {
+            return Ok(self.time);
+        };
+        if asked > self.time {
+            let most = self.time.as_secs();
+            return Err(format!(
+                "`--{}`: a run may take at most {most} seconds here",
+                key(OptionName::Time)
+            ));
+        }
+        Ok(asked)
+    }
+
+    fn spend(&self, terms: &mut Terms, budget: Option<Budget>) -> Result<(), String> {
+        let option = key(OptionName::Budget);
+        match budget {
+            None => Ok(()),
+            Some(Budget::Tokens(tokens)) if tokens > self.tokens => Err(format!(
+                "`--{option}`: a run may use at most {} tokens here",
+                self.tokens
+            )),
+            Some(Budget::Tokens(tokens)) => {
+                terms.tokens = tokens;
+                Ok(())
+            }
+            Some(Budget::UsdCents(_)) if terms.usd.is_none() => Err(format!(
+                "`--{option}`: the model `{}` has no prices here, so that money is not counted; name tokens, such as `50k-tokens`",
+                terms.model.alias
+            )),
+            Some(Budget::UsdCents(cents)) => {
+                let usd = dollars(cents);
+                if usd > self.usd {
+                    return Err(format!(
+                        "`--{option}`: a run may spend at most ${:.2} here",
+                        self.usd
+                    ));
+                }
+                terms.usd = Some(usd);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The parser takes eleven digits at most, which are exact here.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "eleven digits fit into the 53 bits of the fraction"
+)]
+fn dollars(cents: u64) -> f64 {
+    cents as f64 / 100.0
+}
+
+fn key(option: OptionName) -> &'static str {
+    option.row().key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn models() -> Vec<Model> {
+        let prices = agent::Prices {
+            input: 1.0,
+            cached_input: 0.1,
+            output: 5.0,
+        };
+        vec![
+            Model {
+                alias: "usual".into(),
+                name: "vendor/usual".into(),
+                prices: Some(prices),
+                takes_effort: false,
+            },
+            Model {
+                alias: "local".into(),
+                name: "vendor/local".into(),
+                prices: None,
+                takes_effort: true,
+            },
+        ]
+    }
+
+    fn of(options: Options) -> Result<Terms, String> {
+        let allowed = Allowed {
+            models: &models(),
+            time: Duration::from_mins(30),
+            tokens: 100_000,
+            usd: 5.0,
+            no_test: false,
+        };
+        allowed.terms(&options, &RepositoryFile::default())
+    }
+
+    #[test]
+    fn without_options_a_run_gets_what_the_operator_allows() {
+        let terms = of(Options::default()).unwrap();
+        assert_eq!(terms.model.alias, "usual");
+        assert_eq!((terms.time, terms.tokens), (Duration::from_mins(30), 100_000));
+        assert_eq!((terms.usd, terms.tokens_narrowed), (Some(5.0), false));
+        assert!(!terms.no_test && terms.effort.is_none() && terms.notes.is_empty());
+    }
+
+    #[test]
+    fn options_narrow_down_to_the_limit_itself() {
+        let time = of(Options {
+            time_seconds: Some(1_800),
+            ..Options::default()
+        });
+        assert_eq!(time.unwrap().time, Duration::from_mins(30));
+        let tokens = of(Options {
+            budget: Some(Budget::Tokens(50_000)),
+            ..Options::default()
+        })
+        .unwrap();
+        assert_eq!((tokens.tokens, tokens.tokens_narrowed), (50_000, true));
+        let money = of(Options {
+            budget: Some(Budget::UsdCents(250)),
+            ..Options::default()
+        });
+        assert_eq!(money.unwrap().usd, Some(2.5));
+        let local = of(Options {
+            model: Some("local".into()),
+            effort: Some(Effort::High),
+            ..Options::default()
+        })
+        .unwrap();
+        assert_eq!((local.usd, local.effort), (None, Some(Effort::High)));
+        assert!(local.notes.is_empty());
+    }
+
+    #[test]
+    fn what_asks_for_more_is_refused_and_says_the_limit() {
+        let refused = [
+            (
+                Options {
+                    model: Some("evil".into()),
+                    ..Options::default()
+                },
+                "`--model`: there is no model `evil` here; there is `usual`, `local`",
+            ),
+            (
+                Options {
+                    time_seconds: Some(1_801),
+                    ..Options::default()
+                },
+                "`--time`: a run may take at most 1800 seconds here",
+            ),
+            (
+                Options {
+                    budget: Some(Budget::Tokens(100_001)),
+                    ..Options::default()
+                },
+                "`--budget`: a run may use at most 100000 tokens here",
+            ),
+            (
+                Options {
+                    budget: Some(Budget::UsdCents(501)),
+                    ..Options::default()
+                },
+                "`--budget`: a run may spend at most $5.00 here",
+            ),
+            (
+                Options {
+                    no_test: true,
+                    ..Options::default()
+                },
+                "`--no-test`: the repository's checks may not be left out here",
+            ),
+        ];
+        for (options, why) in refused {
+            assert_eq!(of(options).unwrap_err(), why);
+        }
+        let unpriced = of(Options {
+            model: Some("local".into()),
+            budget: Some(Budget::UsdCents(1)),
+            ..Options::default()
+        });
+        assert!(unpriced.unwrap_err().contains("has no prices"));
+    }
+
+    #[test]
+    fn an_effort_that_cannot_be_passed_on_is_told() {
+        let terms = of(Options {
+            effort: Some(Effort::Low),
+            ..Options::default()
+        })
+        .unwrap();
+        assert_eq!(terms.effort, None);
+        assert!(
+            terms.notes[0].contains("`--effort` changed nothing"),
+            "{:?}",
+            terms.notes
+        );
+    }
+
+    #[test]
+    fn checks_may_be_left_out_only_where_the_operator_says_so() {
+        let models = models();
+        let allowed = Allowed {
+            models: &models,
+            time: Duration::from_secs(1),
+            tokens: 1,
+            usd: 1.0,
+            no_test: true,
+        };
+        let options = Options {
+            no_test: true,
+            ..Options::default()
+        };
+        let terms = allowed.terms(&options, &RepositoryFile::default()).unwrap();
+        assert!(terms.no_test && terms.notes[0].contains("left out"));
+    }
+
+    #[test]
+    fn the_repositorys_file_narrows_what_options_are_measured_by() {
+        let models = models();
+        let allowed = Allowed {
+            models: &models,
+            time: Duration::from_mins(30),
+            tokens: 100_000,
+            usd: 5.0,
+            no_test: false,
+        };
+        let mut file = RepositoryFile::default();
+        file.limits.time_seconds = Some(600);
+        file.limits.budget = Some(Budget::Tokens(40_000));
+        file.paths.only = vec!["src/**".into()];
+        file.defaults.sign_off = true;
+        let terms = allowed.terms(&Options::default(), &file).unwrap();
+        assert_eq!((terms.time, terms.tokens), (Duration::from_mins(10), 40_000));
+        assert!(terms.tokens_narrowed && terms.sign_off);
+        assert!(terms.only.leave_out("docs/x.md") && !terms.only.leave_out("src/x.rs"));
+        let longer = Options {
+            time_seconds: Some(601),
+            ..Options::default()
+        };
+        let why = allowed.terms(&longer, &file).unwrap_err();
+        assert_eq!(why, "`--time`: a run may take at most 600 seconds here");
+        // A file that asks for more than the operator allows gets what the operator allows.
+        file.limits.time_seconds = Some(86_400);
+        file.limits.budget = Some(Budget::UsdCents(10_000));
+        let terms = allowed.terms(&Options::default(), &file).unwrap();
+        assert_eq!((terms.time, terms.usd), (Duration::from_mins(30), Some(5.0)));
+    }
+
+    #[test]
+    fn a_default_model_that_is_not_there_is_told_and_an_asked_one_wins() {
+        let models = models();
+        let allowed = Allowed {
+            models: &models,
+            time: Duration::from_secs(1),
+            tokens: 1,
+            usd: 1.0,
+            no_test: false,
+        };
+        let mut file = RepositoryFile::default();
+        file.defaults.model = Some("gone".into());
+        let terms = allowed.terms(&Options::default(), &file).unwrap();
+        assert_eq!(terms.model.alias, "usual");
+        assert!(terms.notes[0].contains("`gone`"), "{:?}", terms.notes);
+        file.defaults.model = Some("local".into());
+        assert_eq!(
+            allowed.terms(&Options::default(), &file).unwrap().model.alias,
+            "local"
+        );
+        let usual = Options {
+            model: Some("usual".into()),
+            ..Options::default()
+        };
+        assert_eq!(allowed.terms(&usual, &file).unwrap().model.alias, "usual");
+    }
+}
