@@ -7,15 +7,18 @@
 mod calls;
 mod disk;
 mod domain;
+mod held;
 mod identity;
 mod init;
 mod kill;
 mod launch;
+mod memory;
 mod namespaces;
 mod paths;
 mod process;
 mod rlimits;
 mod root;
+mod slice;
 mod warden;
 mod watch;
 

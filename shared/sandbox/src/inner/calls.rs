@@ -18,7 +18,7 @@ use crate::level::Level;
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Denied whatever their arguments, at both levels.
-const DENIED: [libc::c_long; 65] = [
+const DENIED: [libc::c_long; 66] = [
     // Other processes' memory, descriptors and state.
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -51,6 +51,8 @@ const DENIED: [libc::c_long; 65] = [
     // Memory that the limits do not see.
     libc::SYS_memfd_create,
     libc::SYS_memfd_secret,
+    // A piece of a page in a pipe keeps the whole page, a huge one too.
+    libc::SYS_vmsplice,
     libc::SYS_semget,
     libc::SYS_msgget,
     // With the number of an object that somebody else made, which can be guessed, nothing has to be got first.
@@ -105,9 +107,10 @@ const DENIED_HERE: [libc::c_long; 5] = [
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: [libc::c_long; 0] = [];
 
-/// Calls that are younger than the names in use: `listmount`, `statmount`, `open_tree_attr`. The same numbers on every
-/// architecture.
-const DENIED_BY_NUMBER: [libc::c_long; 3] = [458, 457, 467];
+/// Calls that are younger than the names in use: `listmount`, `statmount`, `open_tree_attr`; and new ways to change what
+/// belongs to a file, which landlock does not know: `setxattrat`, `removexattrat`, `file_setattr`. The same numbers on
+/// every architecture.
+const DENIED_BY_NUMBER: [libc::c_long; 6] = [458, 457, 467, 463, 466, 469];
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: TargetArch = TargetArch::x86_64;
@@ -136,6 +139,10 @@ const MSG_FASTOPEN: u64 = 0x2000_0000;
 /// The part of a socket's type that is the type.
 const SOCKET_TYPE_MASK: u64 = 0xf;
 
+/// Socket options that make a buffer larger than the limits take it for: `SO_SNDBUF`, `SO_RCVBUF`. They are without effect
+/// and say that all is well, as the kernel does where it cuts a size down.
+const BUFFER_SIZES: [u64; 2] = [7, 8];
+
 /// One segment of System V shared memory, in a namespace of the run's own. What is detached counts as nobody's memory;
 /// a namespace holds 4096 segments.
 const SHARED_SEGMENT_BYTES_MAX: u64 = 64 * 1024;
@@ -153,6 +160,7 @@ impl Filters {
                 BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
                 libc::ENOSYS,
             )),
+            Some(ignored().and_then(|ignored| program(ignored, 0))),
             foreign_numbers().map(Ok),
         ];
         let programs: Result<_, BackendError> = programs.into_iter().flatten().collect();
@@ -171,6 +179,16 @@ fn program(rules: Rules, errno: libc::c_int) -> Result<BpfProgram, BackendError>
     let denial = SeccompAction::Errno(errno.unsigned_abs());
     // Another architecture is killed by the program itself.
     SeccompFilter::new(rules, SeccompAction::Allow, denial, ARCHITECTURE)?.try_into()
+}
+
+/// What does nothing and is said to have worked.
+fn ignored() -> Result<Rules, BackendError> {
+    let socket = libc::SOL_SOCKET.unsigned_abs().into();
+    let sizes: Result<_, _> = BUFFER_SIZES
+        .iter()
+        .map(|option| SeccompRule::new(vec![equal(1, socket)?, equal(2, *option)?]))
+        .collect();
+    Ok(BTreeMap::from([(libc::SYS_setsockopt, sizes?)]))
 }
 
 fn denied(plan: &Plan) -> Result<Rules, BackendError> {
@@ -193,6 +211,11 @@ fn denied(plan: &Plan) -> Result<Rules, BackendError> {
         libc::SYS_close_range,
         any([has_bits(2, libc::CLOSE_RANGE_UNSHARE.into())].into_iter())?,
     );
+    // Pipes keep the size that the limits take them for; programs know this answer of a user who has too many.
+    rules.insert(
+        libc::SYS_fcntl,
+        any([equal(1, libc::F_SETPIPE_SZ.unsigned_abs().into())].into_iter())?,
+    );
     // It puts another protocol in a socket's place, which landlock need not know.
     let upper_layer = vec![
         equal(1, libc::IPPROTO_TCP.unsigned_abs().into())?,
@@ -203,6 +226,12 @@ fn denied(plan: &Plan) -> Result<Rules, BackendError> {
         libc::SYS_ioctl,
         any(TERMINAL_REQUESTS.iter().map(|request| equal(1, *request)))?,
     );
+    // It closes the process to its own user: who looks from outside does not see what it has open.
+    let hide = SeccompRule::new(vec![
+        equal(0, libc::PR_SET_DUMPABLE.unsigned_abs().into())?,
+        equal(1, 0)?,
+    ])?;
+    rules.insert(libc::SYS_prctl, vec![hide]);
     rules.insert(libc::SYS_socket, sockets(plan)?);
     rules.insert(libc::SYS_socketpair, socket_pairs(plan)?);
     for (call, flags) in [
@@ -236,6 +265,7 @@ fn shared_machine(plan: &Plan, rules: &mut Rules) -> Result<(), BackendError> {
     // Limits of another process of the same user, the worker's CPU time for instance.
     let others_limit = SeccompRule::new(vec![not(0, 0)?, not_null(2)?])?;
     rules.insert(libc::SYS_prlimit64, vec![others_limit]);
+    others_schedule(rules)?;
     for call in [
         libc::SYS_shmget,
         libc::SYS_shmat,
@@ -244,12 +274,28 @@ fn shared_machine(plan: &Plan, rules: &mut Rules) -> Result<(), BackendError> {
     ] {
         rules.insert(call, Vec::new());
     }
-    // It hides which deleted files the process holds open.
-    let hide = SeccompRule::new(vec![
-        equal(0, libc::PR_SET_DUMPABLE.unsigned_abs().into())?,
-        equal(1, 0)?,
-    ])?;
-    rules.insert(libc::SYS_prctl, vec![hide]);
+    Ok(())
+}
+
+/// Priority, processors and policy of other processes of the same user. What a thread says of itself without its number
+/// stays allowed.
+fn others_schedule(rules: &mut Rules) -> Result<(), BackendError> {
+    // IOPRIO_WHO_USER; without a number it is the user's own too.
+    const DISK_USER: u64 = 3;
+    for (call, user) in [
+        (libc::SYS_setpriority, libc::PRIO_USER.into()),
+        (libc::SYS_ioprio_set, DISK_USER),
+    ] {
+        rules.insert(call, any([not(1, 0), equal(0, user)].into_iter())?);
+    }
+    for call in [
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+    ] {
+        rules.insert(call, any([not(0, 0)].into_iter())?);
+    }
     Ok(())
 }
 

@@ -114,6 +114,12 @@ pub(super) fn below(root: Pid) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
+/// Whether a process has let go of its memory: it is about to end, and until then `/proc` closes it to its own user.
+pub(super) fn is_ending(process: &Process) -> bool {
+    let status = text_of(process.shown_in().join("status"));
+    status.is_none_or(|status| !status.lines().any(|line| line.starts_with("VmSize:")))
+}
+
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
 }

@@ -18,8 +18,9 @@ const SHARED_HEADROOM: u64 = 512;
 /// Private memory of one process. Runtimes reserve much more than they use; below 2 GiB some do not start. What is
 /// really used by all processes together is watched from outside.
 const DATA_BYTES_MIN: u64 = 4 * 1024 * 1024 * 1024;
-/// Open files of one process; language servers and bundlers watch thousands.
-const FILES: u64 = 65_536;
+/// Open files of one process; language servers and bundlers watch thousands. As many may be on their way from one process
+/// to another, of a user who has no further rights.
+const FILES: u64 = 16_384;
 /// Being the one the kernel ends first when the machine is short of memory; the worker and the warden stay.
 const OUT_OF_MEMORY_SCORE: &str = "700";
 

@@ -6,7 +6,10 @@
 use std::time::{Duration, Instant};
 
 use super::disk::Disk;
-use super::process::{self, Process};
+use super::held::Held;
+use super::memory::{self, Machine};
+use super::process;
+use super::slice::processor_time_used;
 use crate::cell::How;
 use crate::cell::wire::Plan;
 
@@ -14,15 +17,14 @@ use crate::cell::wire::Plan;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The first looks come sooner, so that a short run is seen at all.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
-/// A look is followed by a break this many times as long as it took.
+/// A look is followed by a break this many times as long as it worked.
 const BREAK_FACTOR: u32 = 9;
-/// Under a machine's full load the break is cut here, to stay within the promised two seconds.
+/// On a machine with very many processes the break is cut here, to stay within the promised two seconds.
 const BREAK_MAX: Duration = Duration::from_millis(800);
+/// While looking is urgent the break is as long as the work, and not shorter than this.
+const PRESSED_BREAK_MIN: Duration = Duration::from_millis(10);
 /// So many looks in a row may fail before the run is ended: two seconds in which nobody has seen what it does.
 const FAILED_LOOKS_MAX: u32 = 8;
-/// The lines of `/proc/PID/status` that count as memory: pages that are no file's, wherever they are, and the tables
-/// of pages, of which a process can have much more than of pages.
-const MEMORY: [&str; 5] = ["RssAnon:", "RssShmem:", "VmSwap:", "HugetlbPages:", "VmPTE:"];
 /// The worker ends a run at its wall clock. The warden is the second line, this much later.
 const WALL_GRACE: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,9 @@ pub(super) struct Watch {
     started: Instant,
     next_look: Instant,
     wait: Duration,
+    held: Held,
     disk: Disk,
+    machine: Machine,
     memory_peak_bytes: u64,
     failed_looks: u32,
     /// The last time its processes and their memory were within their limits.
@@ -51,7 +55,9 @@ impl Watch {
             started: now,
             next_look: now,
             wait: FIRST_LOOK,
+            held: Held::default(),
             disk,
+            machine: Machine::now(),
             memory_peak_bytes: 0,
             failed_looks: 0,
             within: now,
@@ -80,7 +86,12 @@ impl Watch {
     pub(super) fn within(&self, limit: How) -> Option<Instant> {
         match limit {
             How::MemoryLimit | How::ProcessLimit => Some(self.within),
-            How::DiskLimit => Some(self.disk.within()),
+            // No sooner than what processes hold has been seen.
+            How::DiskLimit => Some(
+                self.disk
+                    .within()
+                    .min(self.held.seen_since().unwrap_or(self.started)),
+            ),
             _ => None,
         }
     }
@@ -91,10 +102,15 @@ impl Watch {
         if begun < self.next_look {
             return Ok(None);
         }
+        let worked = processor_time_used();
         let over = self.over();
-        let took = begun.elapsed();
+        let worked = processor_time_used().saturating_sub(worked);
         self.wait = (self.wait * 2).min(LOOK_EVERY);
-        self.next_look = begun + self.wait.max((took * BREAK_FACTOR).min(BREAK_MAX));
+        self.next_look = if self.disk.is_pressed() {
+            Instant::now() + worked.max(PRESSED_BREAK_MIN)
+        } else {
+            begun + self.wait.max((worked * BREAK_FACTOR).min(BREAK_MAX))
+        };
         match over {
             Ok(over) => {
                 self.failed_looks = 0;
@@ -117,48 +133,26 @@ impl Watch {
         if processes.iter().map(|process| process.threads).sum::<u64>() > limits.processes {
             return Ok(Some(How::ProcessLimit));
         }
-        let memory = processes.iter().map(memory_of).sum();
+        let held = self.held.look(&processes);
+        let memory = memory::of_all(&processes, &held);
         self.memory_peak_bytes = self.memory_peak_bytes.max(memory);
-        if memory > limits.memory_bytes {
+        if memory > limits.memory_bytes || self.machine.is_short(memory, limits.memory_bytes) {
             return Ok(Some(How::MemoryLimit));
         }
         self.within = now;
-        let over = self.disk.is_over(&processes);
+        let over = self.disk.is_over(&held);
         let over = over.map_err(|error| format!("its files: {error}"))?;
-        Ok(over.then_some(How::DiskLimit))
+        match held.unseen {
+            _ if over => Ok(Some(How::DiskLimit)),
+            Some(reason) => Err(reason),
+            None => Ok(None),
+        }
     }
-}
-
-/// What a process keeps in memory that is not a file.
-fn memory_of(process: &Process) -> u64 {
-    let status = process::text_of(process.shown_in().join("status")).unwrap_or_default();
-    let kib = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_ascii_whitespace().next()?.parse::<u64>().ok()
-    };
-    MEMORY.iter().filter_map(|name| kib(name)).sum::<u64>() * 1024
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_that_is_touched_is_seen() {
-        let me = Process {
-            pid: rustix::process::getpid(),
-            threads: 1,
-            headless: false,
-        };
-        let before = memory_of(&me);
-        let bytes = vec![1_u8; 64 * 1024 * 1024];
-        let after = memory_of(&me);
-        assert!(
-            after >= before + 60 * 1024 * 1024,
-            "{before} {after} {}",
-            bytes.len()
-        );
-    }
 
     fn plan(top: &std::path::Path) -> Plan {
         let top = top.to_owned();

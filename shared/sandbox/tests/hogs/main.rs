@@ -249,6 +249,18 @@ async fn tables_of_pages_are_memory() {
     meets_its_limit("page_tables", LIMITS.memory_bytes, How::MemoryLimit).await;
 }
 
+#[tokio::test]
+async fn shared_memory_counts_though_nobody_looks_at_it() {
+    meets_its_limit("unseen_shared_memory", LIMITS.memory_bytes, How::MemoryLimit).await;
+}
+
+#[tokio::test]
+async fn what_the_kernel_keeps_for_a_process_is_memory() {
+    for hog in ["sockets", "pipes", "descriptors"] {
+        meets_its_limit(hog, LIMITS.memory_bytes, How::MemoryLimit).await;
+    }
+}
+
 /// What is in a file there is memory that no process shows as its own, so the folder itself has a limit.
 #[tokio::test]
 async fn the_folder_of_shared_memory_is_full_soon() {
@@ -281,7 +293,7 @@ async fn a_file_without_a_name_counts() {
 }
 
 #[tokio::test]
-async fn a_file_below_a_thousand_directories_counts() {
+async fn a_file_below_three_thousand_directories_counts() {
     meets_its_limit("deep_file", LIMITS.disk_bytes, How::DiskLimit).await;
 }
 
@@ -296,6 +308,36 @@ async fn files_that_are_only_mapped_count() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_always_on_its_way_counts() {
+    meets_its_limit("file_in_flight", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+/// Who may not look into a process does not know what it has open.
+#[tokio::test]
+async fn a_process_that_closes_itself_to_us_is_not_left_alone() {
+    for level in CONFINED {
+        let (sandbox, run) = (sandbox(level).await, Run::new());
+        let mut running = run
+            .start(&sandbox, LIMITS, "closed_process", LIMITS.disk_bytes)
+            .await;
+        let ended = running.ended(&CancellationToken::new()).await;
+        // Root sees it, and so does the one whose namespace it is in.
+        if level == Level::One && !rustix::process::geteuid().is_root() {
+            let reason = ended.expect_err("nobody sees what it has open").to_string();
+            assert!(reason.contains("closed"), "{reason}");
+        } else {
+            assert_eq!(
+                ended.expect("the kill is confirmed").how,
+                How::DiskLimit,
+                "{level}"
+            );
+        }
+        assert_eq!(run.survivors(), Vec::<String>::new(), "{level}");
+        the_next_run_works(&sandbox).await;
+    }
+}
+
+#[tokio::test]
 async fn the_folder_for_temporary_files_counts() {
     meets_its_limit("temporary_file", LIMITS.disk_bytes, How::DiskLimit).await;
 }
@@ -303,6 +345,11 @@ async fn the_folder_for_temporary_files_counts() {
 #[tokio::test]
 async fn many_small_files_count() {
     meets_its_limit("many_files", LIMITS.disk_bytes, How::DiskLimit).await;
+}
+
+#[tokio::test]
+async fn files_count_though_they_are_empty() {
+    meets_its_limit("empty_files", LIMITS.disk_bytes, How::DiskLimit).await;
 }
 
 #[tokio::test]
@@ -391,9 +438,14 @@ async fn within_their_limits_only_time_ends_them() {
         ("shared_memory", LIMITS.memory_bytes / 4),
         ("headless", LIMITS.memory_bytes / 4),
         ("page_tables", LIMITS.memory_bytes / 4),
+        ("unseen_shared_memory", LIMITS.memory_bytes / 4),
+        ("sockets", LIMITS.memory_bytes / 4),
+        ("pipes", LIMITS.memory_bytes / 4),
+        ("descriptors", LIMITS.memory_bytes / 4),
         ("big_file", LIMITS.disk_bytes / 8),
         ("deleted_file", LIMITS.disk_bytes / 8),
         ("many_files", LIMITS.disk_bytes / 8),
+        ("empty_files", LIMITS.disk_bytes / 8),
         ("deep_file", LIMITS.disk_bytes / 8),
         ("closed_folder", LIMITS.disk_bytes / 8),
         ("mapped_files", LIMITS.disk_bytes / 8),

@@ -3,6 +3,8 @@
 //!
 //! Arguments: a marker, by which the test finds it among all processes; the name of the hog; how much the limit is, in its unit.
 
+mod kernel;
+
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Write as _};
@@ -35,6 +37,12 @@ fn main() -> ExitCode {
         }),
         Some("headless_deleted_file") => headless(move || fill(deleted_file(), limit)),
         Some("page_tables") => page_tables(limit),
+        Some("unseen_shared_memory") => kernel::unseen_shared_memory(limit),
+        Some("sockets") => kernel::sockets(limit),
+        Some("pipes") => kernel::pipes(limit),
+        Some("descriptors") => kernel::descriptors(limit),
+        Some("file_in_flight") => kernel::file_in_flight(limit),
+        Some("closed_process") => kernel::closed_process(limit),
         Some("big_file") => fill(File::create("big-file"), limit),
         Some("deleted_file") => fill(deleted_file(), limit),
         Some("deep_file") => deep_folder().and_then(|()| fill(File::create("big-file"), limit)),
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         Some("temporary_file") => fill(File::create(std::env::temp_dir().join("big-file")), limit),
         Some("shared_memory_file") => fill(File::create("/dev/shm/big-file"), limit),
         Some("many_files") => many_files(limit),
+        Some("empty_files") => empty_files(limit),
         Some("endless_output") => endless_output(),
         Some("busy") => busy(),
         _ => return ExitCode::from(2),
@@ -224,7 +233,7 @@ fn deleted_file() -> io::Result<File> {
 
 /// Goes further down than one descriptor per directory would reach.
 fn deep_folder() -> io::Result<()> {
-    for _ in 0..1_100 {
+    for _ in 0..3_000 {
         fs::create_dir("d")?;
         std::env::set_current_dir("d")?;
     }
@@ -301,6 +310,22 @@ fn many_files(limit: u64) -> io::Result<()> {
         written += piece.len() as u64;
         if written > limit * 4 {
             break;
+        }
+    }
+    hold_for_ever()
+}
+
+/// Names of nothing: each counts as a small file does.
+fn empty_files(limit: u64) -> io::Result<()> {
+    const ENTRY_BYTES: u64 = 4096;
+    for number in 0..limit * 4 / ENTRY_BYTES {
+        let folder = format!("folder-{}", number / 1000);
+        if number % 1000 == 0 {
+            fs::create_dir(&folder)?;
+        }
+        File::create(format!("{folder}/{number}"))?;
+        if number == limit / ENTRY_BYTES {
+            over();
         }
     }
     hold_for_ever()

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::allocated;
+use super::{ENTRY_BYTES, allocated};
+use crate::inner::slice::Slice;
 
 /// Directories within one another. No path that a program can name has more than 2,048 of them.
 const DEPTH_MAX: usize = 10_000;
@@ -66,12 +66,12 @@ impl Walk {
         self.bytes
     }
 
-    /// Walks until `deadline`; true at the end. Fails where it cannot go on; what is gone, and what another user has
+    /// Walks until the slice is over; true at the end. Fails where it cannot go on; what is gone, and what another user has
     /// closed, is passed over.
-    pub(super) fn go_on(&mut self, deadline: Instant) -> Result<bool, String> {
-        /// The clock is asked once in so many steps.
+    pub(super) fn go_on(&mut self, slice: &Slice) -> Result<bool, String> {
+        /// Clocks are asked once in so many steps.
         const STEPS: usize = 64;
-        while Instant::now() < deadline {
+        while !slice.is_over() {
             for _ in 0..STEPS {
                 if self.step()? {
                     return Ok(true);
@@ -133,14 +133,17 @@ impl Walk {
             return Ok(());
         };
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            self.bytes += allocated(&stat);
+            self.bytes += allocated(&stat).max(ENTRY_BYTES);
             self.waiting_bytes += name.as_bytes().len();
             place.waiting.push(name);
             if self.waiting_bytes > WAITING_BYTES_MAX {
                 return Err("it holds too many directories".into());
             }
         } else if stat.st_nlink < 2 || self.linked.len() >= LINKED_MAX || self.linked.insert(id(&stat)) {
-            self.bytes += allocated(&stat);
+            self.bytes += allocated(&stat).max(ENTRY_BYTES);
+        } else {
+            // One more name of a file that has been counted.
+            self.bytes += ENTRY_BYTES;
         }
         Ok(())
     }
