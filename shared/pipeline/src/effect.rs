@@ -81,6 +81,16 @@ pub enum What {
     },
 }
 
+/// What a pull request was called when an agent was told, kept as [`crate::subject::DESCRIBED`]: what an edit may replace,
+/// and what it can be set back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// Its title.
+    pub title: String,
+    /// Its description; empty where there was none.
+    pub description: String,
+}
+
 /// How far an effect is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "is", rename_all = "kebab-case")]

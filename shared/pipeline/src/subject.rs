@@ -134,6 +134,9 @@ pub fn transcript(run: &RunId, attempt: u32) -> String {
     artifact(run, &format!("transcript-{attempt}.jsonl"))
 }
 
+/// The artifact with what the pull request was called before a run described it, a [`crate::effect::Described`].
+pub const DESCRIBED: &str = "described.json";
+
 /// Name of one of a run's artifacts.
 pub fn artifact(run: &RunId, name: &str) -> String {
     format!("{run}/{name}")
