@@ -2,6 +2,9 @@
 //! (`sandbox.md` How denials fail). Those that need nothing but wrong arguments are in `table.rs`.
 
 use std::io;
+use std::os::unix::net::UnixStream;
+
+use rustix::net::sockopt;
 
 use super::calls::{Arg, call, descriptor, exit_now, in_child, reached_the_kernel};
 use super::plan::Plan;
@@ -45,6 +48,26 @@ fn clone_into(flag: i64) -> Attempt {
         exit_now();
     }
     Ok(child.to_string())
+}
+
+/// The kernel keeps as much as a socket's buffer holds, and no limit sees it.
+pub(super) fn large_socket_buffer(_: &Plan) -> Attempt {
+    const BYTES: usize = 4 * 1024 * 1024;
+    let (socket, _other_end) = UnixStream::pair()?;
+    let size = || sockopt::socket_send_buffer_size(&socket).map_err(io::Error::from);
+    let before = size()?;
+    sockopt::set_socket_send_buffer_size(&socket, BYTES).map_err(io::Error::from)?;
+    let after = size()?;
+    if after > before {
+        return Ok(format!("a buffer of {after} bytes instead of {before}"));
+    }
+    Err(Failure::Refused(format!("it stays at {after} bytes")))
+}
+
+/// Of a process that is not dumpable `/proc` does not tell its own user what it has open.
+pub(super) fn closed_to_its_user(_: &Plan) -> Attempt {
+    let option = Arg::Int(libc::PR_SET_DUMPABLE.into());
+    in_child(|| Ok(call(libc::SYS_prctl, &mut [option, Arg::Int(0)])?.to_string()))
 }
 
 fn each_namespace(attack: impl Fn(i64) -> Attempt) -> Attempt {

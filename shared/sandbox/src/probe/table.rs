@@ -109,11 +109,6 @@ const WATCHING: Residue = Residue {
     short: "watching files outside",
     sentence: "Agents can watch when files outside are opened that their own user may read.",
 };
-const SCHEDULING: Residue = Residue {
-    short: "scheduling of outside processes",
-    sentence: "Agents can change priority, processors and scheduling policy of processes outside that belong to their own \
-        user.",
-};
 
 /// An address that nothing is mapped at.
 const NOWHERE: i64 = 1;
@@ -202,24 +197,14 @@ pub(crate) const PROBES: &[Probe] = &[
     held("stop_killer", processes::stop_the_killer),
     held("prlimit_worker", tampering::limit_the_worker),
     held("prlimit_other_run", tampering::limit_another_run),
-    residue("setpriority_worker", tampering::slow_the_worker, SCHEDULING),
-    residue("setpriority_other_run", tampering::slow_another_run, SCHEDULING),
-    residue("sched_setaffinity_worker", tampering::pin_the_worker, SCHEDULING),
-    residue(
-        "sched_setaffinity_other_run",
-        tampering::pin_another_run,
-        SCHEDULING,
-    ),
-    residue(
-        "sched_setscheduler_worker",
-        tampering::reschedule_the_worker,
-        SCHEDULING,
-    ),
-    residue(
-        "sched_setscheduler_other_run",
-        tampering::reschedule_another_run,
-        SCHEDULING,
-    ),
+    held("setpriority_worker", tampering::slow_the_worker),
+    held("setpriority_other_run", tampering::slow_another_run),
+    held("sched_setaffinity_worker", tampering::pin_the_worker),
+    held("sched_setaffinity_other_run", tampering::pin_another_run),
+    held("sched_setscheduler_worker", tampering::reschedule_the_worker),
+    held("sched_setscheduler_other_run", tampering::reschedule_another_run),
+    held("ioprio_set_worker", tampering::delay_the_worker),
+    held("ioprio_set_other_run", tampering::delay_another_run),
     held("ptrace", tampering::trace),
     held("process_vm_readv", tampering::read_memory),
     held("process_vm_writev", tampering::write_memory),
@@ -254,6 +239,8 @@ pub(crate) const PROBES: &[Probe] = &[
     held("calls_of_32_bits", kernel::calls_of_32_bits),
     held("calls_of_x32", kernel::calls_of_x32),
     held("memfd_create", kernel::memory_without_a_file),
+    held("socket_buffer_size", kernel::large_socket_buffer),
+    held("not_dumpable", kernel::closed_to_its_user),
     held("add_key", kernel::add_a_key),
     denied("unshare_user", libc::SYS_unshare, [0x1000_0001, 0, 0, 0, 0]),
     denied("setns", libc::SYS_setns, [NONE, 0, 0, 0, 0]),
@@ -293,6 +280,15 @@ pub(crate) const PROBES: &[Probe] = &[
         "name_to_handle_at",
         libc::SYS_name_to_handle_at,
         [NONE, NOWHERE, NOWHERE, NOWHERE, 0],
+    ),
+    denied("setxattrat", 463, [NONE, NOWHERE, 0, NOWHERE, NOWHERE]),
+    denied("removexattrat", 466, [NONE, NOWHERE, 0, NOWHERE, 0]),
+    denied("file_setattr", 469, [NONE, NOWHERE, NOWHERE, 0, 0]),
+    denied("vmsplice", libc::SYS_vmsplice, [NONE, NOWHERE, 1, 0, 0]),
+    denied(
+        "pipe_size",
+        libc::SYS_fcntl,
+        [NONE, libc::F_SETPIPE_SZ as i64, 1 << 20, 0, 0],
     ),
     denied(
         "open_by_handle_at",

@@ -98,6 +98,26 @@ pub(super) fn reschedule_another_run(plan: &Plan) -> Attempt {
     set_policy(outsider(plan, plan.bystander.pid)?)
 }
 
+/// To the class that it has.
+fn set_disk_priority(pid: i64) -> Attempt {
+    /// `IOPRIO_WHO_PROCESS` of `linux/ioprio.h`.
+    const PROCESS: i64 = 1;
+    let known = call(libc::SYS_ioprio_get, &mut [Arg::Int(PROCESS), Arg::Int(pid)])?;
+    call(
+        libc::SYS_ioprio_set,
+        &mut [Arg::Int(PROCESS), Arg::Int(pid), Arg::Int(known)],
+    )?;
+    Ok("set its priority at the disk".to_owned())
+}
+
+pub(super) fn delay_the_worker(plan: &Plan) -> Attempt {
+    set_disk_priority(outsider(plan, plan.worker)?)
+}
+
+pub(super) fn delay_another_run(plan: &Plan) -> Attempt {
+    set_disk_priority(outsider(plan, plan.bystander.pid)?)
+}
+
 pub(super) fn trace(plan: &Plan) -> Attempt {
     /// The request number of `PTRACE_SEIZE`: attaches without stopping the other.
     const SEIZE: i64 = 0x4206;
