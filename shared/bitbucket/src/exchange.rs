@@ -90,7 +90,23 @@ impl Client {
         values: &[&str],
         bytes_max: usize,
     ) -> Result<TextAnswer, Error> {
-        let call = self.read_call(route, values, &[], "text/plain");
+        self.up_to(self.read_call(route, values, &[], "text/plain"), bytes_max)
+            .await
+    }
+
+    /// Reads what is no JSON and may be no text.
+    pub(crate) async fn get_bytes(
+        &self,
+        route: Route,
+        values: &[&str],
+        query: &[(&str, &str)],
+        bytes_max: usize,
+    ) -> Result<TextAnswer, Error> {
+        self.up_to(self.read_call(route, values, query, "*/*"), bytes_max)
+            .await
+    }
+
+    async fn up_to(&self, call: Call<'_>, bytes_max: usize) -> Result<TextAnswer, Error> {
         self.retrying(|| async {
             let response = self.attempt(&call).await?;
             let content_type = content_type(&response);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod activity;
 mod answer;
 mod bot;
@@ -12,6 +13,7 @@ mod diff;
 mod error;
 mod exchange;
 mod failure;
+mod file;
 mod fresh;
 mod json;
 mod limiter;
@@ -27,6 +29,7 @@ mod thread_write;
 mod transport;
 pub mod webhook;
 
+pub use access::Access;
 pub use activity::{Activities, Hunk, Thread};
 pub use bot::Bot;
 pub use build_status::BuildStatus;
@@ -36,6 +39,7 @@ pub use clients::Clients;
 pub use comment::{Anchor, COMMENT_TEXT_MAX, Comment};
 pub use diff::{ChangedFile, Changes, Diff};
 pub use error::{ConflictWith, Error, Missing};
+pub use file::File;
 pub use limiter::RateLimit;
 pub use pull_request::PullRequest;
 pub use pull_request_write::TITLE_MAX;

@@ -11,7 +11,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// A route's template, below the base URL.
+/// The same for a path, whose parts stay parts.
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
+
+/// A route's template, below the base URL. `{name}` is one segment, `{name*}` a path of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Route(&'static str);
 
@@ -33,6 +36,7 @@ pub(crate) const BUILDS: Route = repository_route!("/commits/{commit}/builds");
 pub(crate) const ACTIVITIES: Route = repository_route!("/pull-requests/{pull_request}/activities");
 pub(crate) const CHANGES: Route = repository_route!("/pull-requests/{pull_request}/changes");
 pub(crate) const DIFF: Route = repository_route!("/pull-requests/{pull_request}.diff");
+pub(crate) const RAW: Route = repository_route!("/raw/{path*}");
 pub(crate) const COMMENTS: Route = repository_route!("/pull-requests/{pull_request}/comments");
 pub(crate) const COMMENT: Route = repository_route!("/pull-requests/{pull_request}/comments/{comment}");
 pub(crate) const REACTION: Route = Route(
@@ -53,9 +57,10 @@ impl Route {
         for piece in self.0.split('{') {
             match piece.split_once('}') {
                 None => text.push_str(piece),
-                Some((_name, rest)) => {
+                Some((name, rest)) => {
                     let value = values.next().expect("a value for each part of the template");
-                    text.extend(utf8_percent_encode(value, SEGMENT));
+                    let kept = if name.ends_with('*') { PATH } else { SEGMENT };
+                    text.extend(utf8_percent_encode(value, kept));
                     text.push_str(rest);
                 }
             }
@@ -101,7 +106,13 @@ mod tests {
                 &["P", "a/../b", "7"][..],
                 "/projects/P/repos/a%2F..%2Fb/pull-requests/7.diff",
             ),
-        ] {
+        ]
+        .into_iter()
+        .chain([(
+            RAW,
+            &["P", "s", ".openhands/a b.toml"][..],
+            "/projects/P/repos/s/raw/.openhands/a%20b.toml",
+        )]) {
             let url = route.url(base, values, &[]);
             assert_eq!(url.as_str(), format!("{base}/rest/api/latest{expected}"));
         }

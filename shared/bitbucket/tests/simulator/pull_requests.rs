@@ -46,6 +46,27 @@ async fn the_diff_and_the_changed_files_agree() {
 }
 
 #[tokio::test]
+async fn a_file_is_read_at_a_commit_as_far_as_asked_for() {
+    let world = World::start().await;
+    let bot = world.bot();
+    let pull_request = bot.pull_request(&demo(), PR).await.unwrap();
+    let (source, target) = (
+        &pull_request.from_ref.latest_commit,
+        &pull_request.to_ref.latest_commit,
+    );
+    let read = |commit, path: &'static str, bytes_max| {
+        let bot = bot.clone();
+        async move { bot.file(&demo(), commit, path, bytes_max).await.unwrap() }
+    };
+    let file = read(source, "b.rs", 1_000).await.unwrap();
+    assert!(!file.truncated && !file.bytes.is_empty());
+    assert_eq!(read(target, "b.rs", 1_000).await, None, "only the source has it");
+    assert_eq!(read(source, "folder/none at all.rs", 1_000).await, None);
+    let cut = read(source, "b.rs", 3).await.unwrap();
+    assert!(cut.truncated && cut.bytes == file.bytes[..3]);
+}
+
+#[tokio::test]
 async fn the_head_of_a_branch_is_found_until_the_branch_is_gone() {
     let world = World::start().await;
     let bot = world.bot();
