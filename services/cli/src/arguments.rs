@@ -97,9 +97,9 @@ pub(crate) struct RunPart {
     /// The brief its agent was given.
     #[arg(long)]
     pub(crate) brief: bool,
-    /// Every turn of the model and every tool call, as JSON lines.
-    #[arg(long)]
-    pub(crate) transcript: bool,
+    /// Every turn of the model and every tool call, as JSON lines: of the last attempt, or of the one named.
+    #[arg(long, value_name = "ATTEMPT", num_args = 0..=1, require_equals = true)]
+    pub(crate) transcript: Option<Option<u32>>,
     /// What the repository's checks printed.
     #[arg(long)]
     pub(crate) checks: bool,

@@ -37,6 +37,11 @@ pub(crate) fn warning(text: &str) {
     let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
+/// What is good to know about an answer, beside it.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// One sentence, and the exit code of a failure.
 pub(crate) fn failure(text: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {text}");

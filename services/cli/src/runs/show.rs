@@ -28,7 +28,10 @@ pub(crate) async fn show(nats: &Nats, id: &str, part: RunPart) -> Result<()> {
     let (key, what) = match part {
         RunPart { patch: true, .. } => (of(&run.patch), "patch"),
         RunPart { brief: true, .. } => (of(&run.brief), "brief"),
-        RunPart { transcript: true, .. } => (of(&run.transcript), "transcript"),
+        RunPart {
+            transcript: Some(attempt),
+            ..
+        } => (transcript(&run, attempt), "transcript"),
         RunPart { checks: true, .. } => (
             has_checks.then(|| subject::artifact(&run.id, subject::CHECKS)),
             "output of checks",
@@ -39,6 +42,24 @@ pub(crate) async fn show(nats: &Nats, id: &str, part: RunPart) -> Result<()> {
         }
     };
     print_artifact(nats, &run, key.as_deref(), what).await
+}
+
+/// The transcript of that attempt, or of the last one that has one. Where there are others, standard error says so.
+fn transcript(run: &Run, attempt: Option<u32>) -> Option<String> {
+    let Some(shown) = attempt.or_else(|| run.transcribed.last().copied()) else {
+        // Kept before there was one for each attempt.
+        return run.transcript.as_ref().map(|artifact| artifact.key.clone());
+    };
+    let others = run.transcribed.iter().filter(|kept| **kept != shown);
+    let others: Vec<String> = others.map(|kept| format!("--transcript={kept}")).collect();
+    if !others.is_empty() {
+        say::note(&format!(
+            "this is attempt {shown}; the others are shown by {}",
+            others.join(", ")
+        ));
+    }
+    let is_kept = run.transcribed.contains(&shown);
+    is_kept.then(|| subject::transcript(&run.id, shown))
 }
 
 async fn print_artifact(nats: &Nats, run: &Run, key: Option<&str>, what: &str) -> Result<()> {
