@@ -5,16 +5,18 @@ use std::collections::HashSet;
 
 use gix::bstr::{BStr, ByteSlice};
 use gix::validate::path::component::{self, Mode};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Names that git acts upon, and that must be files: git refuses to read these through a link.
 const FILES_ONLY: [&str; 4] = [".gitmodules", ".gitattributes", ".gitignore", ".mailmap"];
 
-/// The names of one directory, as systems see them that do not tell upper from lower case.
+/// The names of one directory, as systems see them that tell neither upper from lower case nor a letter with an accent
+/// from a letter and an accent.
 #[derive(Default)]
 pub(super) struct Folded(HashSet<String>);
 
 impl Folded {
-    /// Takes a name up; `false` if one that differs only in case is there already.
+    /// Takes a name up; `false` if one that such a system takes for the same is there already.
     pub(super) fn add(&mut self, name: &BStr) -> bool {
         self.0.insert(fold(name))
     }
@@ -57,14 +59,18 @@ pub(super) fn check_no_file(name: &BStr) -> Result<(), String> {
     Ok(())
 }
 
-/// Lower case, without what HFS+ skips when it compares names.
+/// In one case and taken apart, without what HFS+ skips when it compares names. By way of the upper case, as letters like
+/// `ſ` have no other lower one.
 fn fold(name: &BStr) -> String {
     name.to_str_lossy()
         .chars()
         .filter(|c| {
             !matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
         })
+        .nfd()
+        .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
+        .nfd()
         .collect()
 }
 
@@ -165,5 +171,25 @@ mod tests {
                 && !folded.add("éTÉ".into())
                 && !folded.add("read\u{200c}me".into())
         );
+    }
+
+    #[test]
+    fn names_that_differ_in_how_their_letters_are_written_are_seen() {
+        for (one, other) in [
+            ("\u{e9}t\u{e9}", "e\u{301}te\u{301}"),
+            ("\u{c9}", "e\u{301}"),
+            ("\u{212a}", "k"),
+            ("\u{17f}", "S"),
+            ("\u{df}", "SS"),
+            ("\u{1f600}\u{e9}", "\u{1f600}e\u{301}"),
+            ("\u{ac00}", "\u{1100}\u{1161}"),
+        ] {
+            let mut folded = Folded::default();
+            assert!(folded.add(one.into()), "{one}");
+            assert!(!folded.add(other.into()), "{one} and {other}");
+        }
+        // The control: letters that only look alike.
+        let mut folded = Folded::default();
+        assert!(folded.add("\u{430}".into()) && folded.add("a".into()));
     }
 }

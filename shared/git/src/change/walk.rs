@@ -104,7 +104,7 @@ impl NamesHere {
             return Err("git would take its directory for a repository".to_owned());
         }
         if !self.folded.add(name) {
-            return Err("another name here differs from it only in upper and lower case".to_owned());
+            return Err("other systems take it for the same as another name here".to_owned());
         }
         Ok(())
     }
