@@ -149,6 +149,11 @@ impl Attempt {
         self.change(|run| run.plan = Some(plan.clone())).await
     }
 
+    /// Notes that the work is a commit now, where a patch of it would say nothing that the branches do not.
+    pub(crate) async fn committed(&self) -> Result<(), Failure> {
+        self.change(|run| run.committed = true).await
+    }
+
     /// Notes what this attempt used in the end, and keeps the transcript of its model calls with the run, beside those of
     /// the attempts before it. One that is too large to be kept is only missed by readers.
     pub(crate) async fn worked(&self, usage: Usage, transcript: &[u8]) -> Result<(), Failure> {

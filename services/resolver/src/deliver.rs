@@ -14,13 +14,14 @@ use crate::git_door::{CheckedOut, GitDoor};
 use crate::hand_back::{self, HandedBack};
 use crate::handler::Resolver;
 use crate::instructions::quoted;
-use crate::message::{commit_message, signature};
+use crate::message::{commit_message, merge_message, signature};
 use crate::patching::Patched;
 use crate::policy::{OnlyPaths, Policy};
 use crate::push::push;
 use crate::secrets::{self, Finding, Known};
 use crate::terms::Terms;
 use crate::told::{self, CutShort};
+use crate::update;
 use crate::verdict::{Verdict, judge};
 use crate::words;
 use crate::work_tree::WorkTree;
@@ -73,17 +74,14 @@ pub(crate) async fn deliver(
         Ok(handed_back) => handed_back,
         Err(failure) => return unreadable(failure, cut_short),
     };
-    let (changes, overlaid) = start.instructions.without_overlaid(handed_back.changes);
-    outcome.notes.extend(overlaid);
-    let (verdict, notes) = judge(
-        changes,
-        &handed_back.left_out,
-        &Policy::new(&resolver.settings.policy, &resolver.workshop.leaves),
-    );
+    let (verdict, notes) = judged(resolver, start, handed_back);
     outcome.notes.extend(notes);
     let mut outcome = told::redacted(outcome, &known);
     let changes = match verdict {
-        Verdict::Nothing => return Ok(nothing_to_commit(outcome, cut_short, &report)),
+        Verdict::Nothing => {
+            let ending = nothing_to_commit(outcome, cut_short, &report);
+            return Ok(update::unended(start.merging.as_ref(), ending));
+        }
         Verdict::TooLarge { detail } => {
             outcome.failure = Outcome::of_failure(FailureCode::ChangeTooLarge, Some(detail)).failure;
             return Ok(Ending::new(RunState::Failed, outcome));
@@ -94,7 +92,7 @@ pub(crate) async fn deliver(
     if terms.sign_off && signature(&attempt.run).is_none() {
         outcome.notes.push(NOT_SIGNED_OFF.to_owned());
     }
-    let make = || commit(door, attempt, (tree, terms), &start.base, &changes, &outcome);
+    let make = || commit(door, attempt, (tree, terms), start, &changes, &outcome);
     let mut work = patience.with("commit", make).await?;
     if let Some(ending) = keep(door, attempt, &mut work, &known).await? {
         return Ok(ending);
@@ -104,6 +102,9 @@ pub(crate) async fn deliver(
     let held_back = cut_short.map(|(state, code)| (state, code, None)).or(unwanted);
     if let Some((state, code, detail)) = held_back {
         return Ok(kept(work.outcome, state, code, detail));
+    }
+    if let Some(ending) = update::unresolved(door, start.merging.as_ref(), &work).await? {
+        return Ok(ending);
     }
     if !terms.no_test {
         let bench = Bench::new(resolver, door, attempt);
@@ -120,8 +121,23 @@ pub(crate) async fn deliver(
     }
 }
 
+/// What of the changes is work, and facts for the reply.
+fn judged(resolver: &Resolver, start: &CheckedOut, handed_back: HandedBack) -> (Verdict, Vec<String>) {
+    let (changes, mut notes) = start.instructions.without_overlaid(handed_back.changes);
+    let (changes, beside) = update::only_conflicts(start.merging.as_ref(), changes);
+    notes.extend(beside);
+    let (verdict, more) = judge(
+        changes,
+        &handed_back.left_out,
+        &Policy::new(&resolver.settings.policy, &resolver.workshop.leaves)
+            .protecting(&start.configuration.paths.protected),
+    );
+    notes.extend(more);
+    (verdict, notes)
+}
+
 /// The work is delivered with the kept patch.
-fn as_patch(mut outcome: Outcome) -> Ending {
+pub(crate) fn as_patch(mut outcome: Outcome) -> Ending {
     outcome.nothing_pushed = true;
     Ending::new(RunState::Answered, outcome)
 }
@@ -246,24 +262,28 @@ async fn commit(
     door: &GitDoor,
     attempt: &Attempt,
     (tree, terms): (&WorkTree, &Terms),
-    base: &CommitId,
+    start: &CheckedOut,
     changes: &[git::Change],
     outcome: &Outcome,
 ) -> Result<Work, Failure> {
     let identity = door.identity().await?;
+    let base = &start.base;
+    let merges = start.merging.as_ref().map(|conflicts| conflicts.merges.clone());
+    let message = if merges.is_some() {
+        merge_message(&attempt.run, door.names(), terms.sign_off)
+    } else {
+        let summary = outcome.summary.as_deref().unwrap_or_default();
+        commit_message(&attempt.run, summary, terms.sign_off)
+    };
     let request = CommitRequest {
         parent: base.clone(),
         directory: tree.path().to_owned(),
         changes: changes.to_vec(),
         author: identity.clone(),
         committer: identity,
-        message: commit_message(
-            &attempt.run,
-            outcome.summary.as_deref().unwrap_or_default(),
-            terms.sign_off,
-        ),
+        message,
         time: jiff::Timestamp::now(),
-        merges: None,
+        merges,
     };
     let wanted = request.clone();
     let commit = door
@@ -283,7 +303,10 @@ async fn searched_patch(
     work: &Work,
     known: &Known,
 ) -> Result<(Vec<u8>, Vec<Finding>), Failure> {
-    let (base, commit, known) = (work.base.clone(), work.commit.clone(), known.clone());
+    // Of a merge, what was done to end it: the target branch's own text is where everybody can read it.
+    let merges = work.request.merges.as_ref();
+    let base = merges.map_or(&work.base, |merges| &merges.together).clone();
+    let (commit, known) = (work.commit.clone(), known.clone());
     door.with_mirror(move |mirror, _, _, _| {
         let patch = mirror.patch(&base, &commit)?;
         let found = secrets::in_patch(&patch, &known);

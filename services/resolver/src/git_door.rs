@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use config::{Connection, ConnectionSource, REPOSITORY_FILE_BYTES_MAX, REPOSITORY_FILE_PATH, RepositoryFile};
-use git::{Cache, Depth, Mirror, Remote, TreeLimits};
+use git::{Cache, Conflicts, Depth, Mirror, Remote, TreeLimits};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommitId, InstanceId, RepositoryId};
@@ -54,6 +54,10 @@ pub(crate) struct CheckedOut {
     pub(crate) instructions: Instructions,
     /// What the repository asks of the resolver.
     pub(crate) configuration: RepositoryFile,
+    /// The target branch's head; `None` when that branch is gone.
+    pub(crate) target: Option<CommitId>,
+    /// The merge that the work ends, where it is one; the tree then has its conflicts.
+    pub(crate) merging: Option<Conflicts>,
 }
 
 impl CheckedOut {
@@ -163,9 +167,68 @@ impl GitDoor {
                 base,
                 instructions,
                 configuration,
+                target: head,
+                merging: None,
             }))
         })
         .await
+    }
+
+    /// Puts a merge that is not finished into `directory`, as [`check_out`](Self::check_out) does with the source.
+    pub(crate) async fn check_out_merge(
+        &self,
+        directory: &Path,
+        start: &CheckedOut,
+        conflicts: Conflicts,
+    ) -> Result<CheckedOut, Failure> {
+        let (directory, target, near) = (directory.to_owned(), self.target.clone(), self.near.clone());
+        let head = start.target.clone();
+        let together = conflicts.merges.together.clone();
+        let instructions = self
+            .with_mirror(move |mirror, _, _, stop| {
+                let from = instructions::Target {
+                    head: head.as_ref(),
+                    branch: &target.shown,
+                };
+                let instructions = instructions::read(mirror, &together, &from, near.as_deref())?;
+                let seen = &instructions.overlay.commit;
+                mirror.check_out(seen, &directory, &TreeLimits::default(), stop)?;
+                Ok(instructions)
+            })
+            .await?;
+        Ok(CheckedOut {
+            base: start.base.clone(),
+            instructions,
+            configuration: start.configuration.clone(),
+            target: start.target.clone(),
+            merging: Some(conflicts),
+        })
+    }
+
+    /// Fetches more of both branches' history.
+    pub(crate) async fn deepen(&self, depth: Depth) -> Result<(), Failure> {
+        let target = self.target.clone();
+        if target.elsewhere.is_some() {
+            self.client()?.admit_git().await;
+        }
+        self.with_remote(move |mirror, remote, branch, stop| {
+            let Some(url) = &target.elsewhere else {
+                return Ok(mirror.deepen(remote, &[branch, &target.name], depth, stop)?);
+            };
+            mirror.deepen(remote, &[branch], depth, stop)?;
+            let upstream = Remote {
+                url: url.clone(),
+                ..remote.clone()
+            };
+            Ok(mirror.deepen(&upstream, &[&target.name], depth, stop)?)
+        })
+        .await
+    }
+
+    /// The source branch's and the target branch's names as people see them.
+    pub(crate) fn names(&self) -> (&str, &str) {
+        let source = self.branch.strip_prefix("refs/heads/");
+        (source.unwrap_or(&self.branch), &self.target.shown)
     }
 
     /// Puts a commit's files into `directory`; the commit is in the mirror.

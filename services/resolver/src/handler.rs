@@ -22,7 +22,7 @@ use crate::secrets::Known;
 use crate::terms::{Allowed, Terms};
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
-use crate::{deliver, patching, recover};
+use crate::{deliver, patching, recover, resume, undo, update};
 
 /// What every job needs.
 pub(crate) struct Resolver {
@@ -155,12 +155,8 @@ impl Resolver {
                 self.work_with_agent((job, &terms), attempt, &door, (&tree, &start))
                     .await
             }
-            // Not built; admission starts no run for these.
-            Way::Update | Way::Undo => Err(Failure::abandon(
-                FailureCode::Internal,
-                None,
-                anyhow::anyhow!("no way to do {:?}", attempt.run.command.verb),
-            )),
+            Way::Update => update::update(self, (job, &terms), attempt, &door, &start).await,
+            Way::Undo => undo::undo(self, &terms, attempt, &door, &start).await,
         }
     }
 
@@ -174,9 +170,14 @@ impl Resolver {
     ) -> Result<Ending, Failure> {
         // What the repository needs installed will be fetched here, in a cell of its own (docs/adr/0012).
         let known = self.known(door)?;
+        let mut terms = terms.clone();
+        if let Some(resumed) = resume::resume(self, attempt, tree).await? {
+            terms.told = Some(resumed.told);
+            terms.notes.push(resumed.note);
+        }
         let place = (tree, &start.instructions);
-        let patched = patching::run_agent(self, job, attempt, place, (terms, &known)).await?;
-        deliver::deliver(self, door, attempt, (tree, start), (patched, terms)).await
+        let patched = patching::run_agent(self, job, attempt, place, (&terms, &known)).await?;
+        deliver::deliver(self, door, attempt, (tree, start), (patched, &terms)).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! The outcome goes into the run record; `services/reply` tells people. A job may be taken twice: the run's `attempt`
 //! is the fencing token, and the branch is searched for the run's trailer before anything is repeated.
 
+mod apply;
 mod attempt;
 mod bounds;
 mod checks;
@@ -21,11 +22,14 @@ mod policy;
 mod push;
 mod recover;
 mod result;
+mod resume;
 mod secrets;
 mod terms;
 #[cfg(test)]
 mod testing;
 mod told;
+mod undo;
+mod update;
 mod verdict;
 mod words;
 mod work_tree;

@@ -1,6 +1,7 @@
 //! The commit message: a short subject, what was asked, and the trailers that make a run findable.
 
 use pipeline::event::Person;
+use pipeline::ids::{CommitId, RunId};
 use pipeline::run::Run;
 
 use crate::secrets::{Known, redacted};
@@ -30,6 +31,24 @@ pub(crate) fn commit_message(run: &Run, summary: &str, signed_off: bool) -> Stri
     message.push_str("\n\n");
     message.push_str(&trailers(run, signed_off));
     message
+}
+
+/// The message for a merge of the second branch into the first, by the names that people see.
+pub(crate) fn merge_message(run: &Run, (source, target): (&str, &str), signed_off: bool) -> String {
+    let subject = subject(&format!("Merge {} into {}", plain(target), plain(source)));
+    let subject = subject.unwrap_or_else(|| "Merge the target branch".into());
+    format!("{subject}\n\n{}", trailers(run, signed_off))
+}
+
+/// The message for a commit that takes back a commit of the run `about`.
+pub(crate) fn revert_message(run: &Run, (commit, about): (&CommitId, &RunId), signed_off: bool) -> String {
+    let body = wrap(&format!(
+        "This takes back commit {commit}, which was made by an earlier run."
+    ));
+    format!(
+        "Revert what run {about} changed\n\n{body}\n\nReverts-Run: {about}\n{}",
+        trailers(run, signed_off)
+    )
 }
 
 /// The first line with words, as one line without markup at its start, cut at a word.

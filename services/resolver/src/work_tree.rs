@@ -150,6 +150,11 @@ impl WorkTree {
         Self::create_at(work.path.join(format!("{run}-{attempt}-{side}")))
     }
 
+    /// The same for a merge that an agent is to end, beside the tree of the source branch.
+    pub(crate) fn create_for_merge(work: &WorkDirectory, run: &RunId, attempt: u32) -> Result<Self, Failure> {
+        Self::create_at(work.path.join(format!("{run}-{attempt}-merge")))
+    }
+
     fn create_at(root: PathBuf) -> Result<Self, Failure> {
         Self::make_at(root.clone()).map_err(|error| {
             let cause = anyhow::Error::new(error).context(format!("cannot make {}", root.display()));

@@ -3,8 +3,10 @@
 use std::collections::{BinaryHeap, HashMap};
 
 use gix::ObjectId;
+use pipeline::ids::CommitId;
 
 use crate::error::Error;
+use crate::mirror::{commit_id, object_id};
 
 /// Reached from the one, from the other, and below a common ancestor.
 const OURS: u8 = 1;
@@ -48,6 +50,19 @@ pub(crate) fn common(repo: &gix::Repository, ours: ObjectId, theirs: ObjectId) -
     } else {
         Common::Bases(found)
     })
+}
+
+/// The mirror's part of [`crate::Mirror::merge_base`].
+pub(crate) fn merge_base(
+    repo: &gix::Repository,
+    ours: &CommitId,
+    theirs: &CommitId,
+) -> Result<Option<CommitId>, Error> {
+    match common(repo, object_id(ours), object_id(theirs))? {
+        Common::Bases(bases) => Ok(bases.first().map(|base| commit_id(base))),
+        Common::None => Ok(None),
+        Common::NotFetched => Err(Error::TooShallow),
+    }
 }
 
 #[derive(Debug, Default)]

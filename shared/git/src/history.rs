@@ -12,24 +12,24 @@ use crate::mirror::{commit_id, object_id};
 /// The trailer that says which run made a commit.
 const RUN_TRAILER: &str = "Run-Id:";
 
-/// The mirror's part of [`crate::Mirror::find_run`]: newest first, so that a deep merged branch cannot use up the
+/// The mirror's part of [`crate::Mirror::commits_of_run`]: newest first, so that a deep merged branch cannot use up the
 /// number of commits before our own is reached.
-pub(crate) fn find_run(
+pub(crate) fn commits_of_run(
     repo: &gix::Repository,
     head: &CommitId,
     run: &RunId,
     by: &Identity,
-    commits_max: usize,
-) -> Result<Option<CommitId>, Error> {
+    (commits_max, found_max): (usize, usize),
+) -> Result<Vec<CommitId>, Error> {
     let mut seen = HashSet::new();
     let mut waiting = BinaryHeap::new();
     let head = object_id(head);
     repo.find_commit(head).map_err(Error::damaged)?;
     waiting.push((i64::MAX, head));
     seen.insert(head);
-    let mut looked_at = 0;
+    let (mut looked_at, mut found) = (0, Vec::new());
     while let Some((_, id)) = waiting.pop() {
-        if looked_at == commits_max {
+        if looked_at == commits_max || found.len() == found_max {
             break;
         }
         looked_at += 1;
@@ -38,17 +38,17 @@ pub(crate) fn find_run(
             continue;
         };
         if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) && is_by(&commit, by) {
-            return Ok(Some(commit_id(&id)));
+            found.push(commit_id(&id));
         }
         for parent in commit.parent_ids().map(gix::Id::detach) {
             if seen.insert(parent)
-                && let Ok(found) = repo.find_commit(parent)
+                && let Ok(above) = repo.find_commit(parent)
             {
-                waiting.push((found.time().map_err(Error::damaged)?.seconds, parent));
+                waiting.push((above.time().map_err(Error::damaged)?.seconds, parent));
             }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// The mirror's part of [`crate::Mirror::first_parent`].

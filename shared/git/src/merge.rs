@@ -12,7 +12,7 @@ use pipeline::ids::CommitId;
 use crate::ancestors::{Common, common};
 use crate::commit::{CommitRequest, Merges, write_commit};
 use crate::error::Error;
-use crate::mirror::{object_id, tree_of};
+use crate::mirror::{commit_id, object_id, tree_of};
 
 mod markers;
 
@@ -61,8 +61,17 @@ pub(crate) fn merge_onto(
     theirs: &CommitId,
     request: &CommitRequest,
 ) -> Result<Merged, Error> {
-    let our_tree = tree_of(repo, ours)?;
-    let trees = [tree_of(repo, base)?, our_tree, tree_of(repo, theirs)?];
+    let trees = [tree_of(repo, base)?, tree_of(repo, ours)?, tree_of(repo, theirs)?];
+    commit_merged(repo, trees, ours, request)
+}
+
+/// Merges the trees of base, ours and theirs, and makes a commit of that on top of ours.
+fn commit_merged(
+    repo: &gix::Repository,
+    trees: [gix::ObjectId; 3],
+    ours: &CommitId,
+    request: &CommitRequest,
+) -> Result<Merged, Error> {
     let mut merged = merge_trees(repo, trees, ("branch", "change"))?;
     let conflicts = unresolved(&merged.conflicts);
     if !conflicts.is_empty() {
@@ -73,10 +82,26 @@ pub(crate) fn merge_onto(
         return Ok(Merged::Conflict(paths.into_iter().collect()));
     }
     let tree = merged.tree.write().map_err(Error::damaged)?.detach();
-    if tree == our_tree {
+    if tree == trees[1] {
         return Ok(Merged::Nothing);
     }
     Ok(Merged::Commit(write_commit(repo, request, tree, ours)?))
+}
+
+/// The mirror's part of [`crate::Mirror::revert`].
+pub(crate) fn revert(
+    repo: &gix::Repository,
+    commit: &CommitId,
+    request: &CommitRequest,
+) -> Result<Merged, Error> {
+    let found = repo.find_commit(object_id(commit)).map_err(Error::damaged)?;
+    let before = match found.parent_ids().next() {
+        None => repo.empty_tree().id,
+        Some(parent) if !repo.has_object(parent) => return Err(Error::TooShallow),
+        Some(parent) => tree_of(repo, &commit_id(&parent))?,
+    };
+    let trees = [tree_of(repo, commit)?, tree_of(repo, &request.parent)?, before];
+    commit_merged(repo, trees, &request.parent, request)
 }
 
 /// The mirror's part of [`crate::Mirror::join`].

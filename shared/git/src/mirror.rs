@@ -14,7 +14,7 @@ use crate::error::{Error, PushError};
 use crate::fetch::Whose;
 use crate::limits::TreeLimits;
 use crate::merge::{Joined, Merged};
-use crate::overlay::Overlay;
+use crate::overlay::{Overlaid, Overlay};
 use crate::patch::Patch;
 use crate::push::Expected;
 use crate::read_changes::{ReadRequest, Reader};
@@ -105,7 +105,7 @@ pub trait Mirror: Send {
     fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error>;
 
     /// Three-way merge: what `theirs` did since `base`, as one commit on top of `ours`. The request's parent and
-    /// changes are not used. With `base` the commit that `theirs` is the parent of, that reverts it.
+    /// changes are not used.
     fn merge_onto(
         &self,
         ours: &CommitId,
@@ -118,6 +118,22 @@ pub trait Mirror: Send {
     /// used. The markers of conflicts have `names`, ours and theirs. [`Error::TooShallow`] where the common history has
     /// not been fetched.
     fn join(&self, theirs: &CommitId, names: (&str, &str), request: &CommitRequest) -> Result<Joined, Error>;
+
+    /// Takes back what the commit did against its first parent, as one commit on top of the request's parent; the
+    /// request's changes are not used. [`Error::TooShallow`] where that parent has not been fetched.
+    fn revert(&self, commit: &CommitId, request: &CommitRequest) -> Result<Merged, Error>;
+
+    /// The best common ancestor, one of them where there are several; [`Error::TooShallow`] where what has been fetched
+    /// does not tell.
+    fn merge_base(&self, ours: &CommitId, theirs: &CommitId) -> Result<Option<CommitId>, Error>;
+
+    /// Those of the overlaid paths that are not the same in the source commit as in `base`.
+    fn changed_by(
+        &self,
+        base: &CommitId,
+        source: &CommitId,
+        overlaid: Vec<Overlaid>,
+    ) -> Result<Vec<Overlaid>, Error>;
 
     /// Those of the paths that still have conflict markers in the merge commit, or are no files there.
     fn still_marked(&self, merge: &CommitId, paths: &[String]) -> Result<Vec<String>, Error>;
@@ -138,8 +154,17 @@ pub trait Mirror: Send {
     /// The branch's head on the server; `None` when there is no such branch.
     fn remote_head(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, Error>;
 
-    /// The commit with the trailer `Run-Id: <run>` and the address of `by`, searched from `head` through at most
-    /// `commits_max` commits and not beyond what has been fetched.
+    /// The commits with the trailer `Run-Id: <run>` and the address of `by`, newest first, searched from `head` through
+    /// at most `commits_max` commits and not beyond what has been fetched.
+    fn commits_of_run(
+        &self,
+        head: &CommitId,
+        run: &RunId,
+        by: &Identity,
+        commits_max: usize,
+    ) -> Result<Vec<CommitId>, Error>;
+
+    /// As [`commits_of_run`](Self::commits_of_run), the newest only; it looks no further than that.
     fn find_run(
         &self,
         head: &CommitId,
@@ -291,6 +316,23 @@ impl Mirror for GixMirror {
         self.guarded(|| crate::merge::join(&self.repo, theirs, names, request))
     }
 
+    fn revert(&self, commit: &CommitId, request: &CommitRequest) -> Result<Merged, Error> {
+        self.guarded(|| crate::merge::revert(&self.repo, commit, request))
+    }
+
+    fn merge_base(&self, ours: &CommitId, theirs: &CommitId) -> Result<Option<CommitId>, Error> {
+        self.guarded(|| crate::ancestors::merge_base(&self.repo, ours, theirs))
+    }
+
+    fn changed_by(
+        &self,
+        base: &CommitId,
+        source: &CommitId,
+        overlaid: Vec<Overlaid>,
+    ) -> Result<Vec<Overlaid>, Error> {
+        self.guarded(|| crate::overlay::changed_by(&self.repo, base, source, overlaid))
+    }
+
     fn still_marked(&self, merge: &CommitId, paths: &[String]) -> Result<Vec<String>, Error> {
         self.guarded(|| crate::merge::still_marked(&self.repo, merge, paths))
     }
@@ -313,6 +355,17 @@ impl Mirror for GixMirror {
         crate::fetch::remote_head(self, remote, branch)
     }
 
+    fn commits_of_run(
+        &self,
+        head: &CommitId,
+        run: &RunId,
+        by: &Identity,
+        commits_max: usize,
+    ) -> Result<Vec<CommitId>, Error> {
+        let bounds = (commits_max, usize::MAX);
+        self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, bounds))
+    }
+
     fn find_run(
         &self,
         head: &CommitId,
@@ -320,7 +373,9 @@ impl Mirror for GixMirror {
         by: &Identity,
         commits_max: usize,
     ) -> Result<Option<CommitId>, Error> {
-        self.guarded(|| crate::history::find_run(&self.repo, head, run, by, commits_max))
+        let bounds = (commits_max, 1);
+        let found = self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, bounds))?;
+        Ok(found.into_iter().next())
     }
 
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error> {

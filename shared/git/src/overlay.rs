@@ -125,6 +125,29 @@ pub(crate) fn overlay(
     Ok(Overlay { commit, overlaid })
 }
 
+/// The mirror's part of [`crate::Mirror::changed_by`].
+pub(crate) fn changed_by(
+    repo: &gix::Repository,
+    base: &CommitId,
+    source: &CommitId,
+    overlaid: Vec<Overlaid>,
+) -> Result<Vec<Overlaid>, Error> {
+    let (base, source) = (tree_of(repo, base)?, tree_of(repo, source)?);
+    let at = |root: gix::ObjectId, path: &BString| -> Result<_, Error> {
+        let tree = repo.find_tree(root).map_err(Error::damaged)?;
+        let components = path.split_str("/");
+        let entry = tree.lookup_entry(components).map_err(Error::damaged)?;
+        Ok(entry.map(|entry| (entry.mode(), entry.object_id())))
+    };
+    let mut changed = Vec::new();
+    for overlaid in overlaid {
+        if at(base, &overlaid.path)? != at(source, &overlaid.path)? {
+            changed.push(overlaid);
+        }
+    }
+    Ok(changed)
+}
+
 /// The target's is used, so all of it has to be known.
 fn whole(theirs: Option<Expansion>, path: &BStr) -> Result<Expansion, Error> {
     theirs.ok_or_else(|| Error::TooLarge {

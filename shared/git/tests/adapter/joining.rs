@@ -284,18 +284,53 @@ fn a_commit_is_taken_back_and_what_came_later_stays() {
     let head = mirror
         .fetch(&world.remote(), BRANCH, Depth::Shallow(64), &GO)
         .unwrap();
-    let parent = mirror.first_parent(&wrong).unwrap();
     let wanted = request(&head, &PathBuf::new(), Vec::new());
-    let Merged::Commit(taken_back) = mirror.merge_onto(&head, &wrong, &parent, &wanted).unwrap() else {
+    let Merged::Commit(taken_back) = mirror.revert(&wrong, &wanted).unwrap() else {
         panic!("nothing is in the way")
     };
     mirror.push(&world.remote(), BRANCH, &head, &taken_back).unwrap();
     let show = |path: &str| git(&world.bare(), &["show", &format!("{BRANCH}:{path}")]);
+    assert_eq!(show("a.txt"), "one\ntwo\nthree\n");
+    assert_eq!(show("src/b.txt"), "later\n");
+    // Once more leaves nothing to do, and the other way round brings it back.
+    let on_top = request(&taken_back, &PathBuf::new(), Vec::new());
+    assert_eq!(mirror.revert(&wrong, &on_top).unwrap(), Merged::Nothing);
+    let Merged::Commit(back) = mirror.revert(&taken_back, &on_top).unwrap() else {
+        panic!("nothing is in the way")
+    };
+    mirror.push(&world.remote(), BRANCH, &taken_back, &back).unwrap();
+    assert_eq!(show("a.txt"), "one\nWRONG\nthree\n");
+}
+
+#[test]
+fn a_commit_below_what_was_fetched_is_not_taken_back_yet() {
+    let world = World::new();
+    let mirror = world.mirror();
+    let wrong = world.author_pushes("a.txt", "one\nWRONG\nthree\n");
+    let head = world.fetch(mirror.as_ref()).unwrap();
+    let wanted = request(&head, &PathBuf::new(), Vec::new());
+    assert!(matches!(mirror.revert(&wrong, &wanted), Err(Error::TooShallow)));
+    mirror
+        .deepen(&world.remote(), &[BRANCH], Depth::Shallow(8), &GO)
+        .unwrap();
+    assert!(matches!(
+        mirror.revert(&wrong, &wanted).unwrap(),
+        Merged::Commit(_)
+    ));
+}
+
+#[test]
+fn lines_that_were_changed_again_are_not_taken_back() {
+    let world = World::new();
+    let mirror = world.mirror();
+    let wrong = world.author_pushes("a.txt", "one\nWRONG\nthree\n");
+    world.author_pushes("a.txt", "one\nBETTER\nthree\n");
+    let head = mirror
+        .fetch(&world.remote(), BRANCH, Depth::Shallow(64), &GO)
+        .unwrap();
+    let wanted = request(&head, &PathBuf::new(), Vec::new());
     assert_eq!(
-        (show("a.txt"), show("src/b.txt")),
-        ("one\ntwo\nthree\n".to_owned(), "later\n".to_owned())
+        mirror.revert(&wrong, &wanted).unwrap(),
+        Merged::Conflict(vec!["a.txt".to_owned()])
     );
-    // Once more leaves nothing to do.
-    let again = mirror.merge_onto(&taken_back, &wrong, &parent, &wanted).unwrap();
-    assert_eq!(again, Merged::Nothing);
 }
