@@ -86,6 +86,17 @@ pub(super) fn misplaced(command: &Command) -> Option<OptionName> {
         OptionName::Quiet => false,
         OptionName::Apply => verb != Verb::Describe,
         _ if matches!(verb.class(), Class::Control | Class::Query) => true,
+        // A merge is one commit on the source branch or it is none; what an undo reverts was decided by the run it undoes.
+        OptionName::NewPr
+        | OptionName::Branch
+        | OptionName::Suggest
+        | OptionName::Path
+        | OptionName::Commits
+            if matches!(verb, Verb::Update | Verb::Undo) =>
+        {
+            true
+        }
+        OptionName::DryRun if verb == Verb::Update => true,
         OptionName::NewPr
         | OptionName::Branch
         | OptionName::DryRun

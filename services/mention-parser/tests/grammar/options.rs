@@ -199,9 +199,14 @@ fn options_that_do_not_go_with_the_verb_are_refused() {
         "@openhands status --model fast",
         "@openhands ask --new-pr why",
         "@openhands review --branch x",
+        "@openhands update branch --dry-run",
+        "@openhands rebase --new-pr",
+        "@openhands resolve conflicts --path src/**",
+        "@openhands undo --suggest",
     ] {
         assert_eq!(refused(comment).0, "not-here", "{comment:?}");
     }
+    check("@openhands undo --dry-run", r#"undo {"dry_run":true}"#);
     check("@openhands stop --quiet", r#"stop {"quiet":true}"#);
     check(
         "@openhands review --path src/** --lang de",
