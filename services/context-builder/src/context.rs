@@ -1,11 +1,12 @@
 //! Context: what an agent is told, gathered from Bitbucket and written down as a brief.
 
 pub(crate) mod brief;
+pub(crate) mod framing;
 pub(crate) mod gather;
 pub(crate) mod material;
+pub(crate) mod occasion;
 
 mod budget;
 mod diff;
-mod framing;
 mod sections;
 mod visible;

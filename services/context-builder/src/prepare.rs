@@ -6,6 +6,7 @@ use bitbucket::PullRequest;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::job::{Artifact, Job};
+use pipeline::mention::Verb;
 use pipeline::message::VERSION;
 use pipeline::run::{FailureReport, Fenced, Run, RunState};
 use pipeline::subject;
@@ -15,6 +16,8 @@ use crate::builder::{Builder, not_yet};
 use crate::context::brief;
 use crate::context::gather::{Gathered, gather};
 use crate::context::material::Material;
+use crate::context::occasion;
+use crate::earlier::Basis;
 use crate::limits::SLOT_RETRY;
 use crate::records;
 
@@ -31,6 +34,50 @@ pub(crate) enum Prepared {
     Ended,
 }
 
+/// Puts what the run is built on into its brief. Returns where the source branch must be, where that matters.
+fn build_on(basis: Basis, run: &Run, material: &mut Material) -> Option<String> {
+    let asked = run.command.options.reference.clone();
+    match basis {
+        Basis::Request => asked,
+        Basis::Work(earlier) => {
+            material.earlier = Some(earlier);
+            asked
+        }
+        Basis::Plan { text, base } => {
+            material.request.text = text;
+            material.request.pointed_at = None;
+            Some(base.to_string())
+        }
+    }
+}
+
+/// A plan holds for its own commit alone, also where another one is named.
+fn meant_for(basis: Basis, run: &Run) -> Result<Basis, FailureReport> {
+    match (&basis, &run.command.options.reference) {
+        (Basis::Plan { base, .. }, Some(asked)) if !base.as_str().starts_with(asked) => Err(FailureReport {
+            code: FailureCode::BranchMoved,
+            detail: Some(format!("the plan is for `{}`, not for `{asked}`", base.short())),
+        }),
+        _ => Ok(basis),
+    }
+}
+
+/// What is answered where builds are to be repaired and none failed.
+fn nothing_to_repair(run: &Run, material: &Material) -> Option<String> {
+    let command = &run.command;
+    if command.verb != Verb::FixCi || occasion::failed(command, &material.builds).next().is_some() {
+        return None;
+    }
+    let which = match &command.argument {
+        Some(key) => format!("no failed build `{}`", key.replace(['`', '\n'], "?")),
+        None => "no failed build".to_owned(),
+    };
+    Some(format!(
+        "Bitbucket has {which} for commit `{}`, so nothing was started. Logs of builds are not read yet: if a build that Bitbucket does not know fails, paste its failing lines behind `fix`.",
+        material.head.short()
+    ))
+}
+
 impl Builder {
     /// Gathers, writes the brief, publishes the job. `known` is the pull request where it was read a moment ago.
     pub(crate) async fn prepare(&self, run: &Run, known: Option<&PullRequest>) -> Result<Prepared, Failure> {
@@ -44,7 +91,16 @@ impl Builder {
             self.end(&run.id, RunState::Cancelled, outcome).await?;
             return Ok(Prepared::Ended);
         }
-        let material = match gather(&client, run, &pull_request).await? {
+        let basis = self.basis(run).await?.and_then(|basis| meant_for(basis, run));
+        let basis = match basis {
+            Ok(basis) => basis,
+            Err(report) => {
+                self.end(&run.id, RunState::Refused, records::failure(report))
+                    .await?;
+                return Ok(Prepared::Ended);
+            }
+        };
+        let mut material = match gather(&client, run, &pull_request).await? {
             Gathered::Material(material) => material,
             Gathered::NoRequest => {
                 self.end(&run.id, RunState::NeedsInput, records::ask_back())
@@ -52,10 +108,17 @@ impl Builder {
                 return Ok(Prepared::Ended);
             }
         };
+        if let Some(answer) = nothing_to_repair(run, &material) {
+            self.end(&run.id, RunState::Answered, records::answer(answer))
+                .await?;
+            return Ok(Prepared::Ended);
+        }
+        let expect_head = build_on(basis, run, &mut material);
         let brief = brief::render(&material, self.settings.context.bytes_max)
             .map_err(|cause| Failure::abandon(FailureCode::Internal, None, cause.into()))?;
         let artifact = self.store(run, &brief).await?;
-        self.publish(run, &pull_request, artifact, &material).await
+        self.publish(run, &pull_request, (artifact, expect_head), &material)
+            .await
     }
 
     async fn store(&self, run: &Run, brief: &brief::Brief) -> Result<Artifact, Failure> {
@@ -77,7 +140,7 @@ impl Builder {
         &self,
         run: &Run,
         pull_request: &PullRequest,
-        brief: Artifact,
+        (brief, expect_head): (Artifact, Option<String>),
         material: &Material,
     ) -> Result<Prepared, Failure> {
         let job = Job {
@@ -92,7 +155,7 @@ impl Builder {
             to_ref: pull_request.to_ref.clone(),
             near: material.place.as_ref().map(|place| place.anchor.path.clone()),
             title: pull_request.title.clone(),
-            expect_head: None,
+            expect_head,
             threads: Vec::new(),
             brief: brief.clone(),
         };

@@ -49,11 +49,17 @@ pub(crate) async fn run_agent(
             Failure::abandon(FailureCode::Internal, None, cause)
         })?;
     let (workshop, settings) = (&resolver.workshop, &resolver.settings);
+    let mut brief = String::from_utf8_lossy(&brief).into_owned();
+    if let Some(told) = &terms.told {
+        brief.push_str("\n# The working directory\n\n");
+        brief.push_str(told);
+        brief.push('\n');
+    }
     attempt.set_up(workshop.setup(terms)).await?;
     let (stopped, _watch) = attempt.watch();
     let task = Task {
         run: job.run.clone(),
-        brief: instructions.with_brief(&String::from_utf8_lossy(&brief)),
+        brief: instructions.with_brief(&brief),
         work_tree: tree.path().to_owned(),
         home: tree.home().to_owned(),
         tmp: tree.tmp().to_owned(),

@@ -50,6 +50,8 @@ pub(crate) struct Terms {
     pub(crate) no_test: bool,
     /// Whether the requester signs the commits off.
     pub(crate) sign_off: bool,
+    /// What the agent is told of its working directory, where it is not the source branch as it is.
+    pub(crate) told: Option<String>,
     /// Facts for the reply.
     pub(crate) notes: Vec<String>,
 }
@@ -112,6 +114,7 @@ impl<'a> Allowed<'a> {
             only: OnlyPaths::default().and(&options.paths),
             no_test: options.no_test,
             sign_off: options.sign_off,
+            told: None,
             notes,
             model,
         };

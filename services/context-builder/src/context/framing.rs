@@ -10,9 +10,9 @@ use crate::context::visible;
 /// Said where files may be changed.
 const CHANGE: &str = "Do it by changing files in the working directory, which holds the source branch. Change what the request asks for and nothing else. When the request is not clear enough to act on, change nothing and ask back.";
 /// Said where they may not: what is changed all the same is thrown away.
-const CHANGE_NOTHING: &str = "The working directory holds the source branch. Change no file: whatever you change is thrown away. Your last message is what people get to read.";
+const CHANGE_NOTHING: &str = "The working directory holds the source branch. Change no file: whatever you change is thrown away. What people get to read is your last message, or the summary that you finish with.";
 /// How what is more than prose is handed over.
-const RESULT: &str = "End your last message with one fenced block whose info string is `openhands-result` and whose content is one JSON object, as described here. Nothing else in your message is read by a program; what stands before the block is shown to people.";
+const RESULT: &str = "End your last message, or the summary that you finish with, with one fenced block whose info string is `openhands-result` and whose content is one JSON object, as described here. Nothing else in your message is read by a program; what stands before the block is shown to people.";
 
 /// What to do, what not to, and the form of the answer: paragraphs of Markdown.
 pub(crate) fn task(command: &Command) -> Vec<String> {
@@ -31,6 +31,11 @@ pub(crate) fn needs_no_text(verb: Verb) -> bool {
     !matches!(verb, Verb::Request | Verb::Fix | Verb::Ask | Verb::Plan)
 }
 
+/// Whether a command of this verb is never about the comment it replies to, also without a text.
+pub(crate) fn never_points(verb: Verb) -> bool {
+    needs_no_text(verb) && !matches!(verb, Verb::Explain | Verb::Test)
+}
+
 fn boundary(verb: Verb) -> &'static str {
     let reads_only = verb.class() == Class::Read || matches!(verb, Verb::Plan | Verb::Describe);
     if reads_only { CHANGE_NOTHING } else { CHANGE }
@@ -43,7 +48,7 @@ fn work(verb: Verb) -> &'static str {
             "Fix what the request, or the thread or the line it stands in, points at: the cause, not the symptom."
         }
         Verb::FixCi => {
-            "Builds of the source branch failed; the section about builds names them. Their logs are not here: find out from the code what is wrong, and repair it."
+            "Builds of the source branch failed; they are listed below under \"Failed builds\". Their logs are not here: find out from the code what is wrong, and repair it."
         }
         Verb::Address => {
             "Work through the open threads listed below under \"Open threads\", one after the other: do what each asks for, where it is right, and say why not, where it is not."

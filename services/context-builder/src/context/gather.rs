@@ -79,6 +79,7 @@ pub(crate) async fn gather(
         files,
         builds,
         unread,
+        earlier: None,
         command: run.command.clone(),
         request,
     })))
@@ -151,6 +152,9 @@ fn request(run: &Run, activities: &Activities, bot: &Bot) -> Option<Request> {
         requester: requester.clone(),
         pointed_at: None,
     });
+    if framing::never_points(run.command.verb) {
+        return itself;
+    }
     pointed_at(run, activities, bot, requester).or(itself)
 }
 

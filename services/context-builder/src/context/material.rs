@@ -3,7 +3,7 @@
 use bitbucket::{Anchor, BuildStatus, ChangedFile, Hunk};
 use jiff::Timestamp;
 use pipeline::command::Command;
-use pipeline::ids::{CommentId, CommitId, PullRequestId};
+use pipeline::ids::{CommentId, CommitId, PullRequestId, RunId};
 
 /// What is known when a run is dispatched.
 #[derive(Debug, Clone)]
@@ -46,6 +46,25 @@ pub(crate) struct Material {
     pub(crate) builds: Vec<BuildStatus>,
     /// What could not be read, in words.
     pub(crate) unread: Vec<String>,
+    /// The run that is carried on.
+    pub(crate) earlier: Option<Box<Earlier>>,
+}
+
+/// A run that did not get to an end. Its texts are a model's words.
+#[derive(Debug, Clone)]
+pub(crate) struct Earlier {
+    /// Its id.
+    pub(crate) run: RunId,
+    /// What it was asked.
+    pub(crate) asked: String,
+    /// What it said at its end; empty where it said nothing.
+    pub(crate) said: String,
+    /// What it asked back.
+    pub(crate) questions: Vec<String>,
+    /// What it said it left undone.
+    pub(crate) not_done: Vec<String>,
+    /// Its work, where it was kept.
+    pub(crate) patch: Option<String>,
 }
 
 /// The instruction.

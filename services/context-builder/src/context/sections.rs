@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::context::budget::Budget;
 use crate::context::diff;
 use crate::context::material::{Conversation, Material, Remark};
+use crate::context::occasion::{earlier_run, failed_builds};
 use crate::context::visible;
 use crate::limits::FILES_MAX;
 
@@ -42,6 +43,8 @@ impl Block {
 /// Everything but the request.
 pub(crate) fn sections(material: &Material, budget: &mut Budget) -> Vec<Section> {
     let sections = [
+        earlier_run,
+        failed_builds,
         trigger,
         thread,
         place,
@@ -273,7 +276,11 @@ fn build(build: &BuildStatus) -> String {
 }
 
 /// Nothing where there is nothing to show.
-fn section(heading: &'static str, about: impl Into<String>, blocks: Vec<Block>) -> Option<Section> {
+pub(super) fn section(
+    heading: &'static str,
+    about: impl Into<String>,
+    blocks: Vec<Block>,
+) -> Option<Section> {
     (!blocks.is_empty()).then(|| Section {
         heading,
         about: about.into(),

@@ -86,6 +86,7 @@ fn material() -> Material {
             updated_at: None,
         }],
         unread: Vec::new(),
+        earlier: None,
     }
 }
 

@@ -40,7 +40,6 @@ fn bot() -> Bot {
         id: None,
         display_name: "OpenHands".to_owned(),
         email: None,
-        is_service: false,
     }
 }
 
