@@ -97,7 +97,7 @@ async fn what_is_wrong_with_a_command_is_said_and_nothing_is_started_or_stopped(
             .unwrap();
         let reply = pr.final_reply_to(unknown).await;
         assert!(
-            reply.text.contains("There is no option `--unknown`") && reply.text.contains("`--dry-run`"),
+            reply.text.contains("There is no option `--unknown`, so nothing was started. The"),
             "{}",
             reply.text
         );

@@ -199,11 +199,13 @@ impl GrammarRefusal {
             "To write about an option instead of giving one, put `--` and a blank before your text.";
         match self {
             Self::UnknownOption { name } => {
-                let known: Vec<String> = OPTIONS.iter().map(|row| format!("`--{}`", row.key)).collect();
-                format!(
-                    "There is no option `--{name}`, so nothing was started. The options are {}. {PROSE}",
-                    known.join(", ")
-                )
+                let built = OPTIONS.iter().filter(|row| row.built);
+                let known: Vec<String> = built.map(|row| format!("`--{}`", row.key)).collect();
+                let known = match known.as_slice() {
+                    [] => "There are no options yet.".to_owned(),
+                    known => format!("The options are {}.", known.join(", ")),
+                };
+                format!("There is no option `--{name}`, so nothing was started. {known} {PROSE}")
             }
             Self::BadValue { option, why } => {
                 format!("`--{}` {why}, so nothing was started. {PROSE}", option.row().key)
@@ -311,6 +313,14 @@ mod tests {
         };
         assert_eq!(key.asked(), "fix ci jenkins");
         assert_eq!(Command::of_verb(Verb::Fix, "- a\n- b").asked(), "fix\n- a\n- b");
+    }
+
+    #[test]
+    fn who_types_an_unknown_option_is_told_of_those_that_work() {
+        let said = GrammarRefusal::UnknownOption { name: "x".into() }.sentence();
+        for row in OPTIONS {
+            assert_eq!(said.contains(&format!("`--{}`", row.key)), row.built, "{said}");
+        }
     }
 
     #[test]

@@ -145,6 +145,13 @@ pub enum BuildState {
     Cancelled,
 }
 
+impl Progress {
+    /// Whether nothing was begun.
+    pub fn is_planned(&self) -> bool {
+        *self == Self::Planned
+    }
+}
+
 impl Effect {
     /// An effect that is to be done.
     pub fn planned(what: What) -> Self {

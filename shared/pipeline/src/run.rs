@@ -309,6 +309,11 @@ pub struct ReplyRecord {
     pub closing_reaction: bool,
     /// Set when the status reply was deleted by a person: it is not written again until the end.
     pub deleted_by_person: bool,
+    /// Whether it stands at the top level, because the comment it answers was deleted.
+    pub top_level: bool,
+    /// How far the short comment is that tells the end beside the status reply, where that is configured.
+    #[serde(skip_serializing_if = "crate::effect::Progress::is_planned")]
+    pub finish: crate::effect::Progress,
     /// Whether an effect was begun more than once, so that what arrived beside it is looked for at the end.
     pub effects_unsure: bool,
     /// The build status as it was last set; absent where none was, or where Bitbucket takes none.
