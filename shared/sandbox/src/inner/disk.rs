@@ -16,7 +16,7 @@ use super::slice::Slice;
 /// How much of a processor one look may use for walking before it pauses until the next; with [`super::watch`]'s pace a
 /// tenth of a core.
 const WALK_SLICE: Duration = Duration::from_millis(25);
-/// The same while the disk's free space says that the run may be over its limit; with that pace half a core.
+/// The same while the disk's free space says that the run may be over its limit; with that pace two thirds of a core.
 const PRESSED_SLICE: Duration = Duration::from_millis(100);
 /// What any name in a directory counts for at least, as on the disk a small file does: empty files and further names of a
 /// file take no room that could be counted, and take time to be walked through.
@@ -102,7 +102,12 @@ impl Disk {
             return Ok(true);
         }
         let left = self.limit_bytes.saturating_sub(self.added(hold));
-        self.pressed = self.free_within.lost_at_most(&free) > left;
+        let pressed = self.free_within.lost_at_most(&free) > left;
+        if pressed && !self.pressed {
+            // Most of what makes it urgent is likely to be where the walk has been already: sooner found from the start.
+            self.walk = None;
+        }
+        self.pressed = pressed;
         let slice = Slice::of(if self.pressed { PRESSED_SLICE } else { WALK_SLICE });
         let mut walk = self.walk.take().unwrap_or_else(|| {
             self.walk_begun = now;

@@ -14,7 +14,7 @@ use super::slice::Slice;
 /// How much of a processor one look may use for descriptors, and again for maps, before it goes on in the next.
 const SLICE: Duration = Duration::from_millis(25);
 /// Between two readings of what all processes have mapped: long lists, and a process waits while its own is read.
-const MAPS_EVERY: Duration = Duration::from_secs(1);
+const MAPS_EVERY: Duration = Duration::from_millis(500);
 
 /// What is known of one run.
 #[derive(Default)]
@@ -71,6 +71,11 @@ impl Held {
     /// Since when everything that was open then has been seen.
     pub(super) fn seen_since(&self) -> Option<Instant> {
         self.open.last_begun
+    }
+
+    /// Since when everything that was mapped then has been seen.
+    pub(super) fn maps_seen_since(&self) -> Option<Instant> {
+        self.maps.last_begun
     }
 
     fn totals(&self, processes: &[Process]) -> Totals {

@@ -23,16 +23,17 @@ const MEMINFO: &str = "/proc/meminfo";
 /// Where it tells of the group of processes that a container is.
 const GROUP: &str = "/sys/fs/cgroup";
 
-/// Bytes of memory that a run uses, `held` being what its processes hold.
-pub(super) fn of_all(processes: &[Process], held: &Totals) -> u64 {
+/// Bytes of memory that a run uses, `held` being what its processes hold: what is to be seen at once, and all.
+pub(super) fn of_all(processes: &[Process], held: &Totals) -> (u64, u64) {
     let (mut own, mut shared) = (0, 0);
     for process in processes {
         let status = process::text_of(process.shown_in().join("status")).unwrap_or_default();
         own += OWN.iter().filter_map(|name| bytes_of(&status, name)).sum::<u64>();
         shared += bytes_of(&status, SHARED).unwrap_or_default();
     }
+    let own = own + held.kernel_bytes;
     // Two ways to see the same: what each looks at, and what all have.
-    own + shared.max(held.shared_bytes) + held.kernel_bytes
+    (own + shared, own + shared.max(held.shared_bytes))
 }
 
 /// A line of `/proc` that says a number of kB.
@@ -121,9 +122,9 @@ mod tests {
             headless: false,
         }];
         let nothing = Totals::default();
-        let before = of_all(&me, &nothing);
+        let (before, _) = of_all(&me, &nothing);
         let bytes = vec![1_u8; 64 * 1024 * 1024];
-        let after = of_all(&me, &nothing);
+        let (after, _) = of_all(&me, &nothing);
         assert!(after >= before + 60 * MIB, "{before} {after} {}", bytes.len());
     }
 
@@ -134,7 +135,7 @@ mod tests {
             kernel_bytes: 3 * MIB,
             ..Totals::default()
         };
-        assert_eq!(of_all(&[], &held), 10 * MIB);
+        assert_eq!(of_all(&[], &held), (3 * MIB, 10 * MIB));
     }
 
     /// A machine of 16 GiB with `mib` left, of which a container has what its lines say.

@@ -21,7 +21,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const BREAK_FACTOR: u32 = 9;
 /// On a machine with very many processes the break is cut here, to stay within the promised two seconds.
 const BREAK_MAX: Duration = Duration::from_millis(800);
-/// While looking is urgent the break is as long as the work, and not shorter than this.
+/// While looking is urgent the break is this part of the work, and not shorter than that.
+const PRESSED_BREAK_PART: u32 = 2;
 const PRESSED_BREAK_MIN: Duration = Duration::from_millis(10);
 /// So many looks in a row may fail before the run is ended: two seconds in which nobody has seen what it does.
 const FAILED_LOOKS_MAX: u32 = 8;
@@ -40,8 +41,9 @@ pub(super) struct Watch {
     machine: Machine,
     memory_peak_bytes: u64,
     failed_looks: u32,
-    /// The last time its processes and their memory were within their limits.
+    /// The last time its processes and what they look at in memory were within their limits; and all its memory.
     within: Instant,
+    memory_within: Instant,
 }
 
 impl Watch {
@@ -61,6 +63,7 @@ impl Watch {
             memory_peak_bytes: 0,
             failed_looks: 0,
             within: now,
+            memory_within: now,
         })
     }
 
@@ -68,6 +71,7 @@ impl Watch {
     pub(super) fn started(&mut self) {
         self.started = Instant::now();
         self.within = self.started;
+        self.memory_within = self.started;
         self.disk.started();
         self.next_look = self.started + self.wait;
     }
@@ -85,7 +89,8 @@ impl Watch {
     /// When the run was last seen to be within the limit that ended it; `None` where nobody looks.
     pub(super) fn within(&self, limit: How) -> Option<Instant> {
         match limit {
-            How::MemoryLimit | How::ProcessLimit => Some(self.within),
+            How::ProcessLimit => Some(self.within),
+            How::MemoryLimit => Some(self.memory_within),
             // No sooner than what processes hold has been seen.
             How::DiskLimit => Some(
                 self.disk
@@ -107,7 +112,7 @@ impl Watch {
         let worked = processor_time_used().saturating_sub(worked);
         self.wait = (self.wait * 2).min(LOOK_EVERY);
         self.next_look = if self.disk.is_pressed() {
-            Instant::now() + worked.max(PRESSED_BREAK_MIN)
+            Instant::now() + (worked / PRESSED_BREAK_PART).max(PRESSED_BREAK_MIN)
         } else {
             begun + self.wait.max((worked * BREAK_FACTOR).min(BREAK_MAX))
         };
@@ -134,12 +139,17 @@ impl Watch {
             return Ok(Some(How::ProcessLimit));
         }
         let held = self.held.look(&processes);
-        let memory = memory::of_all(&processes, &held);
+        let (at_once, memory) = memory::of_all(&processes, &held);
         self.memory_peak_bytes = self.memory_peak_bytes.max(memory);
+        if at_once > limits.memory_bytes {
+            self.memory_within = self.within;
+        }
         if memory > limits.memory_bytes || self.machine.is_short(memory, limits.memory_bytes) {
             return Ok(Some(How::MemoryLimit));
         }
         self.within = now;
+        // What is shared is known as of the last time that all maps were read.
+        self.memory_within = self.held.maps_seen_since().unwrap_or(self.started);
         let over = self.disk.is_over(&held);
         let over = over.map_err(|error| format!("its files: {error}"))?;
         match held.unseen {

@@ -352,6 +352,39 @@ async fn files_count_though_they_are_empty() {
     meets_its_limit("empty_files", LIMITS.disk_bytes, How::DiskLimit).await;
 }
 
+/// By the hog's own word: who watches cannot know it before a walk is through.
+#[tokio::test]
+async fn a_file_in_a_large_tree_is_seen_in_time() {
+    let limits = CellLimits {
+        disk_bytes: 2 * LIMITS.disk_bytes,
+        ..LIMITS
+    };
+    for level in CONFINED {
+        let (sandbox, run) = (sandbox(level).await, Run::new());
+        let mut running = run.start(&sandbox, limits, "wide_tree", limits.disk_bytes).await;
+        let mut stdout = running.stdout.take().expect("it is piped");
+        let cancel = CancellationToken::new();
+        let ended = async {
+            let end = running.ended(&cancel).await;
+            (end, Instant::now())
+        };
+        let over = async {
+            // Killed as soon as it is over, it has no time to say so.
+            let _said = stdout.read_exact(&mut [0; 4]).await;
+            (Instant::now(), Delay::measure())
+        };
+        let ((end, ended), (over, delay)) = tokio::join!(ended, over);
+        assert_eq!(end.expect("the kill is confirmed").how, How::DiskLimit, "{level}");
+        let (over_for, delay) = (ended.saturating_duration_since(over), delay.longest());
+        assert!(
+            over_for < KILLED_WITHIN + delay * WAITS,
+            "{level}: {over_for:?}, processors were waited for {delay:?}"
+        );
+        assert_eq!(run.survivors(), Vec::<String>::new(), "{level}");
+        the_next_run_works(&sandbox).await;
+    }
+}
+
 #[tokio::test]
 async fn endless_output_meets_its_limit_though_nobody_reads_it() {
     for level in CONFINED {

@@ -51,7 +51,11 @@ fn main() -> ExitCode {
         Some("temporary_file") => fill(File::create(std::env::temp_dir().join("big-file")), limit),
         Some("shared_memory_file") => fill(File::create("/dev/shm/big-file"), limit),
         Some("many_files") => many_files(limit),
-        Some("empty_files") => empty_files(limit),
+        Some("empty_files") => empty_files(limit * 4, limit).and_then(|()| hold_for_ever()),
+        // Three quarters are there before, which takes long to be walked through.
+        Some("wide_tree") => {
+            empty_files(limit / 4 * 3, u64::MAX).and_then(|()| fill(File::create("big-file"), limit / 4))
+        }
         Some("endless_output") => endless_output(),
         Some("busy") => busy(),
         _ => return ExitCode::from(2),
@@ -315,10 +319,10 @@ fn many_files(limit: u64) -> io::Result<()> {
     hold_for_ever()
 }
 
-/// Names of nothing: each counts as a small file does.
-fn empty_files(limit: u64) -> io::Result<()> {
+/// Names of nothing, each of which counts as a small file does: as many as there are in so many bytes.
+fn empty_files(bytes: u64, limit: u64) -> io::Result<()> {
     const ENTRY_BYTES: u64 = 4096;
-    for number in 0..limit * 4 / ENTRY_BYTES {
+    for number in 0..bytes / ENTRY_BYTES {
         let folder = format!("folder-{}", number / 1000);
         if number % 1000 == 0 {
             fs::create_dir(&folder)?;
@@ -328,7 +332,7 @@ fn empty_files(limit: u64) -> io::Result<()> {
             over();
         }
     }
-    hold_for_ever()
+    Ok(())
 }
 
 fn endless_output() -> io::Result<()> {
