@@ -17,7 +17,8 @@ use pipeline::subject;
 use tracing::Instrument;
 use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 
-use crate::next::{EDIT_PAUSE, Next, next};
+use crate::effects;
+use crate::next::{EDIT_PAUSE, Me, Next, next};
 use crate::status::Status;
 use crate::turns::{Turn, Turns};
 
@@ -50,6 +51,7 @@ impl Follower {
             clients: Clients::new(Arc::clone(&connections), settings.proxy.clone()),
             connections,
             three_byte: crate::three_byte::ThreeByte::default(),
+            builds: crate::build::Builds::new(settings.reply.build_status),
             runs: nats.runs(),
             artifacts: nats.artifacts(),
             poster: uuid::Uuid::new_v4().simple().to_string(),
@@ -114,7 +116,10 @@ impl Inner {
             let step = next(
                 &record,
                 self.turns.shown(run),
-                &self.status.poster,
+                Me {
+                    poster: &self.status.poster,
+                    sets_builds: self.status.builds.are_set(&record),
+                },
                 Timestamp::now(),
             );
             let shown = match step {
@@ -135,8 +140,20 @@ impl Inner {
                 Next::Post => self.status.post(&record, false).await?,
                 Next::LookThenPost => self.status.post(&record, true).await?,
                 Next::Edit => self.status.edit(&record).await?,
+                Next::Effects => {
+                    Box::pin(self.effects(record)).await?;
+                    None
+                }
                 Next::DeleteSurplus => {
                     self.status.delete_surplus(&record).await?;
+                    None
+                }
+                Next::DeleteSurplusEffects => {
+                    self.status.delete_surplus_effects(&record).await?;
+                    None
+                }
+                Next::Build => {
+                    self.status.set_build(&record).await?;
                     None
                 }
                 Next::CloseReaction => {
@@ -152,6 +169,23 @@ impl Inner {
             FailureCode::Internal,
             anyhow!("the record of {run} kept changing"),
         ))
+    }
+
+    /// Does the effects of a run that has ended, one after the other, as long as they are this process's to do.
+    async fn effects(&self, mut record: Run) -> Result<(), Failure> {
+        let key = subject::run_key(&record.id);
+        // Each is settled or fails; one more look for each that another process settles meanwhile.
+        for _ in 0..=record.effects.len() {
+            if !effects::is_ours(&record, &self.status.poster, Timestamp::now()) {
+                break;
+            }
+            self.status.do_effect(&record).await?;
+            match self.nats.runs().get(&key).await? {
+                Some(now) => record = now,
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// Plans the edit that shows the last step before a long silence. The change itself is settled now: an edit that

@@ -1,9 +1,10 @@
 //! Bitbucket's limit on a comment's length. Every part of a reply is bounded where it is written; this is the last
 //! word, for the case that many parts are long at once.
 
+use std::fmt::Display;
+
 use pulldown_cmark::{Event, Parser};
 
-use crate::marker::Marker;
 use crate::sanitise::units;
 
 /// One below Bitbucket's 32,768 characters (bitbucket-dc.md 3.6), in UTF-16 units, the strictest way to count.
@@ -12,7 +13,7 @@ pub(crate) const UNITS_MAX: usize = 32_767;
 const CUT: &str = "*(The rest is left out: Bitbucket limits the length of a comment.)*";
 
 /// The body, cut between two of its blocks if it is too long; then the footer and, as the last line, the marker.
-pub(crate) fn fit(body: &str, footer: &str, marker: &Marker) -> String {
+pub(crate) fn fit(body: &str, footer: &str, marker: &impl Display) -> String {
     let end = format!("{footer}\n\n{marker}");
     // Each part is set apart by a blank line.
     let room = UNITS_MAX - units(&end) - 2;
@@ -53,6 +54,7 @@ mod tests {
     use pipeline::ids::RunId;
 
     use super::*;
+    use crate::marker::Marker;
 
     fn marker() -> Marker {
         Marker {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pipeline::effect::Progress;
 use pipeline::run::{Run, RunState};
+
+use crate::{build, effects};
 
 /// A poster that has not recorded its reply after this long has died or lost an answer: longer than a POST that
 /// succeeds takes, short enough that a person does not wonder.
@@ -36,26 +39,50 @@ pub(crate) enum Next {
     Edit,
     /// It is, but was edited just now.
     EditLater(Duration),
+    /// The run has ended, and what it is to do to the pull request is not all done: that comes before the end is said.
+    Effects,
+    /// An effect was begun more than once, so one too many may have arrived.
+    DeleteSurplusEffects,
+    /// The build status says something else than the record.
+    Build,
     /// The end is said; an earlier post may have arrived beside it.
     DeleteSurplus,
     /// The end is said; the reaction is still that of the beginning.
     CloseReaction,
 }
 
+/// The process that decides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Me<'a> {
+    /// Its name in intents.
+    pub(crate) poster: &'a str,
+    /// Whether it sets build statuses.
+    pub(crate) sets_builds: bool,
+}
+
 /// Decides by the record, by what this process did, and by who posts in it.
-pub(crate) fn next(run: &Run, shown: Option<Shown>, poster: &str, now: Timestamp) -> Next {
+pub(crate) fn next(run: &Run, shown: Option<Shown>, me: Me<'_>, now: Timestamp) -> Next {
     let reply = &run.reply;
     let ended = run.state.is_terminal();
     if ended && reply.closing_reaction {
         return Next::Nothing;
     }
+    if let Some((_, effect)) = effects::first_open(run) {
+        return match &effect.progress {
+            Progress::Begun { poster, at } if poster != me.poster => {
+                left(INTENT_STALE, *at, now).map_or(Next::Effects, Next::Wait)
+            }
+            _ => Next::Effects,
+        };
+    }
     if reply.comment.is_none() {
-        if reply.deleted_by_person && !ended {
+        let waits_for_the_end = reply.deleted_by_person || run.command.options.quiet;
+        if waits_for_the_end && !ended {
             return Next::Nothing;
         }
         return match &reply.intent {
             None => Next::Post,
-            Some(intent) if intent.poster == poster => Next::LookThenPost,
+            Some(intent) if intent.poster == me.poster => Next::LookThenPost,
             Some(intent) => left(INTENT_STALE, intent.at, now).map_or(Next::LookThenPost, Next::Wait),
         };
     }
@@ -66,6 +93,12 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, poster: &str, now: Timestamp
             .and_then(|shown| left(EDIT_PAUSE, shown.at, now))
             .map_or(Next::Edit, Next::EditLater);
     }
+    if me.sets_builds && build::next(run).is_some() {
+        return Next::Build;
+    }
+    if ended && reply.effects_unsure {
+        return Next::DeleteSurplusEffects;
+    }
     match (ended, reply.intent.is_some()) {
         (false, _) => Next::Nothing,
         (true, true) => Next::DeleteSurplus,
@@ -74,7 +107,7 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, poster: &str, now: Timestamp
 }
 
 /// What is left of a time that began at `since`. A clock that went back does not prolong it.
-fn left(whole: Duration, since: Timestamp, now: Timestamp) -> Option<Duration> {
+pub(crate) fn left(whole: Duration, since: Timestamp, now: Timestamp) -> Option<Duration> {
     let gone = Duration::try_from(now.duration_since(since)).ok()?;
     whole.checked_sub(gone).filter(|left| !left.is_zero())
 }
@@ -88,9 +121,13 @@ mod tests {
     use crate::sample::{at, queued, running};
 
     const ME: &str = "me";
+    const HERE: Me<'_> = Me {
+        poster: ME,
+        sets_builds: false,
+    };
 
     fn check(run: &Run, shown: Option<Shown>, second: i64, expected: Next) {
-        assert_eq!(next(run, shown, ME, at(second)), expected, "{:?}", run.reply);
+        assert_eq!(next(run, shown, HERE, at(second)), expected, "{:?}", run.reply);
     }
 
     fn posted(mut run: Run, shows_n: u64) -> Run {
@@ -175,6 +212,19 @@ mod tests {
         let run = ended(run);
         check(&run, None, 0, Next::Edit);
         check(&posted(run, 3), None, 0, Next::DeleteSurplus);
+    }
+
+    #[test]
+    fn a_quiet_run_is_told_of_when_it_is_over() {
+        let quiet = |mut run: Run| {
+            run.command.options.quiet = true;
+            run
+        };
+        check(&quiet(queued()), None, 0, Next::Nothing);
+        check(&quiet(running()), None, 0, Next::Nothing);
+        check(&quiet(ended(running())), None, 0, Next::Post);
+        // A request that became quiet by an edit keeps the reply it has up to date.
+        check(&quiet(posted(running(), 1)), None, 100, Next::Edit);
     }
 
     #[test]

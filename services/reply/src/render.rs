@@ -2,8 +2,11 @@
 //! the record writes the same text.
 
 mod details;
+mod effects;
+mod plan;
 mod words;
 
+use pipeline::effect::Described;
 use pipeline::event::Person;
 use pipeline::reference;
 use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
@@ -53,6 +56,12 @@ pub(crate) struct Scene<'a> {
     pub(crate) commit_url: Option<String>,
     /// Bitbucket's page of the pull request's diff.
     pub(crate) diff_url: Option<String>,
+    /// Bitbucket's page of the pull request.
+    pub(crate) pull_request_url: Option<String>,
+    /// Bitbucket's page of its repository.
+    pub(crate) repository_url: Option<String>,
+    /// What the pull request was called before the run changed it.
+    pub(crate) described: Option<Described>,
     /// The kept patch, where it is small enough to be shown.
     pub(crate) patch: Option<String>,
     /// Whether agents run without a sandbox, which every reply says.
@@ -79,9 +88,17 @@ pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
         &details::footer(run, scene),
         &Marker {
             run: run.id.clone(),
-            n: run.n,
+            n: shown_n(run),
         },
     )
+}
+
+/// What a reply to this record shows. Before all effects are done that is not yet the end, which will have to be told again.
+fn shown_n(run: &Run) -> u64 {
+    match crate::effects::first_open(run) {
+        Some(_) => run.n.saturating_sub(1),
+        None => run.n,
+    }
 }
 
 fn queued(run: &Run, scene: &Scene<'_>) -> String {
@@ -134,6 +151,8 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     }
     parts.push(details::checks(&outcome.checks, scene));
     parts.push(summary);
+    parts.extend(plan::to_approve(run, scene));
+    parts.extend(effects::told(run, scene));
     parts.push(list("Questions:", &outcome.questions, scene));
     if run.state == RunState::NeedsInput {
         parts.push("Answer in a new comment that mentions the bot.".to_owned());
@@ -192,6 +211,9 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
     let branch = match &outcome.pushed {
         Some(pushed) => on_branch(pushed, scene),
         None => match &outcome.failure {
+            None if run.state == RunState::Answered && outcome.nothing_pushed => {
+                " — nothing was pushed.".to_owned()
+            }
             // Without a commit there was nothing to push; once there is one, only the worker that pushes can tell. A run
             // that never started needs no word about it.
             Some(_) if run.started_at.is_some() && (outcome.nothing_pushed || !run.committed) => {

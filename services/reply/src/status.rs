@@ -5,9 +5,12 @@ use std::sync::Arc;
 use bitbucket::{Client, Clients, Comment, ConflictWith, Error, Missing};
 use config::ConnectionSource;
 use pipeline::failure::Failure;
+use pipeline::ids::ConnectionId;
 use pipeline::run::Run;
 use worker::{Artifacts, Records};
 
+use crate::build::Builds;
+use crate::effects;
 use crate::marker::Marker;
 use crate::next::{INTENT_STALE, Shown};
 use crate::reaction;
@@ -18,12 +21,13 @@ use crate::three_byte::ThreeByte;
 /// Lost races for one edit: each loser reads what the winner wrote, so more than a few means something else is wrong.
 const EDIT_TRIES_MAX: usize = 5;
 /// Comments looked through for a reply of ours when the comment it belongs under is gone.
-const ACTIVITIES_MAX: usize = 1_000;
+pub(crate) const ACTIVITIES_MAX: usize = 1_000;
 
 /// Writes status replies and keeps their records.
 pub(crate) struct Status {
     pub(crate) clients: Clients,
     pub(crate) three_byte: ThreeByte,
+    pub(crate) builds: Builds,
     pub(crate) runs: Records<Run>,
     pub(crate) artifacts: Artifacts,
     /// By what name people mention the bot.
@@ -223,11 +227,7 @@ impl Status {
     }
 
     async fn text(&self, client: &Client, run: &Run, alone: bool) -> Result<String, Failure> {
-        let beyond_bmp = self.three_byte.allows(&run.credential.connection);
-        let policy = Policy {
-            base_url: client.base_url(),
-            beyond_bmp,
-        };
+        let policy = self.policy(client, &run.credential.connection);
         let page = client.web_url_pull_request(&run.repository, run.pull_request);
         let pushed = run.outcome.as_ref().and_then(|outcome| outcome.pushed.as_ref());
         let scene = Scene {
@@ -236,6 +236,13 @@ impl Status {
             // Through the pull request, because the commit of a fork is not in its target repository.
             commit_url: pushed.map(|pushed| format!("{page}/commits/{}", pushed.commit)),
             diff_url: pushed.map(|_| client.web_url_diff(&run.repository, run.pull_request)),
+            pull_request_url: Some(page),
+            repository_url: Some(client.web_url_repository(&run.repository)),
+            described: if effects::has_described(run) {
+                self.described(run).await?
+            } else {
+                None
+            },
             patch: if pushed.is_none() {
                 self.patch(run, policy).await?
             } else {
@@ -245,6 +252,14 @@ impl Status {
             alone,
         };
         Ok(render::status_reply(run, &scene))
+    }
+
+    /// What foreign text may do on this connection.
+    pub(crate) fn policy<'c>(&self, client: &'c Client, connection: &ConnectionId) -> Policy<'c> {
+        Policy {
+            base_url: client.base_url(),
+            beyond_bmp: self.three_byte.allows(connection),
+        }
     }
 
     /// The first of the names the bot is mentioned by, where the connection is still configured.

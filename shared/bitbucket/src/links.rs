@@ -41,8 +41,8 @@ impl Client {
         format!("{}/commits/{commit}", self.web_url_repository(repository))
     }
 
-    /// Personal repositories are below their owner, not below a project (bitbucket-dc.md 2.5).
-    fn web_url_repository(&self, repository: &Repository) -> String {
+    /// A repository's page. Personal repositories are below their owner, not below a project (bitbucket-dc.md 2.5).
+    pub fn web_url_repository(&self, repository: &Repository) -> String {
         let project = repository.project.as_str();
         let owner = match project.strip_prefix('~') {
             Some(user) => format!("users/{}", user.to_lowercase()),

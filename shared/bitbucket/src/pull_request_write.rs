@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use http::Method;
 use pipeline::event::{GitRef, Repository};
-use pipeline::ids::PullRequestId;
 use serde_json::{Value, json};
 
 use crate::client::Client;

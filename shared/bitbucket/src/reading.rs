@@ -204,6 +204,10 @@ mod tests {
         let service = person(&json!({"name": "token", "type": "SERVICE"})).unwrap();
         assert_eq!((service.id, service.email), (None, None));
         assert!(service.is_service);
-        assert!(!person(&json!({"name": "alice", "type": "NORMAL"})).unwrap().is_service);
+        assert!(
+            !person(&json!({"name": "alice", "type": "NORMAL"}))
+                .unwrap()
+                .is_service
+        );
     }
 }

@@ -4,6 +4,7 @@ use pipeline::event::{Comment, EventBody, Person, PullRequest, Repository};
 use pipeline::ids::CommentId;
 use serde_json::Value;
 
+use crate::json::without_lone_surrogates;
 use crate::reading::{self, Unreadable, inside};
 
 /// Characters of a foreign event key that are kept for people to read.
@@ -48,7 +49,7 @@ pub struct ParseError(#[from] serde_json::Error);
 /// Whatever is JSON is `Ok`: event keys the pipeline does not use, and known ones whose required parts are missing,
 /// are [`Parsed::Ignored`] with the reason, so that Bitbucket gets its 2xx and keeps delivering.
 pub fn parse(body: &[u8]) -> Result<Parsed, ParseError> {
-    let value: Value = serde_json::from_slice(body)?;
+    let value: Value = serde_json::from_slice(&without_lone_surrogates(body))?;
     let Some(event_key) = value.get("eventKey").and_then(Value::as_str) else {
         return Ok(ignored("", "the body has no `eventKey`"));
     };

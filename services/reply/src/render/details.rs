@@ -91,7 +91,9 @@ pub(super) fn footer(run: &Run, scene: &Scene<'_>) -> String {
             "model calls",
         ));
         let tokens = run.usage.input_tokens + run.usage.output_tokens;
-        parts.push(format!("{} tokens", words::rounded(tokens)));
+        let of = run.setup.as_ref().and_then(|setup| setup.tokens_max);
+        let of = of.map_or_else(String::new, |most| format!(" of {}", words::rounded(most)));
+        parts.push(format!("{}{of} tokens", words::rounded(tokens)));
         parts.extend(money(run));
     }
     match &run.setup {

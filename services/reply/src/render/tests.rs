@@ -18,6 +18,11 @@ fn scene() -> Scene<'static> {
             "https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6".into(),
         ),
         diff_url: Some("https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff".into()),
+        pull_request_url: Some(
+            "https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7".into(),
+        ),
+        repository_url: Some("https://bitbucket.example.com/projects/PROJ/repos/demo".into()),
+        described: None,
         patch: None,
         unsandboxed: false,
         alone: false,

@@ -2,6 +2,8 @@
 //! write them; what is looked at is what a person would see, and how often Bitbucket was asked.
 
 mod away;
+#[cfg(test)]
+mod effects;
 mod once;
 mod people;
 mod plain;

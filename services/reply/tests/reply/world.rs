@@ -232,6 +232,26 @@ impl World {
         seen
     }
 
+    /// The builds of a commit, newest first.
+    pub(crate) async fn builds(&self, commit: &CommitId) -> Vec<Value> {
+        let url = format!(
+            "{}/rest/build-status/latest/commits/{commit}",
+            self.bitbucket.base_url()
+        );
+        let page = self.ask("GET", &url, Some("root-t"), &Value::Null).await;
+        page["values"].as_array().unwrap().clone()
+    }
+
+    /// Somebody makes a branch that has something else than the source branch.
+    pub(crate) async fn branches_off(&self, name: &str) {
+        let url = format!(
+            "{}/rest/api/latest/projects/PROJ/repos/demo/branches",
+            self.bitbucket.base_url()
+        );
+        let body = json!({"name": name, "startPoint": "refs/heads/other"});
+        self.ask("POST", &url, Some("alice-t"), &body).await;
+    }
+
     /// Method and path of what the bot asked Bitbucket, in order.
     pub(crate) async fn calls(&self) -> Vec<String> {
         let requests = self
@@ -399,7 +419,8 @@ fn document() -> Value {
         "users": [person("alice", "REPO_WRITE"), person("openhands", "REPO_WRITE"), root],
         "projects": [{"key": "PROJ"}],
         "repositories": [{"project": "PROJ", "slug": "demo", "id": 84,
-            "branches": {"main": {"files": {"a.rs": "a\n"}}, "feature/x": {"from": "main", "files": {"a.rs": "b\n"}}},
+            "branches": {"main": {"files": {"a.rs": "a\n"}}, "feature/x": {"from": "main", "files": {"a.rs": "b\n"}},
+                "other": {"from": "main", "files": {"a.rs": "c\n"}}},
             "permissions": {"alice": "REPO_WRITE", "openhands": "REPO_WRITE"}}],
         "pull_requests": [{"repository": "PROJ/demo", "from": "feature/x", "to": "main", "author": "alice", "title": "x"}],
     })

@@ -1,0 +1,200 @@
+//! Effects that are comments: answers in threads, with the tick of a task, and remarks on lines of the diff.
+
+use bitbucket::{Client, Comment, ConflictWith, Error, Lines};
+use pipeline::effect::{Progress, What};
+use pipeline::failure::Failure;
+use pipeline::ids::CommentId;
+use pipeline::run::Run;
+
+use super::marker::EffectMarker;
+use super::{At, Made, NotDone, text};
+use crate::status::{ACTIVITIES_MAX, Status};
+
+/// Lost races for one tick: each loser reads what the winner wrote.
+const TICK_TRIES_MAX: usize = 5;
+
+impl Status {
+    /// Answers in a thread, then ticks the task where that was asked for and the work is on the branch.
+    pub(super) async fn answer(&self, at: At<'_>, thread: CommentId, look: bool) -> Result<Made, NotDone> {
+        let At { client, run, .. } = at;
+        let found = if look {
+            let root = client.comment(&run.repository, run.pull_request, thread).await?;
+            find(at, std::slice::from_ref(&root)).await?
+        } else {
+            None
+        };
+        let comment = match found {
+            Some(found) => found,
+            None => self.write(at, &Place::Thread(thread)).await?,
+        };
+        let is_pushed = run
+            .outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.pushed.is_some());
+        if is_pushed && matches!(run.effects[at.index].what, What::Answer { tick: true, .. }) {
+            tick(client, run, thread).await?;
+        }
+        Ok(Made {
+            comment: Some(comment),
+            ..Made::default()
+        })
+    }
+
+    /// Comments on lines of the diff.
+    pub(super) async fn remark(&self, at: At<'_>, look: bool) -> Result<Made, NotDone> {
+        let At { client, run, .. } = at;
+        let What::Finding {
+            path,
+            first_line,
+            last_line,
+            first_is_added,
+            last_is_added,
+            ..
+        } = &run.effects[at.index].what
+        else {
+            return Err(NotDone::Refused("it is no remark".to_owned()));
+        };
+        if look {
+            let activities = client
+                .activities(&run.repository, run.pull_request, ACTIVITIES_MAX)
+                .await?;
+            let threads: Vec<Comment> = activities
+                .threads
+                .into_iter()
+                .map(|thread| thread.comment)
+                .collect();
+            if let Some(found) = find(at, &threads).await? {
+                return Ok(Made {
+                    comment: Some(found),
+                    ..Made::default()
+                });
+            }
+        }
+        let lines = Lines {
+            path: path.clone(),
+            first: *first_line,
+            last: *last_line,
+            first_is_added: *first_is_added,
+            last_is_added: *last_is_added,
+        };
+        match self.write(at, &Place::Lines(lines)).await {
+            Ok(comment) => Ok(Made {
+                comment: Some(comment),
+                ..Made::default()
+            }),
+            Err(NotDone::Error(Error::Invalid { message })) => {
+                tracing::info!(run.id = %run.id, message, "a remark has no place in the diff");
+                Err(NotDone::Refused(
+                    "the line is not part of the diff any more".to_owned(),
+                ))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Writes the effect's text; once more without characters that the instance turned out not to store.
+    async fn write(&self, at: At<'_>, place: &Place) -> Result<CommentId, NotDone> {
+        let connection = &at.run.credential.connection;
+        let text = text::of(at, self.policy(at.client, connection));
+        let error = match send(at, place, &text).await {
+            Ok(comment) => return Ok(comment.id),
+            Err(error) => error,
+        };
+        let is_refused = matches!(error, Error::Invalid { .. });
+        let broke =
+            matches!(&error, Error::Ambiguous { cause } if matches!(**cause, Error::Server { status: 500 }));
+        let is_learnt = (is_refused || broke) && self.three_byte.learn(connection, &text);
+        if is_learnt && is_refused {
+            let plain = text::of(at, self.policy(at.client, connection));
+            return Ok(send(at, place, &plain).await?.id);
+        }
+        // After a broken answer the next try writes it without them, after a look.
+        Err(error.into())
+    }
+
+    /// Deletes what arrived beside the effects: a post that was under way for longer than it was waited for.
+    pub(crate) async fn delete_surplus_effects(&self, run: &Run) -> Result<(), Failure> {
+        let client = self.clients.of(&run.credential.connection)?;
+        let bot = client.bot().await?;
+        let activities = client
+            .activities(&run.repository, run.pull_request, ACTIVITIES_MAX)
+            .await?;
+        let ours = activities
+            .threads
+            .iter()
+            .flat_map(|thread| thread.comment.flatten());
+        for comment in ours {
+            let Some(marker) = EffectMarker::of(&comment.text).filter(|marker| marker.run == run.id) else {
+                continue;
+            };
+            let known = run.effects.get(marker.index).map(|effect| &effect.progress);
+            let is_surplus =
+                !matches!(known, Some(Progress::Done { comment: Some(kept), .. }) if *kept == comment.id);
+            if is_surplus && marker.is_on(comment, &bot) {
+                self.delete(&client, run, comment).await;
+            }
+        }
+        self.change(run, |run| run.reply.effects_unsure = false).await?;
+        Ok(())
+    }
+}
+
+/// Where an effect writes.
+enum Place {
+    /// Under the first comment of a thread.
+    Thread(CommentId),
+    /// On lines of the diff.
+    Lines(Lines),
+}
+
+async fn send(at: At<'_>, place: &Place, text: &str) -> Result<Comment, Error> {
+    let (repository, id) = (&at.run.repository, at.run.pull_request);
+    match place {
+        Place::Thread(root) => at.client.add_comment(repository, id, text, Some(*root)).await,
+        Place::Lines(lines) => at.client.add_comment_on(repository, id, text, lines).await,
+    }
+}
+
+/// The comment that this effect wrote before, the oldest where there are several.
+async fn find(at: At<'_>, threads: &[Comment]) -> Result<Option<CommentId>, Error> {
+    let bot = at.client.bot().await?;
+    let marker = EffectMarker {
+        run: at.run.id.clone(),
+        index: at.index,
+    };
+    let ours = threads.iter().flat_map(Comment::flatten);
+    Ok(ours
+        .filter(|comment| marker.is_on(comment, &bot))
+        .map(|comment| comment.id)
+        .min())
+}
+
+/// Ticks a task; one that a person has ticked stays as it is.
+async fn tick(client: &Client, run: &Run, task: CommentId) -> Result<(), NotDone> {
+    for _ in 0..TICK_TRIES_MAX {
+        let now = client.comment(&run.repository, run.pull_request, task).await?;
+        if now.state == "RESOLVED" || !now.is_task() {
+            return Ok(());
+        }
+        match client
+            .tick_task(&run.repository, run.pull_request, task, now.version)
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(Error::Conflict {
+                with: ConflictWith::CommentVersion,
+                ..
+            }) => {}
+            Err(error @ (Error::Forbidden { .. } | Error::Invalid { .. } | Error::Conflict { .. })) => {
+                tracing::info!(run.id = %run.id, %error, "a task is not ticked");
+                return Err(NotDone::Refused(
+                    "it was answered, but Bitbucket did not let the task be ticked".to_owned(),
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(NotDone::Refused(
+        "it was answered, but the task kept changing and was not ticked".to_owned(),
+    ))
+}

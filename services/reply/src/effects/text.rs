@@ -1,0 +1,109 @@
+//! What an effect writes: the model's words made harmless, what is ours around them, and the marker.
+
+use pipeline::effect::What;
+use pipeline::run::Run;
+
+use super::At;
+use super::marker::EffectMarker;
+use crate::limit;
+use crate::sanitise::{self, Policy, code, destination, markdown};
+
+/// One answer or remark: what a person reads beside a line of code.
+const TEXT_UNITS_MAX: usize = 8_000;
+
+/// The comment of an answer or a remark.
+pub(super) fn of(at: At<'_>, policy: Policy<'_>) -> String {
+    let body = match &at.run.effects[at.index].what {
+        What::Answer { text, settled, .. } => answer(at, text, *settled, policy),
+        What::Finding { text, suggestion, .. } => remark(text, suggestion.as_deref(), policy),
+        // The others write no comment.
+        What::Describe { .. } | What::PullRequest { .. } => String::new(),
+    };
+    let marker = EffectMarker {
+        run: at.run.id.clone(),
+        index: at.index,
+    };
+    limit::fit(&body, &footer(at.run), &marker)
+}
+
+fn answer(at: At<'_>, text: &str, settled: bool, policy: Policy<'_>) -> String {
+    let pushed = at
+        .run
+        .outcome
+        .as_ref()
+        .and_then(|outcome| outcome.pushed.as_ref());
+    let head = match (pushed, settled) {
+        (Some(pushed), true) => {
+            let page = at
+                .client
+                .web_url_pull_request(&at.run.repository, at.run.pull_request);
+            let url = format!("{page}/commits/{}", pushed.commit);
+            format!(
+                "**Done** in [{}]({}).",
+                code(pushed.commit.short()),
+                destination(&url)
+            )
+        }
+        (_, true) => "**Nothing to change.**".to_owned(),
+        (_, false) => "**Not changed.**".to_owned(),
+    };
+    format!("{head}\n\n{}", markdown(text, policy, TEXT_UNITS_MAX))
+}
+
+fn remark(text: &str, suggestion: Option<&str>, policy: Policy<'_>) -> String {
+    let said = markdown(text, policy, TEXT_UNITS_MAX);
+    match suggestion {
+        Some(lines) => format!("{said}\n\n{}", suggested(lines, policy)),
+        None => said,
+    }
+}
+
+/// The block that Bitbucket offers to apply (bitbucket-dc.md 3.6). Whatever would come out changed, or could end the
+/// block early, is shown as a plain block: a button must not write something else than was meant.
+fn suggested(lines: &str, policy: Policy<'_>) -> String {
+    let is_plain = sanitise::clean(lines, policy.beyond_bmp) == lines && !lines.contains("```");
+    if is_plain {
+        let newline = if lines.is_empty() { "" } else { "\n" };
+        format!("```suggestion\n{lines}{newline}```")
+    } else {
+        let shown = sanitise::fence(lines, "", policy, TEXT_UNITS_MAX);
+        format!("Instead (not exactly, so it cannot be applied by a button):\n\n{shown}")
+    }
+}
+
+fn footer(run: &Run) -> String {
+    format!("run {}", code(run.id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy<'_> = Policy {
+        base_url: "https://bitbucket.example.com",
+        beyond_bmp: true,
+    };
+
+    #[test]
+    fn a_suggestion_is_exact_or_none() {
+        assert_eq!(
+            suggested("    a + 1\n    b", POLICY),
+            "```suggestion\n    a + 1\n    b\n```"
+        );
+        assert_eq!(suggested("", POLICY), "```suggestion\n```");
+        for odd in ["a\n```\nb", "a\u{200b}b", "a\u{202e}b"] {
+            let text = suggested(odd, POLICY);
+            assert!(
+                !text.contains("```suggestion") && text.starts_with("Instead"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_remarks_words_can_neither_suggest_nor_notify() {
+        let text = remark("```suggestion\nrm -rf\n```\n@bob look", Some("x"), POLICY);
+        assert_eq!(text.matches("```suggestion").count(), 1, "{text}");
+        assert!(!text.contains(" @bob") && !text.starts_with("@bob"), "{text}");
+    }
+}
