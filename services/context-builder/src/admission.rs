@@ -1,6 +1,15 @@
 //! Admission: a mention becomes a queued run, changes one, ends one, or is refused. Every step may be repeated.
 
+mod about;
 mod answer;
+mod licence;
+mod merge;
+mod mute;
+mod refuse;
+mod say;
+mod status;
+mod stop;
+mod why;
 
 use std::sync::Arc;
 
@@ -10,17 +19,21 @@ use pipeline::decision::Verdict;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use pipeline::mention::{Mention, Verb};
+use pipeline::mention::{Command, Mention, Verb};
 use pipeline::reference;
 use pipeline::run::{FailureReport, Run, RunState};
 use pipeline::subject;
 use worker::{Created, Delivery, FailedRun, Handler, Publication};
 
+use self::licence::{Asks, Licence, Licensed};
 use crate::builder::{Builder, Decided, lane_of, not_yet};
+use crate::context::framing;
 use crate::lane::{Course, Lane};
-use crate::limits::{COMMENT_AGE_MAX, QUEUE_FULL_RETRY, QUEUE_MAX};
-use crate::permission::{self, Verdict as Permission};
+use crate::limits::{COMMENT_AGE_MAX, OVERTAKEN_RETRY, QUEUE_FULL_RETRY, QUEUE_MAX};
 use crate::records;
+
+/// Why a mention is heard again: another one about its comment was admitted while Bitbucket was asked about it.
+const OVERTAKEN: &str = "another delivery about this comment came first";
 
 /// The hop from mention to queue, and on to a job where nothing else runs.
 pub(crate) struct Admission(pub(crate) Arc<Builder>);
@@ -82,6 +95,18 @@ impl Case<'_> {
                 "the comment is older than seven days",
             ));
         }
+        if self
+            .mention
+            .author
+            .as_ref()
+            .is_some_and(|author| author.is_service)
+        {
+            return Ok(plain(
+                Verdict::Ignored,
+                None,
+                "a program's comment starts nothing",
+            ));
+        }
         // Most mentions are new and change nothing before it is known that they may.
         let known = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
         let mut heard = known.clone();
@@ -95,7 +120,7 @@ impl Case<'_> {
         }
         match course {
             Course::Nothing(reason) => Ok(plain(Verdict::Ignored, None, reason)),
-            Course::Start(run) => self.admit(run, &known).await,
+            Course::Start(run) => self.begin(run, &known).await,
             Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run, &known).await,
             Course::TooLate(run) => {
                 self.builder
@@ -117,43 +142,62 @@ impl Case<'_> {
                     "the comment no longer asks for a run",
                 ))
             }
+            Course::Barred(run, code) => self.refuse(run, FailureReport { code, detail: None }).await,
+            Course::Merge { run, into } => self.merge(run, &into).await,
+        }
+    }
+
+    /// A mention that nothing is known of: what starts no run is answered.
+    async fn begin(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
+        match &self.mention.command {
+            Some(command) if command.starts_a_run() => self.admit(run, command, known).await,
+            Some(command) => self.answer(run, command).await,
+            None => Ok(plain(Verdict::Ignored, None, "the comment asks for nothing")),
         }
     }
 
     /// The lane knows this version. Its run's record may still be missing or be that of an older version.
     async fn bring_up_to_date(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
+        let Some(record) = self.builder.runs.get(&subject::run_key(&run)).await? else {
+            return self.begin(run, known).await;
+        };
+        if record.state.is_terminal() {
+            self.builder.finish(&self.lane, &run).await?;
+            return Ok(plain(Verdict::Duplicate, Some(run), "the run has already ended"));
+        }
+        let Some(command) = &self.mention.command else {
+            return Ok(plain(Verdict::Duplicate, Some(run), "the run exists"));
+        };
+        // What is asked for now may take more than what was asked for before.
+        let resolved = if records::is_behind(&record, self.mention) {
+            let _seat = self.builder.seats.take(&self.mention.origin.connection).await?;
+            match self.licence(command, Asks::ForOtherThings).await? {
+                Licence::Granted(licensed) => licensed.resolved,
+                Licence::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),
+                Licence::Refused(report) => return self.end_refused(run, report).await,
+            }
+        } else {
+            records::Resolved {
+                command: record.command,
+                about: record.about,
+            }
+        };
         let mut amended = false;
         let change = |record: &mut Run| {
             let before = record.n;
-            records::amend(record, self.mention);
+            records::amend(record, self.mention, &resolved);
             amended = record.n != before;
-            record.state
         };
-        match self.builder.change_run(&run, change).await? {
-            None => self.admit(run, known).await,
-            Some(state) if state.is_terminal() => {
-                self.builder.finish(&self.lane, &run).await?;
-                Ok(plain(Verdict::Duplicate, Some(run), "the run has already ended"))
-            }
-            Some(_) if amended => Ok(plain(
-                Verdict::Amended,
-                Some(run),
-                "the waiting run got the new request",
-            )),
-            Some(_) => Ok(plain(Verdict::Duplicate, Some(run), "the run exists")),
+        self.builder.change_run(&run, change).await?;
+        if amended {
+            let reason = "the waiting run got the new request";
+            return Ok(plain(Verdict::Amended, Some(run), reason));
         }
+        Ok(plain(Verdict::Duplicate, Some(run), "the run exists"))
     }
 
-    /// Asks whether the person may, then gives the run a place and a record. What starts no run is answered.
-    async fn admit(&self, run: RunId, known: &Lane) -> Result<Outcome, Failure> {
-        if let Some(command) = self
-            .mention
-            .command
-            .as_ref()
-            .filter(|command| !command.starts_a_run())
-        {
-            return self.answer(run, command).await;
-        }
+    /// Asks whether the person may, then gives the run a place and a record.
+    async fn admit(&self, run: RunId, command: &Command, known: &Lane) -> Result<Outcome, Failure> {
         let origin = &self.mention.origin;
         // A run that has its place gets its record: without one it would hold up those behind it.
         if known.queue.len() >= QUEUE_MAX && !known.holds(&run) {
@@ -174,27 +218,31 @@ impl Case<'_> {
                 .await;
         }
         let _seat = self.builder.seats.take(&origin.connection).await?;
-        let (connection, client) = self.builder.connection(&origin.connection)?;
-        let pull_request = match permission::check(&client, &connection, self.mention).await? {
-            Permission::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),
-            Permission::Refused(report) => return self.refuse(run, report).await,
-            Permission::Allowed(pull_request) => pull_request,
+        let licensed = match self.licence(command, Asks::ForTheFirstTime).await? {
+            Licence::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),
+            Licence::Refused(report) => return self.refuse(run, report).await,
+            Licence::Granted(licensed) => licensed,
         };
         let now = Timestamp::now();
+        let rules = self.builder.rules();
         let (lane, course) = self
             .builder
-            .change_or_begin_lane(&self.lane, |lane| lane.enter(self.mention, now))
+            .change_or_begin_lane(&self.lane, |lane| lane.admit(self.mention, rules, now))
             .await?;
-        // A record without a place would wait for ever.
-        if !matches!(&course, Course::Start(_) | Course::Resume(_) | Course::Amend(_)) || !lane.holds(&run) {
-            return Ok(plain(
-                Verdict::Ignored,
-                None,
-                "another delivery about this comment came first",
-            ));
+        match course {
+            Course::Barred(run, code) => {
+                return self.refuse(run, FailureReport { code, detail: None }).await;
+            }
+            Course::Merge { run, into } => return self.merge(run, &into).await,
+            // A record without a place would wait for ever.
+            Course::Start(_) | Course::Resume(_) | Course::Amend(_) if lane.holds(&run) => {}
+            // Heard again, what it changes is found in the lane; nothing else would do it.
+            _ => return Err(not_yet(OVERTAKEN_RETRY, OVERTAKEN)),
         }
-        let decided = self.create(run, &lane, &pull_request, now).await?;
-        Ok((decided, Some(pull_request)))
+        let decided = self.create(run, &lane, &licensed, now).await?;
+        // What goes first moves the others back.
+        self.builder.tell_places(&lane).await?;
+        Ok((decided, Some(licensed.pull_request)))
     }
 
     /// Writes the record of a run that has its place in the queue.
@@ -202,11 +250,12 @@ impl Case<'_> {
         &self,
         run: RunId,
         lane: &Lane,
-        pull_request: &PullRequest,
+        licensed: &Licensed,
         now: Timestamp,
     ) -> Result<Decided, Failure> {
         let mut record = records::queued(self.mention, &run, self.traceparent(), now);
-        record.branch = Some(pull_request.from_ref.display_id.clone());
+        records::resolve(&mut record, &licensed.resolved);
+        record.branch = Some(licensed.pull_request.from_ref.display_id.clone());
         record.ahead = lane
             .ahead()
             .into_iter()
@@ -216,11 +265,11 @@ impl Case<'_> {
         if asks_for_nothing && record.command.verb == Verb::Request {
             let outcome = records::answer(reference::help(&self.name()?));
             record = records::ended(record, RunState::Answered, outcome, now);
-        } else if asks_for_nothing {
+        } else if asks_for_nothing && !framing::needs_no_text(record.command.verb) {
             record = records::ended(record, RunState::NeedsInput, records::ask_back(), now);
         }
         let (verdict, reason) = match self.builder.runs.create(&subject::run_key(&run), &record).await? {
-            Created::New if asks_for_nothing => (
+            Created::New if record.state.is_terminal() => (
                 Verdict::Accepted,
                 "the mention stands alone: told what may be asked",
             ),
@@ -248,37 +297,6 @@ impl Case<'_> {
     async fn lost_its_place(&self, run: &RunId) -> Result<bool, Failure> {
         let lane = self.builder.lanes.get(&self.lane).await?;
         Ok(!lane.is_some_and(|lane| lane.holds(run)))
-    }
-
-    /// A refusal is a run that has ended; the person reads it once an hour.
-    async fn refuse(&self, run: RunId, report: FailureReport) -> Result<Outcome, Failure> {
-        let now = Timestamp::now();
-        let person = self
-            .mention
-            .author
-            .as_ref()
-            .map_or("", |author| author.name.as_str());
-        let change = |lane: &mut Lane| lane.refuse(self.mention, &run, person, now);
-        let (_, speak) = self.builder.change_or_begin_lane(&self.lane, change).await?;
-        let reason = report.code.sentence();
-        if !speak {
-            let reason = format!("{reason} Not said again within the hour.");
-            return Ok((
-                Decided {
-                    verdict: Verdict::Refused,
-                    run: None,
-                    reason,
-                },
-                None,
-            ));
-        }
-        let record = records::queued(self.mention, &run, self.traceparent(), now);
-        let code = report.code;
-        let record = records::ended(record, RunState::Refused, records::failure(report), now);
-        if self.builder.runs.create(&subject::run_key(&run), &record).await? == Created::New {
-            telemetry::metrics::runs_ended(RunState::Refused.as_str(), code.as_str()).inc();
-        }
-        Ok(plain(Verdict::Refused, Some(run), reason))
     }
 
     fn is_too_old(&self) -> bool {

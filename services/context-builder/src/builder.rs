@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bitbucket::{Client, Clients};
 use config::{Config, Connection, ConnectionSource};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pipeline::decision::{Decision, Verdict};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
@@ -17,8 +17,11 @@ use pipeline::run::{Fenced, Outcome, Run, RunState};
 use pipeline::subject;
 use worker::{Error, Nats, Records};
 
-use crate::lane::Lane;
+use crate::lane::{Lane, Rules};
+use crate::limits::HISTORY_MAX;
+use crate::pause::Pause;
 use crate::records;
+use crate::repository_file::RepositoryFiles;
 use crate::seats::Seats;
 
 /// The role's name in decisions.
@@ -29,11 +32,15 @@ pub(crate) struct Builder {
     pub(crate) settings: Arc<Config>,
     connections: Arc<dyn ConnectionSource>,
     pub(crate) clients: Clients,
+    /// What target branches say.
+    pub(crate) files: RepositoryFiles,
     /// Who may wait for Bitbucket.
     pub(crate) seats: Seats,
     pub(crate) nats: Nats,
     pub(crate) lanes: Records<Lane>,
     pub(crate) runs: Records<Run>,
+    /// The pull requests on which the bot is paused.
+    pub(crate) pauses: Records<Pause>,
     /// This process's name in claims.
     pub(crate) process: String,
     /// Runs whose job this process is preparing right now.
@@ -58,9 +65,11 @@ impl Builder {
         Self {
             clients: Clients::new(Arc::clone(&connections), settings.proxy.clone()),
             connections,
+            files: RepositoryFiles::default(),
             seats: Seats::default(),
             settings,
             lanes: nats.records(subject::LANES),
+            pauses: nats.records(subject::PAUSES),
             runs: nats.runs(),
             nats,
             process: uuid::Uuid::new_v4().simple().to_string(),
@@ -106,6 +115,30 @@ impl Builder {
             .update_or_default(key, |lane| Ok::<R, Infallible>(change(lane)))
             .await?;
         Ok(changed)
+    }
+
+    /// The records of the runs that a lane remembers, the last one asked for first.
+    pub(crate) async fn history(&self, lane: &Lane) -> Result<Vec<Run>, Error> {
+        let known = lane
+            .comments
+            .values()
+            .rev()
+            .filter_map(|memory| memory.run.as_ref());
+        let mut history = Vec::new();
+        for run in known.take(HISTORY_MAX) {
+            history.extend(self.runs.get(&subject::run_key(run)).await?);
+        }
+        history.sort_by(|one, other| (other.queued_at, &other.id).cmp(&(one.queued_at, &one.id)));
+        Ok(history)
+    }
+
+    /// What an operator allows on one pull request.
+    pub(crate) fn rules(&self) -> Rules {
+        let limits = &self.settings.limits;
+        Rules {
+            runs_per_hour: usize::try_from(limits.runs_per_pull_request_hour).unwrap_or(usize::MAX),
+            merge_within: SignedDuration::from_secs(i64::from(limits.merge_within_seconds)),
+        }
     }
 
     /// Changes a run's record; `None` where there is none.

@@ -92,6 +92,7 @@ impl Builder {
             Standing::Deleted => Some(FailureCode::CommentDeleted),
             Standing::Withdrawn => Some(FailureCode::RequestWithdrawn),
             Standing::Closed => Some(FailureCode::PullRequestClosed),
+            Standing::Stopped => Some(FailureCode::Stopped),
         };
         if let Some(code) = code {
             self.end(&entry.run, RunState::Cancelled, records::because(code))
@@ -139,14 +140,17 @@ impl Builder {
             .get(&subject::run_key(&run.id))
             .await?
             .unwrap_or_else(|| run.clone());
-        if digest.is_some_and(|digest| digest != run.digest)
-            && now.duration_since(claimed.since) < EDIT_WAIT_MAX
-        {
-            return Err(not_yet(SLOT_RETRY, "an edit is about to reach the run"));
+        let is_behind = digest.is_some_and(|digest| digest != run.digest)
+            || claimed.entry.merged.len() > run.merged.len();
+        if is_behind && now.duration_since(claimed.since) < EDIT_WAIT_MAX {
+            return Err(not_yet(
+                SLOT_RETRY,
+                "an edit or an addition is about to reach the run",
+            ));
         }
         let span = tracing::info_span!("dispatch", run.id = %run.id);
         telemetry::trace::follow(&span, run.traceparent.as_deref());
-        match self.prepare(run, known).instrument(span).await {
+        match Box::pin(self.prepare(run, known)).instrument(span).await {
             Ok(Prepared::Published) => self.begun(key, &run.id).await,
             Ok(Prepared::Ended) => {
                 self.finish(key, &run.id).await?;

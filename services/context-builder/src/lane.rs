@@ -7,14 +7,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::CommandDigest;
 use pipeline::message::{Message, VERSION};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod bars;
 mod hear;
 mod turn;
+
+pub(crate) use bars::Rules;
 
 /// The record of one lane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +38,20 @@ pub(crate) struct Lane {
     pub(crate) refusals: Vec<Refusal>,
     /// Whatever was asked up to this place in `EVENTS` is not begun any more: the pull request was closed then.
     pub(crate) stopped_through: u64,
+    /// Whatever was asked before this place was stopped by somebody who may stop everything, also what arrives later.
+    #[serde(default)]
+    pub(crate) stopped_for_all: u64,
+    /// The same by people who may stop their own.
+    #[serde(default)]
+    pub(crate) stopped_for: BTreeMap<String, u64>,
+    /// When the runs of the last hour were asked for.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) started: Vec<Timestamp>,
+    /// When something was answered at once within the last hour.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) answered: Vec<Timestamp>,
 }
 
 /// A run that waits.
@@ -48,6 +66,15 @@ pub(crate) struct Entry {
     /// When it entered the queue.
     #[schemars(with = "String")]
     pub(crate) at: Timestamp,
+    /// Who asked, as [`crate::permission::key_of`] says it.
+    #[serde(default)]
+    pub(crate) person: String,
+    /// Whether it goes before what else waits.
+    #[serde(default)]
+    pub(crate) front: bool,
+    /// Comments whose text was added to the request.
+    #[serde(default)]
+    pub(crate) merged: Vec<CommentId>,
 }
 
 /// The run that has its turn.
@@ -81,15 +108,21 @@ pub(crate) struct Memory {
     /// Its last run was refused, so that it has no place in the queue.
     #[serde(default)]
     pub(crate) refused: bool,
+    /// The run its last request was added to.
+    #[serde(default)]
+    pub(crate) merged_into: Option<RunId>,
     /// The comment is gone, and whatever arrives late from before is void.
     pub(crate) deleted: bool,
 }
 
-/// A refusal a person has read.
+/// A refusal that was said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Refusal {
-    /// Who was refused.
+    /// Who was refused; empty where it is the same for everyone.
     pub(crate) person: String,
+    /// Why; absent in what older builds wrote.
+    #[serde(default)]
+    pub(crate) code: Option<FailureCode>,
     /// When.
     #[schemars(with = "String")]
     pub(crate) at: Timestamp,
@@ -112,6 +145,15 @@ pub(crate) enum Course {
     TooLate(RunId),
     /// The waiting run is ended.
     Withdraw(RunId),
+    /// The new run does not begin, and why.
+    Barred(RunId, FailureCode),
+    /// The request adds to a run that waits.
+    Merge {
+        /// The request's own run, which says so.
+        run: RunId,
+        /// The run it adds to.
+        into: RunId,
+    },
 }
 
 /// Who is next.
@@ -141,6 +183,8 @@ pub(crate) enum Standing {
     Withdrawn,
     /// The pull request was closed after it was asked.
     Closed,
+    /// Somebody who may has stopped it.
+    Stopped,
 }
 
 impl Message for Lane {
@@ -157,6 +201,10 @@ impl Default for Lane {
             comments: BTreeMap::new(),
             refusals: Vec::new(),
             stopped_through: 0,
+            stopped_for_all: 0,
+            stopped_for: BTreeMap::new(),
+            started: Vec::new(),
+            answered: Vec::new(),
         }
     }
 }
@@ -182,21 +230,13 @@ impl Lane {
             .collect()
     }
 
-    /// The runs that wait or have their turn and were asked for before this place in `EVENTS`.
-    pub(crate) fn asked_before(&self, sequence: u64) -> Vec<RunId> {
-        let running = self.running.iter().map(|running| &running.entry);
-        let entries = running
-            .chain(&self.queue)
-            .filter(|entry| entry.sequence < sequence);
-        entries.map(|entry| entry.run.clone()).collect()
-    }
-
     /// Whether an entry is still wanted.
     pub(crate) fn standing(&self, entry: &Entry) -> Standing {
         match self.comments.get(&entry.comment) {
             Some(memory) if memory.deleted => Standing::Deleted,
             Some(memory) if memory.digest.is_none() => Standing::Withdrawn,
             _ if entry.sequence <= self.stopped_through => Standing::Closed,
+            _ if self.was_stopped(&entry.person, entry.sequence) => Standing::Stopped,
             _ => Standing::Wanted,
         }
     }

@@ -29,6 +29,7 @@ mod pause;
 mod permission;
 mod prepare;
 mod records;
+mod repository_file;
 mod seats;
 mod watchdog;
 

@@ -35,6 +35,35 @@ pub(crate) const COMMENT_AGE_MAX: SignedDuration = SignedDuration::from_hours(7 
 /// How long a refusal is not repeated to the same person on the same pull request.
 pub(crate) const REFUSAL_SILENCE: SignedDuration = SignedDuration::from_hours(1);
 
+/// Refusals remembered for each pull request: more people than are refused on one within an hour.
+pub(crate) const REFUSALS_MAX: usize = 200;
+
+/// What the limits of an hour are counted over.
+pub(crate) const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// Answers given at once on one pull request within an hour: more than people ask, and an end to a program that asks
+/// whenever it is answered. `stop` does not count.
+pub(crate) const ANSWERS_PER_HOUR_MAX: usize = 100;
+
+/// People whose `stop` is remembered for requests that arrive late.
+pub(crate) const STOPPED_PEOPLE_MAX: usize = 100;
+
+/// Comments that may be added to one waiting request,
+pub(crate) const MERGED_MAX: usize = 20;
+
+/// and the bytes that the request may grow to.
+pub(crate) const MERGED_BYTES_MAX: usize = 64 * 1024;
+
+/// Earlier runs of a pull request that are looked at, the latest comments' first: for what `retry` and the like are
+/// about, and for what `status` adds up.
+pub(crate) const HISTORY_MAX: usize = 100;
+
+/// Decisions about one pull request that `why` looks through.
+pub(crate) const DECISIONS_MAX: usize = 5_000;
+
+/// Decisions that `why` shows.
+pub(crate) const DECISIONS_SHOWN_MAX: usize = 30;
+
 /// Comments remembered for each pull request: about 150 bytes each, so that a lane stays far below NATS's 1 MiB.
 pub(crate) const COMMENTS_MAX: usize = 1_000;
 
@@ -43,6 +72,10 @@ pub(crate) const QUEUE_MAX: usize = 200;
 
 /// How long to wait before asking again whether a full queue has room.
 pub(crate) const QUEUE_FULL_RETRY: Duration = Duration::from_secs(60);
+
+/// When to hear a mention again that was overtaken by another version of its comment: what it changes stands in the lane
+/// already.
+pub(crate) const OVERTAKEN_RETRY: Duration = Duration::from_millis(50);
 
 /// How long a process may take to prepare a job before another one takes over. Preparing takes a second; on a
 /// Bitbucket so slow that two prepare at once, work is done twice, but the lane's slot takes one job all the same.

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::RunId;
+use pipeline::ids::{CommentId, RunId};
 use pipeline::job::{Actor, Credential};
 use pipeline::mention::{Command, Mention};
-use pipeline::run::{Asked, FailureReport, Outcome, Run, RunState};
+use pipeline::run::{Asked, FailureReport, Merged, Outcome, Run, RunState};
+
+use crate::limits::MERGED_BYTES_MAX;
 
 /// What a person is asked whose mention stands alone.
 const WHAT_TO_DO: &str = "What should I do? Write it behind the mention.";
@@ -15,6 +17,15 @@ pub(crate) const EDIT_TOO_LATE: &str = "The comment was edited after work had be
 
 /// Said on a run whose mention stood alone.
 pub(crate) const POINTED_AT: &str = "Taking the comment above the mention as the request.";
+
+/// What a run is to do, once it is known which earlier run it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resolved {
+    /// What is asked for; of a `retry`, what the earlier run was asked for.
+    pub(crate) command: Command,
+    /// The earlier run.
+    pub(crate) about: Option<RunId>,
+}
 
 /// A run that waits.
 pub(crate) fn queued(mention: &Mention, id: &RunId, traceparent: Option<String>, now: Timestamp) -> Run {
@@ -77,8 +88,26 @@ pub(crate) fn ask_back() -> Outcome {
     }
 }
 
+/// Gives a waiting run what its mention was found to ask for. The digest stays that of the mention itself, which the
+/// lane knows.
+pub(crate) fn resolve(run: &mut Run, resolved: &Resolved) {
+    run.command = resolved.command.clone();
+    run.about.clone_from(&resolved.about);
+    for merged in &run.merged {
+        append(&mut run.command.text, &merged.text);
+    }
+}
+
+/// Whether a newer comment version asks a run that waits for something else.
+pub(crate) fn is_behind(run: &Run, mention: &Mention) -> bool {
+    let digest = mention.command.as_ref().map(Command::digest);
+    run.state == RunState::Queued
+        && run.comment_version < mention.comment_version
+        && digest.is_some_and(|digest| digest != run.digest)
+}
+
 /// Gives a run that has not been taken the command of a newer comment version. Returns whether it has it now.
-pub(crate) fn amend(run: &mut Run, mention: &Mention) -> bool {
+pub(crate) fn amend(run: &mut Run, mention: &Mention, resolved: &Resolved) -> bool {
     let Some(command) = &mention.command else {
         return false;
     };
@@ -91,10 +120,34 @@ pub(crate) fn amend(run: &mut Run, mention: &Mention) -> bool {
     run.comment_version = mention.comment_version;
     if run.digest != command.digest() {
         run.digest = command.digest();
-        run.command = command.clone();
+        resolve(run, resolved);
         run.n += 1;
     }
     true
+}
+
+/// Adds the text of another comment to a run that has not been taken, once. Returns whether it has it now.
+pub(crate) fn add(run: &mut Run, comment: CommentId, text: &str) -> bool {
+    if run.merged.iter().any(|merged| merged.comment == comment) {
+        return true;
+    }
+    if run.state != RunState::Queued || run.command.text.len() + text.len() > MERGED_BYTES_MAX {
+        return false;
+    }
+    append(&mut run.command.text, text);
+    run.merged.push(Merged {
+        comment,
+        text: text.to_owned(),
+    });
+    run.n += 1;
+    true
+}
+
+fn append(text: &mut String, more: &str) {
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str(more);
 }
 
 /// Adds a step once, whoever has the run.
@@ -124,23 +177,31 @@ mod tests {
         queued(&first, &id, None, Timestamp::UNIX_EPOCH)
     }
 
+    fn amend_to(run: &mut Run, mention: &Mention) -> bool {
+        let resolved = Resolved {
+            command: mention.command.clone().unwrap(),
+            about: None,
+        };
+        amend(run, mention, &resolved)
+    }
+
     #[test]
     fn an_edit_amends_a_waiting_run_once_and_never_one_that_began() {
         let mut waiting = run();
         let edit = mention(1, 1, 11, Some("fix b"));
-        assert!(amend(&mut waiting, &edit));
+        assert!(amend_to(&mut waiting, &edit));
         assert_eq!(
             (waiting.command.text.as_str(), waiting.comment_version, waiting.n),
             ("fix b", 1, 2)
         );
         let once = waiting.clone();
-        assert!(amend(&mut waiting, &edit));
+        assert!(amend_to(&mut waiting, &edit));
         assert!(
-            !amend(&mut waiting, &mention(1, 0, 10, Some("fix a"))),
+            !amend_to(&mut waiting, &mention(1, 0, 10, Some("fix a"))),
             "an older version"
         );
         assert_eq!(waiting, once);
-        assert!(amend(&mut waiting, &mention(1, 2, 12, Some("fix b"))));
+        assert!(amend_to(&mut waiting, &mention(1, 2, 12, Some("fix b"))));
         assert_eq!(
             (waiting.comment_version, waiting.n),
             (2, 2),
@@ -148,8 +209,41 @@ mod tests {
         );
         let mut begun = run();
         begun.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
-        assert!(!amend(&mut begun, &edit));
+        assert!(!amend_to(&mut begun, &edit));
         assert_eq!(begun.command.text, "fix a");
+    }
+
+    #[test]
+    fn what_was_added_stays_when_the_first_comment_is_edited() {
+        let mut waiting = run();
+        assert!(add(&mut waiting, CommentId(2), "and c"));
+        assert!(add(&mut waiting, CommentId(2), "and c"), "twice is once");
+        assert_eq!((waiting.command.text.as_str(), waiting.n), ("fix a\n\nand c", 2));
+        assert!(amend_to(&mut waiting, &mention(1, 1, 11, Some("fix b"))));
+        assert_eq!(waiting.command.text, "fix b\n\nand c");
+        assert!(!add(&mut waiting, CommentId(3), &"x".repeat(MERGED_BYTES_MAX)));
+        waiting
+            .take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+            .unwrap();
+        assert!(!add(&mut waiting, CommentId(3), "too late"));
+    }
+
+    #[test]
+    fn a_retry_keeps_the_digest_of_its_own_mention() {
+        let mut retry = run();
+        let digest = retry.digest.clone();
+        let resolved = Resolved {
+            command: Command::request("what was asked before"),
+            about: Some(run().id),
+        };
+        resolve(&mut retry, &resolved);
+        assert_eq!(
+            (retry.digest.clone(), retry.about.clone()),
+            (digest, Some(run().id))
+        );
+        assert_eq!(retry.command.text, "what was asked before");
+        assert!(!is_behind(&retry, &mention(1, 0, 10, Some("fix a"))));
+        assert!(is_behind(&retry, &mention(1, 1, 11, Some("fix b"))));
     }
 
     #[test]

@@ -167,8 +167,6 @@ use Argument::{OneOf, Plan, Request, Run, RunOrAll, Text, Word};
 use Class::{Control, Query, Read, Work};
 
 const IN_OWN_WORDS: &str = "ask in your own words, beginning with another word";
-const A_QUESTION: &str = "ask in your own words, and say that nothing is to be changed";
-const WATCH_THE_REPLY: &str = "look at the status reply under the request";
 
 /// Every verb, in the order of [`Verb`] and of the documentation.
 pub const TABLE: &[Row] = &[
@@ -190,8 +188,7 @@ pub const TABLE: &[Row] = &[
         "repair failed builds",
     )
     .takes(Word, "[key]")
-    .pushes()
-    .not_built("paste the failing lines: `fix` and the lines"),
+    .pushes(),
     row(
         Verb::Address,
         Work,
@@ -209,12 +206,8 @@ pub const TABLE: &[Row] = &[
     )
     .takes(Text, "[full|since last]")
     .not_built("ask for a change in your own words"),
-    row(Verb::Ask, Read, &["ask"], "answer a question; pushes nothing")
-        .takes(Text, "[text]")
-        .not_built(A_QUESTION),
-    row(Verb::Explain, Read, &["explain"], "explain code; pushes nothing")
-        .takes(Text, "[text]")
-        .not_built(A_QUESTION),
+    row(Verb::Ask, Read, &["ask"], "answer a question; pushes nothing").takes(Text, "[text]"),
+    row(Verb::Explain, Read, &["explain"], "explain code; pushes nothing").takes(Text, "[text]"),
     row(Verb::Test, Work, &["test"], "add or repair tests, and push")
         .takes(Text, "[what]")
         .pushes(),
@@ -232,8 +225,7 @@ pub const TABLE: &[Row] = &[
         &["plan"],
         "say what would be done, without doing it",
     )
-    .takes(Text, "[text]")
-    .not_built(IN_OWN_WORDS),
+    .takes(Text, "[text]"),
     row(
         Verb::Approve,
         Work,
@@ -241,16 +233,14 @@ pub const TABLE: &[Row] = &[
         "carry out a plan on the commit it was made for",
     )
     .takes(Plan, "[plan-id|sha]")
-    .pushes()
-    .not_built(IN_OWN_WORDS),
+    .pushes(),
     row(
         Verb::Update,
         Work,
         &["update branch", "rebase", "resolve conflicts"],
         "merge the target branch into the source branch, and push",
     )
-    .pushes()
-    .not_built("merge the target branch by hand"),
+    .pushes(),
     row(
         Verb::Continue,
         Work,
@@ -258,8 +248,7 @@ pub const TABLE: &[Row] = &[
         "go on with the last run and its kept work",
     )
     .takes(Text, "[text]")
-    .pushes()
-    .not_built("push the kept patch, then ask for what is left to do"),
+    .pushes(),
     row(
         Verb::Retry,
         Work,
@@ -267,8 +256,7 @@ pub const TABLE: &[Row] = &[
         "do the last request again, from the beginning",
     )
     .pushes()
-    .by("who asked, who may write")
-    .not_built("write the request again"),
+    .by("who asked, who may write"),
     row(Verb::Undo, Work, &["undo"], "revert the commits of a run")
         .takes(Run, "[run-id]")
         .pushes()
@@ -288,31 +276,27 @@ pub const TABLE: &[Row] = &[
         Query,
         &["status", "queue"],
         "say what runs and waits, and what it cost so far",
-    )
-    .not_built(WATCH_THE_REPLY),
+    ),
     row(
         Verb::Why,
         Query,
         &["why"],
         "say why a mention did or did not start a run",
     )
-    .takes(Request, "[id]")
-    .not_built("ask an administrator, who has `openhands-resolver runs why`"),
+    .takes(Request, "[id]"),
     row(
         Verb::Pause,
         Control,
         &["pause"],
-        "ignore mentions on this pull request",
-    )
-    .not_built("leave the mention out of your comments"),
-    row(Verb::Resume, Control, &["resume"], "listen again").not_built("go on as before: nothing is paused"),
+        "start nothing on this pull request until `resume`",
+    ),
+    row(Verb::Resume, Control, &["resume"], "listen again"),
     row(
         Verb::Config,
         Query,
         &["config"],
         "show the configuration in effect, and where each value comes from",
-    )
-    .not_built("ask an administrator"),
+    ),
     row(Verb::Help, Query, &["help"], "show what may be typed").by("anyone"),
     row(
         Verb::Ping,
@@ -320,8 +304,7 @@ pub const TABLE: &[Row] = &[
         &["ping"],
         "say whether the bot is there, and its version",
     )
-    .by("anyone")
-    .not_built("type `help`: an answer is a sign of life"),
+    .by("anyone"),
 ];
 
 impl Verb {

@@ -1,8 +1,8 @@
-//! Mentions that start no run: refusals of the grammar, what is not built yet, `help`, and `stop`, which acts. Each is a
-//! run record that has ended when it is created; it never waits behind a run.
+//! Mentions that start no run: refusals of the grammar, what is not built yet, queries and controls. Each is a run
+//! record that has ended when it is created; it never waits behind a run.
 
-use bitbucket::{Client, PullRequest};
-use config::Connection;
+use bitbucket::Client;
+use config::{Connection, Shown};
 use jiff::Timestamp;
 use pipeline::decision::Verdict;
 use pipeline::event::Person;
@@ -10,12 +10,14 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
 use pipeline::mention::{Command, Verb};
-use pipeline::run::{FailureReport, Outcome as Ended, Run, RunState};
+use pipeline::run::{FailureReport, Outcome as Ended, RunState};
 use pipeline::{reference, subject};
 use worker::Created;
 
-use super::{Case, Outcome, plain};
-use crate::permission;
+use super::{Case, OVERTAKEN, Outcome, plain};
+use crate::builder::not_yet;
+use crate::limits::OVERTAKEN_RETRY;
+use crate::permission::{Gate, Need};
 use crate::records;
 
 /// What is said, and how the record ends.
@@ -37,12 +39,25 @@ impl Case<'_> {
         if client.bot().await?.is(author) {
             return Ok(plain(Verdict::Ignored, None, "the bot's own comment"));
         }
-        if permission::is_denied(&connection, author) {
-            return self.refuse(run, refused(FailureCode::PersonExcluded)).await;
+        let said = self.said(command)?;
+        let need = match said {
+            Some(_) => Need::Nothing,
+            None => Need::of(command.verb),
+        };
+        let gate = self.gate((&connection, &client), need).await?;
+        if let Some(report) = gate.refusal(author, (command.verb, need)).await? {
+            return self.refuse(run, report).await;
         }
-        let answer = match self.said(command)? {
+        if !command.stops() {
+            let now = Timestamp::now();
+            let count = |lane: &mut crate::lane::Lane| lane.may_answer(now);
+            if !self.builder.change_or_begin_lane(&self.lane, count).await?.1 {
+                return self.refuse(run, refused(FailureCode::TooManyRuns)).await;
+            }
+        }
+        let answer = match said {
             Some(answer) => answer,
-            None => match self.stop(&connection, &client, author, command).await? {
+            None => match self.act((&connection, &client), author, command, &gate).await? {
                 Ok(text) => answered(text),
                 Err(report) => return self.refuse(run, report).await,
             },
@@ -50,7 +65,20 @@ impl Case<'_> {
         self.speak(run, answer).await
     }
 
-    /// What is answered without asking or doing anything; nothing for a verb that acts.
+    /// Who may have this answered. Closed pull requests answer, too.
+    async fn gate(&self, (connection, client): (&Connection, &Client), need: Need) -> Result<Gate, Failure> {
+        let origin = &self.mention.origin;
+        if need == Need::Nothing {
+            return Ok(Gate::of_operator(client, connection, &origin.repository));
+        }
+        let pull_request = client
+            .pull_request(&origin.repository, origin.pull_request)
+            .await?;
+        let gate = Gate::of(&self.builder.files, (connection, client), &pull_request).await?;
+        Ok(gate)
+    }
+
+    /// What is answered without asking or doing anything; nothing for a verb that looks or acts.
     fn said(&self, command: &Command) -> Result<Option<Answer>, Failure> {
         if let Some(refusal) = &command.refused {
             return Ok(Some(Answer {
@@ -62,10 +90,36 @@ impl Case<'_> {
             return Ok(Some(answered(text)));
         }
         match command.verb {
-            Verb::Stop => Ok(None),
-            // The only other verb that is built and starts no run.
-            _ => Ok(Some(answered(reference::help(&self.name()?)))),
+            Verb::Help => Ok(Some(answered(reference::help(&self.name()?)))),
+            _ => Ok(None),
         }
+    }
+
+    /// Looks or acts, and says what was found or done.
+    async fn act(
+        &self,
+        (connection, client): (&Connection, &Client),
+        author: &Person,
+        command: &Command,
+        gate: &Gate,
+    ) -> Result<Result<String, FailureReport>, Failure> {
+        Ok(Ok(match command.verb {
+            Verb::Stop => return self.stop((connection, client), author, command).await,
+            Verb::Pause => self.pause(author).await?,
+            Verb::Resume => self.resume().await?,
+            Verb::Status => self.status().await?,
+            Verb::Why => self.why(command).await?,
+            Verb::Config => config::shown(&Shown {
+                config: &self.builder.settings,
+                connection,
+                file: &gate.target.file,
+                branch: &gate.target.branch,
+                at: gate.target.at.as_ref(),
+            }),
+            Verb::Ping => self.ping(connection, client).await?,
+            // Every other verb starts a run or is answered by `said`.
+            _ => reference::help(&self.name()?),
+        }))
     }
 
     /// Writes the ended record, once.
@@ -75,8 +129,7 @@ impl Case<'_> {
             .change_or_begin_lane(&self.lane, |lane| lane.answered(self.mention, &run))
             .await?;
         if !is_ours {
-            let reason = "another delivery about this comment came first";
-            return Ok(plain(Verdict::Ignored, None, reason));
+            return Err(not_yet(OVERTAKEN_RETRY, OVERTAKEN));
         }
         let (verdict, reason) = match answer.state {
             RunState::Refused => (
@@ -97,78 +150,6 @@ impl Case<'_> {
         }
     }
 
-    /// Ends what waits and runs, or what is named of it, as far as the person may: all of it for who may change the
-    /// repository and for the pull request's author, their own for everybody else. Says what was ended.
-    async fn stop(
-        &self,
-        connection: &Connection,
-        client: &Client,
-        author: &Person,
-        command: &Command,
-    ) -> Result<Result<String, FailureReport>, Failure> {
-        let origin = &self.mention.origin;
-        let lane = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
-        // A redelivery must not end what was asked for after the first delivery was written.
-        let mut runs = lane.asked_before(origin.event_sequence);
-        let named = command.argument.as_deref().filter(|argument| *argument != "all");
-        if let Some(named) = named {
-            runs.retain(|run| run.as_str() == named);
-        }
-        if runs.is_empty() {
-            return Ok(Ok(match named {
-                Some(named) => format!("`{named}` neither waits nor runs on this pull request."),
-                None => "Nothing waits or runs on this pull request.".to_owned(),
-            }));
-        }
-        let records = self.records(&runs).await?;
-        let own = |record: &Run| record.requester.as_ref().is_some_and(|who| is_same(who, author));
-        let mut runs: Vec<RunId> = records
-            .iter()
-            .filter(|record| own(record))
-            .map(|record| record.id.clone())
-            .collect();
-        if runs.len() < records.len() {
-            let pull_request = client
-                .pull_request(&origin.repository, origin.pull_request)
-                .await?;
-            if may_stop_all(connection, client, &pull_request, author).await? {
-                runs = records.into_iter().map(|record| record.id).collect();
-            } else if runs.is_empty() {
-                let repository = &pull_request.to_ref.repository;
-                let needed = &connection.permission.change;
-                let detail = format!(
-                    "{needed} on {}/{} is needed to stop what others asked for",
-                    repository.project, repository.slug
-                );
-                return Ok(Err(FailureReport {
-                    code: FailureCode::PermissionDenied,
-                    detail: Some(detail),
-                }));
-            }
-        }
-        let mut stopped = Vec::new();
-        for run in runs {
-            let detail = Some(format!("Asked for by {}", author.name));
-            let outcome = records::failure(FailureReport {
-                code: FailureCode::Stopped,
-                detail,
-            });
-            if self.builder.end(&run, RunState::Cancelled, outcome).await? {
-                self.builder.finish(&self.lane, &run).await?;
-            }
-            stopped.push(format!("`{run}`"));
-        }
-        Ok(Ok(format!("Stopped {}.", stopped.join(", "))))
-    }
-
-    async fn records(&self, runs: &[RunId]) -> Result<Vec<Run>, Failure> {
-        let mut records = Vec::new();
-        for run in runs {
-            records.extend(self.builder.runs.get(&subject::run_key(run)).await?);
-        }
-        Ok(records)
-    }
-
     /// The end of a run whose comment was edited to ask for something else, which is said with it.
     pub(super) fn withdrawn(&self) -> Result<Ended, Failure> {
         let withdrawn = records::because(FailureCode::RequestWithdrawn);
@@ -180,7 +161,8 @@ impl Case<'_> {
                 answer: Some(answer.text),
                 ..withdrawn
             },
-            None => records::because(FailureCode::Stopped),
+            None if command.stops() => records::because(FailureCode::Stopped),
+            None => withdrawn,
         })
     }
 
@@ -196,31 +178,5 @@ fn answered(text: String) -> Answer {
     Answer {
         state: RunState::Answered,
         text,
-    }
-}
-
-async fn may_stop_all(
-    connection: &Connection,
-    client: &Client,
-    pull_request: &PullRequest,
-    author: &Person,
-) -> Result<bool, Failure> {
-    if pull_request
-        .author
-        .as_ref()
-        .is_some_and(|who| is_same(who, author))
-    {
-        return Ok(true);
-    }
-    let repository = &pull_request.to_ref.repository;
-    Ok(client
-        .may(repository, author, &connection.permission.change)
-        .await?)
-}
-
-fn is_same(one: &Person, other: &Person) -> bool {
-    match (one.id, other.id) {
-        (Some(one), Some(other)) => one == other,
-        _ => one.name == other.name,
     }
 }

@@ -1,12 +1,14 @@
 //! What a lane makes of mentions: versions, edits, redeliveries and refusals.
 
 use jiff::Timestamp;
+use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::{Command, CommandDigest, Mention};
 use pipeline::subject::lane_key;
 
 use super::{Course, Entry, Lane, Memory, Refusal};
-use crate::limits::{COMMENTS_MAX, REFUSAL_SILENCE};
+use crate::limits::{COMMENTS_MAX, REFUSAL_SILENCE, REFUSALS_MAX};
+use crate::permission::key_of;
 
 impl Lane {
     /// Takes note of a mention and says what follows. [`Course::Start`] changes nothing yet: see [`Lane::enter`]
@@ -54,6 +56,7 @@ impl Lane {
             }
             (Some(run), Some(digest)) if waiting(&run) => {
                 self.remember(mention, Some(digest), Some(run.clone()));
+                self.move_up_or_down(mention, &run);
                 Course::Amend(run)
             }
             (Some(run), None) if waiting(&run) => {
@@ -141,22 +144,43 @@ impl Lane {
     fn enqueue(&mut self, run: RunId, mention: &Mention, now: Timestamp) {
         let origin = &mention.origin;
         self.key = lane_key(&origin.instance, origin.repository.id, &origin.lane());
-        let sequence = origin.event_sequence;
-        let place = self.queue.partition_point(|entry| entry.sequence <= sequence);
-        self.queue.insert(
-            place,
-            Entry {
-                run,
-                comment: mention.comment,
-                sequence,
-                at: now,
-            },
-        );
+        self.place(Entry {
+            run,
+            comment: mention.comment,
+            sequence: origin.event_sequence,
+            at: now,
+            person: key_of(mention.author.as_ref()),
+            front: goes_first(mention),
+            merged: Vec::new(),
+        });
     }
 
-    /// Takes note of a refusal. Returns whether to say it: once for a person within the time of silence, and for
-    /// the same run always, since saying it may have been interrupted.
-    pub(crate) fn refuse(&mut self, mention: &Mention, run: &RunId, person: &str, now: Timestamp) -> bool {
+    /// What goes first is in front; within both parts the order is that of the events.
+    fn place(&mut self, new: Entry) {
+        let place = |entry: &Entry| (!entry.front, entry.sequence);
+        let at = self.queue.partition_point(|entry| place(entry) <= place(&new));
+        self.queue.insert(at, new);
+    }
+
+    /// An edit may make a question of a request, and the other way round.
+    fn move_up_or_down(&mut self, mention: &Mention, run: &RunId) {
+        let Some(at) = self.queue.iter().position(|entry| entry.run == *run) else {
+            return;
+        };
+        let mut entry = self.queue.remove(at);
+        entry.front = goes_first(mention);
+        self.place(entry);
+    }
+
+    /// Takes note of a refusal, to be said to `person` with this code. Returns the run that says it: where the person has
+    /// read the same within the time of silence, the one that said it then. `None` is told every time.
+    pub(crate) fn refuse(
+        &mut self,
+        mention: &Mention,
+        run: &RunId,
+        said: Option<(&str, FailureCode)>,
+        now: Timestamp,
+    ) -> RunId {
         if !self
             .comments
             .get(&mention.comment)
@@ -171,23 +195,33 @@ impl Lane {
         self.queue.retain(|entry| entry.run != *run);
         self.refusals
             .retain(|refusal| now.duration_since(refusal.at) < REFUSAL_SILENCE);
-        if let Some(spoken) = self.refusals.iter().find(|refusal| refusal.person == person) {
-            return spoken.run == *run;
+        let Some((person, code)) = said else {
+            return run.clone();
+        };
+        let same =
+            |refusal: &&Refusal| refusal.person == person && refusal.code.is_none_or(|spoken| spoken == code);
+        if let Some(spoken) = self.refusals.iter().find(same) {
+            return spoken.run.clone();
+        }
+        if self.refusals.len() >= REFUSALS_MAX {
+            self.refusals.remove(0);
         }
         self.refusals.push(Refusal {
             person: person.to_owned(),
+            code: Some(code),
             at: now,
             run: run.clone(),
         });
-        true
+        run.clone()
     }
 
-    fn remember(&mut self, mention: &Mention, digest: Option<CommandDigest>, run: Option<RunId>) {
+    pub(super) fn remember(&mut self, mention: &Mention, digest: Option<CommandDigest>, run: Option<RunId>) {
         let memory = Memory {
             version: mention.comment_version,
             digest,
             run,
             refused: false,
+            merged_into: None,
             deleted: false,
         };
         self.comments.insert(mention.comment, memory);
@@ -214,6 +248,13 @@ impl Lane {
             self.comments.remove(&oldest);
         }
     }
+}
+
+fn goes_first(mention: &Mention) -> bool {
+    mention
+        .command
+        .as_ref()
+        .is_some_and(|command| command.verb.goes_first())
 }
 
 /// The run that a mention starts.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::{Command, Mention, Verb};
 use proptest::prelude::*;
 
-use super::tests::mention;
+use super::tests::{mention, person};
 use super::*;
 use crate::limits::CLAIM_LEASE;
 
@@ -16,6 +17,7 @@ enum Step {
     Mention { comment: u64, version: u32 },
     Delete { comment: u64 },
     Close { sequence: u64 },
+    Stop { sequence: u64, comment: Option<u64> },
     Claim { by: u8 },
     Dispatched,
     Finish,
@@ -28,6 +30,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => mention,
         1 => (1..5_u64).prop_map(|comment| Step::Delete { comment }),
         1 => (0..60_u64).prop_map(|sequence| Step::Close { sequence }),
+        1 => (0..60_u64, prop::option::of(1..5_u64))
+            .prop_map(|(sequence, comment)| Step::Stop { sequence, comment }),
         4 => (0..2_u8).prop_map(|by| Step::Claim { by }),
         2 => Just(Step::Dispatched),
         3 => Just(Step::Finish),
@@ -35,6 +39,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     prop::collection::vec(step, 0..60)
 }
+
+/// Nothing is merged, and there is no end to runs.
+const RULES: Rules = Rules {
+    runs_per_hour: usize::MAX,
+    merge_within: SignedDuration::ZERO,
+};
 
 /// What a run that was given its turn and has not ended looks like from outside.
 #[derive(Default)]
@@ -44,6 +54,8 @@ struct World {
     ended: BTreeSet<RunId>,
     deleted: BTreeSet<CommentId>,
     newest: BTreeMap<CommentId, u32>,
+    /// Up to where everybody's requests were stopped, and each person's.
+    stopped: (u64, BTreeMap<String, u64>),
     /// What each version of each comment asks for.
     texts: Vec<Option<u8>>,
 }
@@ -52,6 +64,7 @@ struct World {
 fn asking(mut mention: Mention) -> Mention {
     if let Some(command) = &mut mention.command {
         match command.text.as_str() {
+            "2" if Verb::Ask.is_built() => *command = Command::of_verb(Verb::Ask, "2"),
             "3" => *command = Command::of_verb(Verb::Stop, ""),
             "4" => *command = Command::of_verb(Verb::Help, ""),
             _ => {}
@@ -62,6 +75,11 @@ fn asking(mut mention: Mention) -> Mention {
 
 fn texts() -> impl Strategy<Value = Vec<Option<u8>>> {
     prop::collection::vec(prop::option::weighted(0.7, 0..5_u8), 20)
+}
+
+/// Each comment's author.
+fn asker(comment: u64) -> String {
+    if comment.is_multiple_of(2) { "alice" } else { "bob" }.to_owned()
 }
 
 impl World {
@@ -77,6 +95,7 @@ impl World {
                 self.deleted.insert(CommentId(*comment));
             }
             Step::Close { sequence } => drop(lane.closed(*sequence)),
+            Step::Stop { sequence, comment } => self.stop(lane, *sequence, *comment),
             Step::Claim { by } => self.claim(lane, &by.to_string()),
             Step::Dispatched => {
                 if let Some(run) = lane.running.as_ref().map(|running| running.entry.run.clone()) {
@@ -94,12 +113,30 @@ impl World {
         }
     }
 
+    /// As admission does it: what was asked before is ended, and what arrives later does not begin.
+    fn stop(&mut self, lane: &mut Lane, sequence: u64, comment: Option<u64>) {
+        let person = comment.map(asker);
+        for run in lane.stop(sequence, person.as_deref()) {
+            lane.finished(&run);
+            self.begun.remove(&run);
+            self.ended.insert(run);
+        }
+        match person {
+            None => self.stopped.0 = self.stopped.0.max(sequence),
+            Some(person) => {
+                let through = self.stopped.1.entry(person).or_default();
+                *through = sequence.max(*through);
+            }
+        }
+    }
+
     /// A comment's versions have fixed texts and one event each, as Bitbucket's have.
     fn hear(&mut self, lane: &mut Lane, comment: u64, version: u32) {
         let sequence = comment * 10 + u64::from(version);
         let text =
             self.texts[usize::try_from(comment * 4).unwrap() + version as usize].map(|text| text.to_string());
-        let heard = asking(mention(comment, version, sequence, text.as_deref()));
+        let mut heard = asking(mention(comment, version, sequence, text.as_deref()));
+        heard.author = Some(person(&asker(comment)));
         let before = lane.clone();
         let course = self.follow(lane, &heard);
         let known = self.newest.get(&heard.comment).copied();
@@ -110,7 +147,12 @@ impl World {
                 "an old version or a deleted comment changed the lane"
             );
         }
+        let through = self.stopped.1.get(&asker(comment)).copied().unwrap_or_default();
         if let Course::Start(run) = &course {
+            assert!(
+                sequence >= self.stopped.0.max(through),
+                "{run} was stopped and started"
+            );
             assert!(lane.holds(run), "{run} started without a place");
             assert!(
                 !self.ended.contains(run) && !self.begun.contains(run),
@@ -125,7 +167,13 @@ impl World {
     fn follow(&mut self, lane: &mut Lane, heard: &Mention) -> Course {
         let starts_a_run = heard.command.as_ref().is_none_or(Command::starts_a_run);
         if starts_a_run {
-            return lane.enter(heard, self.now());
+            let course = lane.admit(heard, RULES, self.now());
+            if let Course::Barred(run, code) = &course {
+                assert_eq!(*code, FailureCode::Stopped);
+                lane.refuse(heard, run, None, self.now());
+                assert!(!lane.holds(run));
+            }
+            return course;
         }
         let course = lane.hear(heard);
         match &course {
@@ -175,7 +223,7 @@ proptest! {
         for step in &steps {
             world.apply(&mut lane, step);
             prop_assert!(world.begun.len() <= 1, "two runs at once: {:?}", world.begun);
-            prop_assert!(lane.queue.is_sorted_by_key(|entry| entry.sequence));
+            prop_assert!(lane.queue.is_sorted_by_key(|entry| (!entry.front, entry.sequence)));
             let places: Vec<&RunId> =
                 lane.queue.iter().map(|entry| &entry.run).chain(lane.running.iter().map(|r| &r.entry.run)).collect();
             let distinct: BTreeSet<&RunId> = places.iter().copied().collect();

@@ -1,5 +1,5 @@
 use jiff::SignedDuration;
-use pipeline::event::Repository;
+use pipeline::event::{Person, Repository};
 use pipeline::ids::{
     ConnectionId, DeliveryId, InstanceId, ProjectKey, PullRequestId, RepositoryId, RepositorySlug,
 };
@@ -32,6 +32,17 @@ pub(crate) fn mention(comment: u64, version: u32, sequence: u64, text: Option<&s
         author: None,
         written_at: None,
         command: text.map(Command::request),
+    }
+}
+
+pub(crate) fn person(name: &str) -> Person {
+    Person {
+        id: None,
+        name: name.to_owned(),
+        slug: None,
+        display_name: None,
+        email: None,
+        is_service: false,
     }
 }
 
@@ -103,7 +114,7 @@ fn an_edit_that_asks_for_the_same_finishes_what_the_older_delivery_left_undone()
 #[test]
 fn an_edit_of_a_refused_request_that_asks_for_the_same_leaves_it_refused() {
     let mut lane = Lane::default();
-    lane.refuse(&mention(1, 0, 10, Some("a")), &run(1, 0), "bob", at(0));
+    lane.refuse(&mention(1, 0, 10, Some("a")), &run(1, 0), None, at(0));
     assert_eq!(
         lane.hear(&mention(1, 1, 20, Some("a"))),
         Course::Nothing("the edit did not change what is asked for")
@@ -123,14 +134,6 @@ fn an_edit_that_asks_for_no_run_gives_up_what_waits_and_only_stop_what_has_begun
     assert_eq!(no_run(1, Verb::Stop), Course::Withdraw(run(1, 0)));
     assert_eq!(no_run(1, Verb::Help), Course::TooLate(run(1, 0)));
     assert_eq!(no_run(3, Verb::Stop), Course::Start(run(3, 1)));
-}
-
-#[test]
-fn what_was_asked_before_a_place_in_the_events_is_what_stop_ends() {
-    let lane = busy();
-    assert_eq!(lane.asked_before(10), []);
-    assert_eq!(lane.asked_before(20), [run(1, 0)]);
-    assert_eq!(lane.asked_before(21), [run(1, 0), run(2, 0)]);
 }
 
 #[test]
@@ -296,21 +299,31 @@ fn a_claim_without_a_job_goes_to_another_process_when_it_runs_out() {
 #[test]
 fn a_refusal_is_said_once_an_hour_to_each_person_and_again_if_saying_it_was_interrupted() {
     let mut lane = Lane::default();
-    let refuse = |lane: &mut Lane, comment, person: &str, seconds| {
-        lane.refuse(
-            &mention(comment, 0, comment, Some("x")),
-            &run(comment, 0),
-            person,
-            at(seconds),
-        )
+    let denied = FailureCode::PermissionDenied;
+    let refuse = |lane: &mut Lane, comment, person: &str, code, seconds| {
+        let said = Some((person, code));
+        let mention = mention(comment, 0, comment, Some("x"));
+        lane.refuse(&mention, &run(comment, 0), said, at(seconds))
     };
-    assert!(refuse(&mut lane, 1, "bob", 0));
-    assert!(refuse(&mut lane, 1, "bob", 1));
-    assert!(!refuse(&mut lane, 2, "bob", 2));
-    assert!(refuse(&mut lane, 3, "eve", 3));
-    assert!(!refuse(&mut lane, 4, "bob", 3_599));
-    assert!(refuse(&mut lane, 5, "bob", 3_600));
+    assert_eq!(refuse(&mut lane, 1, "bob", denied, 0), run(1, 0));
+    assert_eq!(refuse(&mut lane, 1, "bob", denied, 1), run(1, 0));
+    assert_eq!(
+        refuse(&mut lane, 2, "bob", denied, 2),
+        run(1, 0),
+        "the run that said it is named"
+    );
+    assert_eq!(refuse(&mut lane, 3, "eve", denied, 3), run(3, 0));
+    assert_eq!(
+        refuse(&mut lane, 6, "bob", FailureCode::Paused, 3),
+        run(6, 0),
+        "for another reason"
+    );
+    assert_eq!(refuse(&mut lane, 4, "bob", denied, 3_599), run(1, 0));
+    assert_eq!(refuse(&mut lane, 5, "bob", denied, 3_600), run(5, 0));
     assert_eq!(lane.turn("us", at(0)), Turn::Idle, "a refused run never waits");
+    let always = mention(7, 0, 7, Some("x"));
+    assert_eq!(lane.refuse(&always, &run(7, 0), None, at(3_601)), run(7, 0));
+    assert_eq!(lane.refuse(&always, &run(8, 0), None, at(3_601)), run(8, 0));
 }
 
 #[test]
@@ -327,7 +340,13 @@ fn old_comments_are_forgotten_but_never_those_with_a_run() {
 #[test]
 fn a_lane_survives_its_bytes() {
     let mut lane = busy();
-    lane.refuse(&mention(3, 0, 3, Some("x")), &run(3, 0), "bob", at(0));
+    lane.refuse(
+        &mention(3, 0, 3, Some("x")),
+        &run(3, 0),
+        Some(("bob", FailureCode::PermissionDenied)),
+        at(0),
+    );
+    lane.stop(5, Some("bob"));
     lane.closed(4);
     let bytes = pipeline::message::encode(&lane);
     assert_eq!(pipeline::message::decode::<Lane>(&bytes).unwrap(), lane);

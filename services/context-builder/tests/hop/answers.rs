@@ -137,7 +137,7 @@ async fn stop_ends_the_run_it_names_and_only_for_who_may() {
     let refused = until_ended(&world, &by_reader).await;
     assert_eq!(
         refused.outcome.unwrap().failure.unwrap().code,
-        FailureCode::PermissionDenied
+        FailureCode::StopDenied
     );
     let unknown = asks(&world, "alice", argument(Verb::Stop, "r-000000000000")).await;
     assert!(answer(&until_ended(&world, &unknown).await).contains("neither waits nor runs"));

@@ -1,0 +1,302 @@
+//! What keeps a new request from its place in the queue: a `stop` that was written later and heard earlier, too many
+//! runs within the hour, and a request that waits and that it only adds to.
+
+use jiff::{SignedDuration, Timestamp};
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::{CommentId, RunId};
+use pipeline::mention::{Command, Mention, Verb};
+
+use super::{Course, Entry, Lane};
+use crate::limits::{ANSWERS_PER_HOUR_MAX, HOUR, MERGED_MAX, STOPPED_PEOPLE_MAX};
+use crate::permission::key_of;
+
+/// What an operator sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Runs that may be asked for within an hour.
+    pub(crate) runs_per_hour: usize,
+    /// How long a request that waits may be added to; zero is never.
+    pub(crate) merge_within: SignedDuration,
+}
+
+impl Lane {
+    /// Gives an allowed mention its place, unless something keeps it from one. The same for a redelivery.
+    pub(crate) fn admit(&mut self, mention: &Mention, rules: Rules, now: Timestamp) -> Course {
+        // To hear of a mention that starts something changes nothing, so that this may be asked first.
+        let heard = self.clone().hear(mention);
+        let memory = self.comments.get(&mention.comment);
+        match (&heard, memory.and_then(|memory| memory.merged_into.clone())) {
+            (Course::Resume(run), Some(into)) => {
+                return Course::Merge {
+                    run: run.clone(),
+                    into,
+                };
+            }
+            (Course::Resume(_), None) if memory.is_some_and(|memory| memory.refused) => {}
+            (Course::Start(_), _) => {}
+            _ => return self.enter(mention, now),
+        }
+        let (Course::Start(run) | Course::Resume(run)) = heard else {
+            return heard;
+        };
+        let person = key_of(mention.author.as_ref());
+        if self.was_stopped(&person, mention.origin.event_sequence) {
+            return Course::Barred(run, FailureCode::Stopped);
+        }
+        if let Some(into) = self.merge(mention, &person, rules, now) {
+            self.remember(
+                mention,
+                mention.command.as_ref().map(Command::digest),
+                Some(run.clone()),
+            );
+            if let Some(memory) = self.comments.get_mut(&mention.comment) {
+                memory.merged_into = Some(into.clone());
+            }
+            return Course::Merge { run, into };
+        }
+        self.started.retain(|at| now.duration_since(*at) < HOUR);
+        if self.started.len() >= rules.runs_per_hour {
+            return Course::Barred(run, FailureCode::TooManyRuns);
+        }
+        self.started.push(now);
+        self.enter(mention, now)
+    }
+
+    /// The run that waits and that a mention only adds to: the last one in the queue, by the same person, asked for a
+    /// moment ago.
+    fn merge(&mut self, mention: &Mention, person: &str, rules: Rules, now: Timestamp) -> Option<RunId> {
+        let command = mention.command.as_ref()?;
+        let only_adds = command.verb == Verb::Request
+            && command.options.is_empty()
+            && !command.text.is_empty()
+            && mention.parent.is_none();
+        if !only_adds || person.is_empty() || rules.merge_within.is_zero() {
+            return None;
+        }
+        let entry = self.queue.last_mut().filter(|entry| {
+            entry.person == person
+                && !entry.front
+                && entry.sequence < mention.origin.event_sequence
+                && entry.merged.len() < MERGED_MAX
+                && now.duration_since(entry.at) <= rules.merge_within
+        })?;
+        if !entry.merged.contains(&mention.comment) {
+            entry.merged.push(mention.comment);
+        }
+        Some(entry.run.clone())
+    }
+
+    /// The text of a comment will not be added after all.
+    pub(crate) fn unmerge(&mut self, run: &RunId, comment: CommentId) {
+        let running = self.running.as_mut().map(|running| &mut running.entry);
+        let entries = self.queue.iter_mut().chain(running);
+        for entry in entries.filter(|entry| entry.run == *run) {
+            entry.merged.retain(|merged| *merged != comment);
+        }
+    }
+
+    /// Whether something more may be answered at once within the hour; takes note of it.
+    pub(crate) fn may_answer(&mut self, now: Timestamp) -> bool {
+        self.answered.retain(|at| now.duration_since(*at) < HOUR);
+        let may = self.answered.len() < ANSWERS_PER_HOUR_MAX;
+        if may {
+            self.answered.push(now);
+        }
+        may
+    }
+
+    /// Takes note that what was asked before this place in `EVENTS` is stopped: all of it, or what `person` asked.
+    /// Returns the runs that wait or have their turn and are meant.
+    pub(crate) fn stop(&mut self, sequence: u64, person: Option<&str>) -> Vec<RunId> {
+        match person {
+            None => self.stopped_for_all = self.stopped_for_all.max(sequence),
+            Some(person) => {
+                let through = self.stopped_for.entry(person.to_owned()).or_default();
+                *through = sequence.max(*through);
+            }
+        }
+        while self.stopped_for.len() > STOPPED_PEOPLE_MAX {
+            let oldest = self.stopped_for.iter().min_by_key(|(_, through)| **through);
+            let Some(oldest) = oldest.map(|(person, _)| person.clone()) else {
+                break;
+            };
+            self.stopped_for.remove(&oldest);
+        }
+        let meant =
+            |entry: &&Entry| entry.sequence < sequence && person.is_none_or(|person| entry.person == person);
+        self.entries()
+            .filter(meant)
+            .map(|entry| entry.run.clone())
+            .collect()
+    }
+
+    /// Who asked for a run that waits or has its turn, as [`key_of`] says it.
+    pub(crate) fn asker_of(&self, run: &RunId) -> Option<&str> {
+        let mut entries = self.entries();
+        let entry = entries.find(|entry| entry.run == *run)?;
+        Some(&entry.person)
+    }
+
+    /// Whether others than `person` have asked, before this place, for something that waits or has its turn.
+    pub(crate) fn has_others(&self, sequence: u64, person: &str) -> bool {
+        self.entries()
+            .any(|entry| entry.sequence < sequence && entry.person != person)
+    }
+
+    pub(super) fn was_stopped(&self, person: &str, sequence: u64) -> bool {
+        sequence < self.stopped_for_all
+            || self
+                .stopped_for
+                .get(person)
+                .is_some_and(|through| sequence < *through)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let running = self.running.iter().map(|running| &running.entry);
+        running.chain(&self.queue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::tests::{mention, person, run};
+
+    const RULES: Rules = Rules {
+        runs_per_hour: 2,
+        merge_within: SignedDuration::from_secs(10),
+    };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_750_000_000 + seconds).unwrap()
+    }
+
+    /// A mention of `who`'s, told by the event with the comment's number.
+    fn by(who: &str, comment: u64, verb: Verb, text: &str) -> Mention {
+        let mut mention = mention(comment, 0, comment, None);
+        mention.author = Some(person(who));
+        mention.command = Some(Command::of_verb(verb, text));
+        mention
+    }
+
+    fn request(who: &str, comment: u64) -> Mention {
+        by(who, comment, Verb::Request, "x")
+    }
+
+    #[test]
+    fn a_stop_also_ends_what_was_written_before_it_and_arrives_after_it() {
+        let mut lane = Lane::default();
+        assert_eq!(lane.stop(20, Some("alice")), []);
+        let late = lane.admit(&request("alice", 10), RULES, at(0));
+        assert_eq!(late, Course::Barred(run(10, 0), FailureCode::Stopped));
+        assert_eq!(
+            lane.admit(&request("bob", 11), RULES, at(0)),
+            Course::Start(run(11, 0)),
+            "who may stop only their own stops nobody else's"
+        );
+        assert_eq!(
+            lane.admit(&request("alice", 21), RULES, at(0)),
+            Course::Start(run(21, 0))
+        );
+        assert_eq!(lane.stop(30, None), [run(11, 0), run(21, 0)]);
+        let late = lane.admit(&request("bob", 12), RULES, at(0));
+        assert_eq!(late, Course::Barred(run(12, 0), FailureCode::Stopped));
+    }
+
+    #[test]
+    fn one_who_may_stop_only_their_own_is_told_of_others() {
+        let mut lane = Lane::default();
+        lane.admit(&request("alice", 10), RULES, at(0));
+        lane.admit(&request("bob", 11), RULES, at(0));
+        assert_eq!(lane.stop(20, Some("bob")), [run(11, 0)]);
+        assert!(lane.has_others(20, "bob") && !lane.has_others(10, "bob"));
+        assert_eq!(lane.asker_of(&run(10, 0)), Some("alice"));
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_runs_of_an_hour() {
+        let mut lane = Lane::default();
+        for comment in 1..=2 {
+            let course = lane.admit(
+                &request("alice", comment),
+                RULES,
+                at(i64::try_from(comment).unwrap() * 60),
+            );
+            assert_eq!(course, Course::Start(run(comment, 0)));
+            lane.finished(&run(comment, 0));
+        }
+        let again = lane.admit(&request("alice", 2), RULES, at(180));
+        assert_eq!(again, Course::Resume(run(2, 0)), "a redelivery is no further run");
+        let third = lane.admit(&request("bob", 3), RULES, at(180));
+        assert_eq!(third, Course::Barred(run(3, 0), FailureCode::TooManyRuns));
+        let later = lane.admit(&request("bob", 3), RULES, at(60 + HOUR.as_secs()));
+        assert_eq!(later, Course::Start(run(3, 0)));
+    }
+
+    #[test]
+    fn a_question_goes_before_what_waits_and_not_before_what_runs() {
+        let mut lane = Lane::default();
+        let rules = Rules {
+            runs_per_hour: 9,
+            ..RULES
+        };
+        lane.admit(&request("alice", 1), rules, at(0));
+        assert!(lane.claim(&run(1, 0), "us", at(0)).is_some());
+        lane.admit(&request("bob", 2), rules, at(0));
+        for comment in [4, 3] {
+            lane.admit(&by("bob", comment, Verb::Ask, "why?"), rules, at(0));
+        }
+        let order: Vec<RunId> = lane.ahead().into_iter().map(|(run, _)| run).collect();
+        assert_eq!(order, [run(3, 0), run(4, 0), run(2, 0)]);
+        assert_eq!(lane.running.as_ref().unwrap().entry.run, run(1, 0));
+        let mut edit = by("bob", 3, Verb::Request, "do it");
+        edit.comment_version = 1;
+        assert_eq!(lane.hear(&edit), Course::Amend(run(3, 0)));
+        let order: Vec<RunId> = lane.ahead().into_iter().map(|(run, _)| run).collect();
+        assert_eq!(order, [run(4, 0), run(2, 0), run(3, 0)], "a question no more");
+    }
+
+    #[test]
+    fn a_second_comment_within_the_time_adds_to_the_first_of_the_same_person() {
+        let mut lane = Lane::default();
+        lane.admit(&request("alice", 1), RULES, at(0));
+        let more = request("alice", 2);
+        let merged = Course::Merge {
+            run: run(2, 0),
+            into: run(1, 0),
+        };
+        assert_eq!(lane.admit(&more, RULES, at(9)), merged);
+        assert_eq!(lane.admit(&more, RULES, at(99)), merged, "a redelivery");
+        assert_eq!(lane.queue[0].merged, [CommentId(2)]);
+        assert!(!lane.holds(&run(2, 0)));
+        lane.unmerge(&run(1, 0), CommentId(2));
+        assert_eq!(lane.queue[0].merged, []);
+        for (other, seconds) in [
+            (request("bob", 3), 9),
+            (by("alice", 3, Verb::Fix, "x"), 9),
+            (request("alice", 3), 11),
+        ] {
+            let course = lane.clone().admit(&other, RULES, at(seconds));
+            assert_eq!(course, Course::Start(run(3, 0)), "{other:?}");
+        }
+        let mut reply = request("alice", 3);
+        reply.parent = Some(CommentId(1));
+        assert_eq!(lane.clone().admit(&reply, RULES, at(9)), Course::Start(run(3, 0)));
+        assert!(lane.claim(&run(1, 0), "us", at(9)).is_some());
+        assert_eq!(
+            lane.admit(&request("alice", 3), RULES, at(9)),
+            Course::Start(run(3, 0)),
+            "what has begun is not added to"
+        );
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_answered_within_an_hour() {
+        let mut lane = Lane::default();
+        for _ in 0..ANSWERS_PER_HOUR_MAX {
+            assert!(lane.may_answer(at(0)));
+        }
+        assert!(!lane.may_answer(at(1)));
+        assert!(lane.may_answer(at(HOUR.as_secs())));
+    }
+}
