@@ -160,7 +160,6 @@ const fn option(option: OptionName, key: &'static str, value: &'static str, does
 }
 
 impl OptionRow {
-    #[expect(dead_code, reason = "no option is built")]
     const fn built(self) -> Self {
         Self { built: true, ..self }
     }
@@ -173,26 +172,30 @@ pub const OPTIONS: &[OptionRow] = &[
         "model",
         "<alias>",
         "work with this configured model",
-    ),
+    )
+    .built(),
     option(
         OptionName::Effort,
         "effort",
         "low|medium|high",
         "how hard to think",
-    ),
+    )
+    .built(),
     option(
         OptionName::Budget,
         "budget",
         "$2.50|50k-tokens",
         "spend at most this",
-    ),
-    option(OptionName::Time, "time", "20m", "take at most this long"),
+    )
+    .built(),
+    option(OptionName::Time, "time", "20m", "take at most this long").built(),
     option(
         OptionName::Path,
         "path",
         "<glob>",
         "change only what matches; may be repeated",
-    ),
+    )
+    .built(),
     option(
         OptionName::NewPr,
         "new-pr",
@@ -216,13 +219,15 @@ pub const OPTIONS: &[OptionRow] = &[
         "dry-run",
         "",
         "show the patch instead of pushing",
-    ),
+    )
+    .built(),
     option(
         OptionName::NoTest,
         "no-test",
         "",
         "leave out the repository's checks, where the operator allows it",
-    ),
+    )
+    .built(),
     option(
         OptionName::Commits,
         "commits",
@@ -234,15 +239,17 @@ pub const OPTIONS: &[OptionRow] = &[
         "sign-off",
         "",
         "add a `Signed-off-by` line to commits",
-    ),
-    option(OptionName::Lang, "lang", "<tag>", "answer in this language"),
-    option(OptionName::Quiet, "quiet", "", "reply only when it is over"),
+    )
+    .built(),
+    option(OptionName::Lang, "lang", "<tag>", "answer in this language").built(),
+    option(OptionName::Quiet, "quiet", "", "reply only when it is over").built(),
     option(
         OptionName::Ref,
         "ref",
         "<sha>",
         "work only if the source branch is at this commit",
-    ),
+    )
+    .built(),
     option(
         OptionName::Apply,
         "apply",
