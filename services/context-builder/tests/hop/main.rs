@@ -7,6 +7,7 @@ mod edits;
     reason = "what fails in the world of a test fails the test"
 )]
 mod looks;
+mod overtaken;
 mod queue;
 mod refusals;
 mod requests;
