@@ -199,6 +199,9 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
             let head = format!("Out of time or budget{}{}", whom("for"), after("after"));
             format!("**{head}{spent}**")
         }
+        RunState::Superseded if outcome.answer.is_some() => {
+            format!("**Added to another request{}**", whom("for"))
+        }
         RunState::Superseded => format!("**Superseded{}** — a newer request took its place.", whom("for")),
         RunState::Failed | RunState::Queued | RunState::Running => {
             format!("**Failed{}{}**", whom("for"), after("after"))

@@ -106,6 +106,11 @@ impl GitDoor {
         self.clients.of(&self.connection.id)
     }
 
+    /// Who may, as the operator says.
+    pub(crate) fn rules(&self) -> &config::Permission {
+        &self.connection.permission
+    }
+
     /// Where and as whom, with the bot's token as it is now: an agent may work for longer than a token lives.
     fn remote(&self) -> Result<Remote, Failure> {
         // A missing or empty file may be a rotation in progress.

@@ -16,6 +16,7 @@ mod hand_back;
 mod handler;
 mod instructions;
 mod message;
+mod new_branch;
 mod patching;
 mod patience;
 mod policy;
@@ -24,6 +25,7 @@ mod recover;
 mod result;
 mod resume;
 mod secrets;
+mod still_may;
 mod terms;
 #[cfg(test)]
 mod testing;

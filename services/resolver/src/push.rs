@@ -10,7 +10,7 @@ use crate::attempt::{Attempt, Ending};
 use crate::deliver::{Work, kept, unknown};
 use crate::git_door::GitDoor;
 use crate::patience::pause;
-use crate::recover;
+use crate::{recover, still_may};
 
 /// Pushes tried while the branch keeps moving.
 const PUSHES_MAX: u32 = 5;
@@ -114,16 +114,25 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
     }
 }
 
-/// The pull request may have ended while the agent worked, and its webhook may not have reached us.
-async fn closed_meanwhile(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Option<Ending>, Failure> {
+/// The pull request may have ended while the agent worked, and its webhook may not have reached us; or who asked may have
+/// lost the right to it.
+pub(crate) async fn closed_meanwhile(
+    door: &GitDoor,
+    attempt: &Attempt,
+    work: &Work,
+) -> Result<Option<Ending>, Failure> {
     let run = &attempt.run;
-    let pull_request = door
-        .client()?
-        .pull_request(&run.repository, run.pull_request)
-        .await?;
-    if pull_request.open {
-        return Ok(None);
-    }
+    let client = door.client()?;
+    let pull_request = client.pull_request(&run.repository, run.pull_request).await?;
+    let (state, code, detail) = if pull_request.open {
+        match still_may::lacking(&client, door.rules(), run, &pull_request).await? {
+            None => return Ok(None),
+            Some(lacking) => (RunState::Failed, FailureCode::AccessLost, lacking),
+        }
+    } else {
+        let detail = format!("it is {} now", pull_request.state.to_lowercase());
+        (RunState::Cancelled, FailureCode::PullRequestClosed, detail)
+    };
     let mut outcome = work.outcome.clone();
     // A push whose answer was lost may have landed, and been merged, before this try.
     let head = door.fetch().await?;
@@ -134,14 +143,8 @@ async fn closed_meanwhile(door: &GitDoor, attempt: &Attempt, work: &Work) -> Res
     if outcome.pushed.is_some() {
         return Ok(Some(Ending::new(RunState::Done, outcome)));
     }
-    let detail = Some(format!("it is {} now", pull_request.state.to_lowercase()));
     let ends = if is_known { kept } else { unknown };
-    Ok(Some(ends(
-        outcome,
-        RunState::Cancelled,
-        FailureCode::PullRequestClosed,
-        detail,
-    )))
+    Ok(Some(ends(outcome, state, code, Some(detail))))
 }
 
 async fn push_once(
@@ -155,7 +158,7 @@ async fn push_once(
 }
 
 /// How a push ended, as the metric counts it.
-fn result_label(pushed: &Result<(), PushError>) -> &'static str {
+pub(crate) fn result_label(pushed: &Result<(), PushError>) -> &'static str {
     match pushed {
         Ok(()) => "pushed",
         Err(PushError::Moved { .. }) => "moved",

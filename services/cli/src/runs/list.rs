@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use config::Config;
 use pipeline::ids::ConnectionId;
+use pipeline::mention::GrammarRefusal;
 use pipeline::run::Run;
 use serde_json::json;
 use webhook_ingest::ConnectionActivity;
@@ -122,10 +123,10 @@ fn run_line(run: &Run) -> String {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    let request = if request.is_empty() {
-        "(the mention alone)".to_owned()
-    } else {
-        request
+    let request = match (&run.command.refused, request.is_empty()) {
+        (Some(refusal), _) => format!("(refused: {})", refused(refusal)),
+        (None, true) => "(the mention alone)".to_owned(),
+        (None, false) => request,
     };
     let request: String = request
         .chars()
@@ -138,6 +139,18 @@ fn run_line(run: &Run) -> String {
         say::seconds(run.queued_at),
         run.state.as_str()
     )
+}
+
+/// What was typed that is no request.
+fn refused(refusal: &GrammarRefusal) -> String {
+    match refusal {
+        GrammarRefusal::UnknownOption { name } => format!("--{name}"),
+        GrammarRefusal::BadValue { option, .. } | GrammarRefusal::Twice { option } => {
+            format!("--{}", option.row().key)
+        }
+        GrammarRefusal::NotHere { option, verb } => format!("{} --{}", verb.name(), option.row().key),
+        GrammarRefusal::NearMiss(near) => near.word.clone(),
+    }
 }
 
 #[cfg(test)]
