@@ -16,6 +16,8 @@ use crate::work_tree::WorkTree;
 /// How long reading a work tree may take. A hundred thousand files take seconds; a hostile tree must not take the time
 /// that pushing needs.
 const READ_TIME: Duration = Duration::from_secs(120);
+/// What reading a work tree may take of the machine's memory: eight threads with the largest file that may be there.
+const READ_MEMORY_BYTES: u64 = 4 << 30;
 
 /// What changed, and what was left out of it, as sentences.
 pub(crate) struct HandedBack {
@@ -56,6 +58,7 @@ pub(crate) async fn read(
     let reader = Reader {
         executable: resolver.workshop.executable.clone(),
         time_limit: READ_TIME,
+        memory_bytes: READ_MEMORY_BYTES,
     };
     let request = ReadRequest {
         commit: seen.clone(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use pipeline::ids::CommitId;
+use rustix::process::{Resource, Rlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::change::Changes;
@@ -35,6 +36,8 @@ pub struct Reader {
     pub executable: PathBuf,
     /// When it is killed.
     pub time_limit: Duration,
+    /// Bytes of memory of its own, mapped files not counted; where it needs more, the tree is [`Error::Unreadable`].
+    pub memory_bytes: u64,
 }
 
 /// What is read, and what of it may not be taken.
@@ -96,7 +99,11 @@ async fn run(
     let cancel = CancellationToken::new();
     let running = sandbox::run(sandbox::Command {
         program: reader.executable.clone().into_os_string(),
-        args: vec![OsString::from(READ_CHANGES), file.0.clone().into_os_string()],
+        args: vec![
+            OsString::from(READ_CHANGES),
+            file.0.clone().into_os_string(),
+            reader.memory_bytes.to_string().into(),
+        ],
         work_dir: mirror.to_owned(),
         env: Vec::new(),
         time_limit: reader.time_limit,
@@ -151,7 +158,7 @@ impl Drop for RequestFile {
     }
 }
 
-/// The reading process: `PROGRAM read-changes REQUEST_FILE`. Answers on standard output.
+/// The reading process: `PROGRAM read-changes REQUEST_FILE MEMORY_BYTES`. Answers on standard output.
 ///
 /// For the beginning of `main`, before any thread: it gives up the network for all of them first.
 pub fn read_changes_main() -> ExitCode {
@@ -171,12 +178,24 @@ fn answer() -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context("cannot tie this process to its parent")?;
     sandbox::without_network().context("cannot give up the network")?;
-    let file = std::env::args_os().nth(2).context("no request file was named")?;
+    let mut args = std::env::args_os().skip(2);
+    let file = args.next().context("no request file was named")?;
+    let memory = args.next().and_then(|bytes| bytes.to_str()?.parse().ok());
+    limit_memory(memory.context("no limit of memory was named")?)?;
     let request = Request::decode(&fs::read(&file).context("cannot read the request")?)?;
     let answer = Answer::of(read(&request));
     std::io::stdout()
         .write_all(&answer.encode())
         .context("cannot write the answer")
+}
+
+/// Not of address space: packs are mapped whole, and pages of files are no memory of this process's own.
+fn limit_memory(bytes: u64) -> anyhow::Result<()> {
+    let limit = Rlimit {
+        current: Some(bytes),
+        maximum: Some(bytes),
+    };
+    rustix::process::setrlimit(Resource::Data, limit).context("cannot limit this process's memory")
 }
 
 fn read(request: &Request) -> Result<Changes, Error> {

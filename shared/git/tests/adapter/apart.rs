@@ -14,6 +14,8 @@ use crate::world::{BRANCH, World, git, request};
 
 /// Generous for a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// More than any tree here takes.
+const MEMORY_BYTES: u64 = 1 << 30;
 
 struct Tree {
     world: World,
@@ -85,6 +87,7 @@ fn reader() -> Reader {
     Reader {
         executable: env!("CARGO_BIN_EXE_git-inner").into(),
         time_limit: TIME_LIMIT,
+        memory_bytes: MEMORY_BYTES,
     }
 }
 
@@ -96,6 +99,7 @@ fn script(directory: &Path, text: &str, time_limit: Duration) -> Reader {
     Reader {
         executable,
         time_limit,
+        memory_bytes: MEMORY_BYTES,
     }
 }
 
@@ -148,6 +152,28 @@ fn a_reading_that_hangs_ends_at_its_deadline() {
 }
 
 #[test]
+fn a_tree_that_takes_too_much_memory_to_read_is_unreadable() {
+    // More than fits once, and less than may be committed.
+    const FILE_BYTES: u64 = 48 << 20;
+    let tree = Tree::new();
+    let large = fs::File::create(tree.path.join("large")).unwrap();
+    large.set_len(FILE_BYTES).unwrap();
+    let narrow = Reader {
+        memory_bytes: FILE_BYTES / 2,
+        ..reader()
+    };
+    match tree.read_by(&narrow, false) {
+        Err(Error::Unreadable { why }) => assert!(why.contains("memory"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    // The control: so much is enough for a tree without it, and more is enough for this one.
+    assert_eq!(tree.read_by(&reader(), false).unwrap().changes.len(), 1);
+    fs::remove_file(tree.path.join("large")).unwrap();
+    tree.write("b.txt", "small");
+    assert_eq!(tree.read_by(&narrow, false).unwrap().changes.len(), 1);
+}
+
+#[test]
 fn a_reading_that_breaks_off_or_talks_nonsense_is_named() {
     let tree = Tree::new();
     for text in [
@@ -165,7 +191,7 @@ fn a_reading_that_breaks_off_or_talks_nonsense_is_named() {
     }
     let missing = Reader {
         executable: tree.path.join("missing"),
-        time_limit: TIME_LIMIT,
+        ..reader()
     };
     assert!(matches!(tree.read_by(&missing, false), Err(Error::Io { .. })));
 }
