@@ -29,6 +29,7 @@ macro_rules! repository_route {
 
 pub(crate) const APPLICATION_PROPERTIES: Route = Route("/rest/api/latest/application-properties");
 pub(crate) const USERS: Route = Route("/rest/api/latest/users");
+pub(crate) const REPOSITORIES: Route = Route("/rest/api/latest/repos");
 pub(crate) const BRANCHES: Route = repository_route!("/branches");
 pub(crate) const PULL_REQUEST: Route = repository_route!("/pull-requests/{pull_request}");
 pub(crate) const PULL_REQUESTS: Route = repository_route!("/pull-requests");

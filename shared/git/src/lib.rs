@@ -6,7 +6,7 @@ pub use commit::{CommitRequest, Identity, Merges};
 pub use error::{Error, PushError};
 pub use limits::TreeLimits;
 pub use merge::{Conflicts, Joined, Merged};
-pub use mirror::{Depth, Mirror};
+pub use mirror::{Depth, Mirror, pull_request_ref};
 pub use overlay::{How, Overlaid, Overlay};
 pub use patch::{BinaryFile, Patch};
 pub use read_changes::{READ_CHANGES, ReadRequest, Reader, read_changes_main};

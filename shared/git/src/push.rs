@@ -12,7 +12,7 @@ use pipeline::ids::CommitId;
 
 use crate::error::{Error, PushError};
 use crate::fetch::{NEVER, note_pushed, remote_head};
-use crate::mirror::{GixMirror, commit_id};
+use crate::mirror::{GixMirror, commit_id, is_pull_request_ref};
 use crate::remote::{Connection, Remote};
 
 mod lacking;
@@ -63,6 +63,9 @@ pub(crate) fn push(
     expected: Expected<'_>,
     new: &CommitId,
 ) -> Result<(), PushError> {
+    if is_pull_request_ref(branch) {
+        return Err(Error::Invalid(format!("ref {branch:?}: is Bitbucket's own")).into());
+    }
     let mut connection = Connection::new(
         &mirror.clients,
         remote,

@@ -443,3 +443,24 @@ fn find(directory: &std::path::Path, extension: &str) -> Vec<std::path::PathBuf>
     }
     found
 }
+
+#[test]
+fn a_pull_requests_source_is_read_and_never_pushed_to() {
+    let world = World::new();
+    let theirs = world.author_pushes("theirs.txt", "theirs\n");
+    let name = git::pull_request_ref(pipeline::ids::PullRequestId(7));
+    git(&world.bare(), &["update-ref", &name, theirs.as_str()]);
+    let mirror = world.mirror();
+    let go = AtomicBool::new(false);
+    let head = mirror.fetch(&world.remote(), &name, Depth::Shallow(1), &go).unwrap();
+    assert_eq!(head, theirs);
+    let refused = mirror.push(&world.remote(), &name, &head, &head);
+    assert!(
+        matches!(refused, Err(git::PushError::Git(Error::Invalid(_)))),
+        "{refused:?}"
+    );
+    for other in ["refs/pull-requests/7/merge", "refs/pull-requests/x/from", "refs/tags/v1"] {
+        let refused = mirror.fetch(&world.remote(), other, Depth::Shallow(1), &go);
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{other}: {refused:?}");
+    }
+}
