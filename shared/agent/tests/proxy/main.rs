@@ -4,6 +4,7 @@ mod budget;
 mod errors;
 mod exit;
 mod network;
+mod smuggling;
 mod streams;
 mod transcript;
 mod usage;
