@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pipeline::effect::Effect;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
@@ -152,6 +153,24 @@ impl Attempt {
     /// Notes that the work is a commit now, where a patch of it would say nothing that the branches do not.
     pub(crate) async fn committed(&self) -> Result<(), Failure> {
         self.change(|run| run.committed = true).await
+    }
+
+    /// Notes what is to be done to the pull request once the run has ended as it should; in place of what an earlier
+    /// attempt had planned.
+    pub(crate) async fn plan(&self, effects: &[Effect]) -> Result<(), Failure> {
+        if effects.is_empty() && self.run.effects.is_empty() {
+            return Ok(());
+        }
+        self.change(|run| run.effects = effects.to_vec()).await
+    }
+
+    /// Adds to what is planned, once.
+    pub(crate) async fn plan_also(&self, effects: &[Effect]) -> Result<(), Failure> {
+        self.change(|run| {
+            run.effects.retain(|planned| !effects.contains(planned));
+            run.effects.extend_from_slice(effects);
+        })
+        .await
     }
 
     /// Notes what this attempt used in the end, and keeps the transcript of its model calls with the run, beside those of

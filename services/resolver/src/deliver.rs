@@ -5,16 +5,19 @@ use git::CommitRequest;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
+use pipeline::job::Job;
 use pipeline::run::{Outcome, RunState};
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
 use crate::course::{self, Delivery};
+use crate::effects;
 use crate::git_door::{CheckedOut, GitDoor};
 use crate::hand_back::{self, HandedBack};
 use crate::handler::Resolver;
 use crate::instructions::quoted;
 use crate::message::{commit_message, merge_message, signature};
+use crate::new_branch;
 use crate::patching::Patched;
 use crate::policy::{OnlyPaths, Policy};
 use crate::push::push;
@@ -51,23 +54,26 @@ pub(crate) async fn deliver(
     door: &GitDoor,
     attempt: &Attempt,
     (tree, start): (&WorkTree, &CheckedOut),
-    (patched, terms): (Patched, &Terms),
+    (job, patched, terms): (&Job, Patched, &Terms),
 ) -> Result<Ending, Failure> {
     let patience = &attempt.patience;
     if !patience.with("look at the record", || attempt.is_held()).await? {
         return Ok(Ending::NotOurs);
     }
-    let report = match patched {
+    let mut report = match patched {
         Patched::Reported(report) => report,
         Patched::Broke(error) => return told::broke(error),
     };
-    let mut outcome = told::outcome_of(&report, [start.notes(), terms.notes.clone()].concat());
+    let (handed, unread) = effects::take(&attempt.run, &mut report);
+    let mut outcome = told::outcome_of(&report, [start.notes(), terms.notes.clone(), unread].concat());
     let known = patience
         .with("look up what is secret", || async { resolver.known(door) })
         .await?;
     let delivery = course::delivery(&attempt.run.command);
     if delivery == Delivery::Words {
-        return words::deliver(attempt, &report, told::redacted(outcome, &known)).await;
+        let mut outcome = told::redacted(outcome, &known);
+        effects::note(door, attempt, job, (handed, &known), &mut outcome).await?;
+        return words::deliver(attempt, &report, outcome).await;
     }
     let cut_short = told::cut_short(&report);
     let handed_back = match hand_back(resolver, door, attempt, tree, start).await {
@@ -77,6 +83,7 @@ pub(crate) async fn deliver(
     let (verdict, notes) = judged(resolver, start, handed_back);
     outcome.notes.extend(notes);
     let mut outcome = told::redacted(outcome, &known);
+    effects::note(door, attempt, job, (handed, &known), &mut outcome).await?;
     let changes = match verdict {
         Verdict::Nothing => {
             let ending = nothing_to_commit(outcome, cut_short, &report);
@@ -111,13 +118,32 @@ pub(crate) async fn deliver(
         let commits = (&work.base, &work.commit);
         work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits, &known).await?;
     }
+    bring(door, attempt, job, work, delivery).await
+}
+
+/// Brings the commit to where the command asks for it.
+async fn bring(
+    door: &GitDoor,
+    attempt: &Attempt,
+    job: &Job,
+    work: Work,
+    delivery: Delivery,
+) -> Result<Ending, Failure> {
+    let patience = &attempt.patience;
     match delivery {
+        Delivery::Push if !door.reaches_source() => {
+            let made = || new_branch::deliver(door, attempt, job, (&work, None));
+            patience.with("make the branch", made).await
+        }
         Delivery::Push => patience.with("push", || push(door, attempt, &work)).await,
         Delivery::Patch => Ok(as_patch(work.outcome)),
-        // Admission starts no run for these.
-        Delivery::Words | Delivery::Suggest | Delivery::NewBranch { .. } => {
-            Ok(kept(work.outcome, RunState::Failed, FailureCode::Internal, None))
+        Delivery::Suggest => as_suggestions(door, attempt, work).await,
+        Delivery::NewBranch { name } => {
+            let made = || new_branch::deliver(door, attempt, job, (&work, name.as_deref()));
+            patience.with("make the branch", made).await
         }
+        // Handled before anything was read.
+        Delivery::Words => Ok(kept(work.outcome, RunState::Failed, FailureCode::Internal, None)),
     }
 }
 
@@ -140,6 +166,16 @@ fn judged(resolver: &Resolver, start: &CheckedOut, handed_back: HandedBack) -> (
 pub(crate) fn as_patch(mut outcome: Outcome) -> Ending {
     outcome.nothing_pushed = true;
     Ending::new(RunState::Answered, outcome)
+}
+
+/// The work becomes suggestions on lines of the diff; what cannot be one is in the kept patch.
+async fn as_suggestions(door: &GitDoor, attempt: &Attempt, mut work: Work) -> Result<Ending, Failure> {
+    let (base, commit) = (work.base.clone(), work.commit.clone());
+    let patch = door
+        .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?))
+        .await?;
+    effects::note_suggestions(door, attempt, &patch.text, &mut work.outcome).await?;
+    Ok(as_patch(work.outcome))
 }
 
 /// The changes outside of where a request lets them be, named.

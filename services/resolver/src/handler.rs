@@ -22,7 +22,7 @@ use crate::secrets::Known;
 use crate::terms::{Allowed, Terms};
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
-use crate::{deliver, patching, recover, resume, undo, update};
+use crate::{deliver, patching, reach, recover, resume, undo, update};
 
 /// What every job needs.
 pub(crate) struct Resolver {
@@ -85,7 +85,7 @@ impl Resolver {
     }
 
     /// The door to Bitbucket for this job.
-    fn door(&self, job: &Job) -> Result<GitDoor, Failure> {
+    pub(crate) fn door(&self, job: &Job) -> Result<GitDoor, Failure> {
         let (connections, clients) = (self.connections.clone(), self.clients.clone());
         GitDoor::new(self.cache.clone(), connections, clients, job, &self.proxy)
     }
@@ -127,7 +127,17 @@ impl Resolver {
 
     /// From a taken job to the way it ends.
     async fn work(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
-        let door = self.door(job)?;
+        match self.work_at(job, attempt).await {
+            Err(failure) => match reach::renamed(self, job, &failure).await? {
+                Some(job) => self.work_at(&job, attempt).await,
+                None => Err(failure),
+            },
+            ended => ended,
+        }
+    }
+
+    async fn work_at(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
+        let door = reach::door(self, job).await?;
         attempt.on_branch(&job.from_ref.display_id).await?;
         if attempt.number > 1
             && let Some(ending) = recover::landed(&door, attempt).await?
@@ -151,6 +161,7 @@ impl Resolver {
             return Ok(leaked);
         }
         match course::way(&attempt.run.command) {
+            Way::Update | Way::Undo if !door.reaches_source() => Ok(reach::closed(job)),
             Way::Agent => {
                 self.work_with_agent((job, &terms), attempt, &door, (&tree, &start))
                     .await
@@ -177,7 +188,7 @@ impl Resolver {
         }
         let place = (tree, &start.instructions);
         let patched = patching::run_agent(self, job, attempt, place, (&terms, &known)).await?;
-        deliver::deliver(self, door, attempt, (tree, start), (patched, &terms)).await
+        deliver::deliver(self, door, attempt, (tree, start), (job, patched, &terms)).await
     }
 }
 

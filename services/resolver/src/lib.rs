@@ -21,6 +21,7 @@ mod patching;
 mod patience;
 mod policy;
 mod push;
+mod reach;
 mod recover;
 mod result;
 mod resume;

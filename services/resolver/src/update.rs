@@ -123,7 +123,7 @@ async fn resolve(
     let known = resolver.known(door)?;
     let place = (&tree, &start.instructions);
     let patched = patching::run_agent(resolver, job, attempt, place, (terms, &known)).await?;
-    deliver::deliver(resolver, door, attempt, (&tree, &start), (patched, terms)).await
+    deliver::deliver(resolver, door, attempt, (&tree, &start), (job, patched, terms)).await
 }
 
 /// Merges, fetching as much of the history as that takes.

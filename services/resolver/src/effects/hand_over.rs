@@ -1,0 +1,109 @@
+//! From what an agent handed over to effects in the run's record.
+
+use agent::Report;
+use bitbucket::Diff;
+use pipeline::failure::Failure;
+use pipeline::job::Job;
+use pipeline::run::{Outcome, Run};
+
+use super::{Commentable, Plan, has_result, plan, suggest, without_secrets};
+use crate::attempt::Attempt;
+use crate::git_door::GitDoor;
+use crate::result::{self, Handed};
+use crate::secrets::Known;
+
+/// Bytes read of the pull request's diff; what lies behind is not commented on. More than a person reviews.
+const DIFF_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Said where the agent said nothing beside what it handed over.
+const SEE_COMMENTS: &str = "See the comments on the pull request.";
+
+/// Takes the block out of the agent's last message, where the verb has one: what is left is what people read.
+pub(crate) fn take(run: &Run, report: &mut Report) -> (Handed, Vec<String>) {
+    if !has_result(run.command.verb) {
+        return Default::default();
+    }
+    let parsed = result::parse(&report.summary);
+    report.summary = parsed.words;
+    (parsed.handed, parsed.notes)
+}
+
+/// Plans the effects of what was handed over, notes them in the record, and tells of them in the outcome.
+pub(crate) async fn note(
+    door: &GitDoor,
+    attempt: &Attempt,
+    job: &Job,
+    (handed, known): (Handed, &Known),
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let commentable = if handed.findings.is_empty() {
+        Commentable::default()
+    } else {
+        commentable(door, attempt, outcome).await?
+    };
+    let handed = without_secrets(handed, known);
+    let plan = plan(&attempt.run.command, handed, &job.threads, &commentable);
+    tell(&plan, outcome);
+    let keep = || attempt.plan(&plan.effects);
+    attempt.patience.with("note what is to be done", keep).await
+}
+
+/// Plans the suggestions that a patch comes to.
+pub(crate) async fn note_suggestions(
+    door: &GitDoor,
+    attempt: &Attempt,
+    patch: &[u8],
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let commentable = commentable(door, attempt, outcome).await?;
+    // What is no text has no lines to stand on: its hunks do not match, and it is told to be in the patch.
+    let plan = suggest(&String::from_utf8_lossy(patch), &commentable);
+    tell(&plan, outcome);
+    let keep = || attempt.plan_also(&plan.effects);
+    attempt.patience.with("note what is to be done", keep).await
+}
+
+fn tell(plan: &Plan, outcome: &mut Outcome) {
+    outcome.notes.extend_from_slice(&plan.notes);
+    if !plan.more.is_empty() || (outcome.summary.is_none() && !plan.effects.is_empty()) {
+        let said = outcome.summary.take().unwrap_or_else(|| SEE_COMMENTS.to_owned());
+        outcome.summary = Some(format!("{said}\n\n{}", plan.more).trim_end().to_owned());
+    }
+}
+
+/// Where Bitbucket takes comments now.
+async fn commentable(
+    door: &GitDoor,
+    attempt: &Attempt,
+    outcome: &mut Outcome,
+) -> Result<Commentable, Failure> {
+    let run = &attempt.run;
+    let read = || async {
+        let client = door.client()?;
+        match client
+            .diff(&run.repository, run.pull_request, DIFF_BYTES_MAX)
+            .await
+        {
+            Ok(diff) => Ok(Some(diff)),
+            Err(error) => match Failure::from(error) {
+                failure @ Failure::Retry { .. } => Err(failure),
+                Failure::Refuse { report } | Failure::Abandon { report, .. } => {
+                    tracing::warn!(run.id = %run.id, code = %report.code, "the diff cannot be read");
+                    Ok(None)
+                }
+            },
+        }
+    };
+    let diff: Option<Diff> = attempt.patience.with("read the diff", read).await?;
+    let Some(diff) = diff else {
+        outcome
+            .notes
+            .push("Bitbucket did not give the diff, so nothing could be written beside its lines".to_owned());
+        return Ok(Commentable::default());
+    };
+    if diff.truncated {
+        outcome.notes.push(format!(
+            "Only the first {DIFF_BYTES_MAX} bytes of the diff could be commented on"
+        ));
+    }
+    Ok(Commentable::of(&diff.text))
+}

@@ -1,0 +1,146 @@
+//! A branch made for a run's work, with a pull request onto the source branch: what `--new-pr` and `--branch` ask for.
+
+use git::{Depth, PushError};
+use pipeline::effect::{Effect, What};
+use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::CommitId;
+use pipeline::job::Job;
+use pipeline::run::{Pushed, Run, RunState};
+
+use crate::attempt::{Attempt, Ending};
+use crate::deliver::{Work, kept};
+use crate::git_door::{DEPTH_SEARCHED, GitDoor};
+use crate::patience::pause;
+use crate::push;
+
+/// Pushes tried while nobody can tell whether one landed.
+const PUSHES_MAX: u32 = 3;
+
+/// Makes the branch with the work on it, once; the pull request is planned before, for `services/reply` to open.
+pub(crate) async fn deliver(
+    door: &GitDoor,
+    attempt: &Attempt,
+    job: &Job,
+    (work, name): (&Work, Option<&str>),
+) -> Result<Ending, Failure> {
+    if let Some(ending) = push::closed_meanwhile(door, attempt, work).await? {
+        return Ok(ending);
+    }
+    let branch = format!(
+        "refs/heads/{}",
+        name.map_or_else(|| default_name(&attempt.run), ToOwned::to_owned)
+    );
+    let effect = pull_request((job, door.reaches_source()), &attempt.run, work, &branch);
+    attempt.plan_also(&[effect]).await?;
+    let mut in_the_way = FailureCode::GitFailed;
+    for pushes in 1..=PUSHES_MAX {
+        if !attempt.is_held().await? {
+            return Ok(Ending::NotOurs);
+        }
+        match head_of(door, attempt, &branch).await? {
+            There::Nothing => {}
+            There::Ours(commit) => return done(door, work, &branch, commit).await,
+            There::Foreign => {
+                let detail = "there is a branch of that name already".to_owned();
+                let outcome = work.outcome.clone();
+                return Ok(kept(
+                    outcome,
+                    RunState::Failed,
+                    FailureCode::PushRejected,
+                    Some(detail),
+                ));
+            }
+        }
+        let pushed = create(door, work, &branch).await?;
+        telemetry::metrics::pushes(push::result_label(&pushed)).inc();
+        let (code, detail) = match pushed {
+            // What the server has now is what counts: the next look tells.
+            Ok(()) | Err(PushError::Ambiguous { .. } | PushError::Moved { .. }) => {
+                in_the_way = FailureCode::GitFailed;
+                if !matches!(pushed, Ok(())) {
+                    tokio::time::sleep(pause(pushes)).await;
+                }
+                continue;
+            }
+            Err(PushError::Rejected { messages }) => (FailureCode::PushRejected, Some(messages)),
+            Err(PushError::Forbidden) => (FailureCode::PushForbidden, None),
+            Err(error) => return Err(error.into()),
+        };
+        return Ok(kept(work.outcome.clone(), RunState::Failed, code, detail));
+    }
+    if let There::Ours(commit) = head_of(door, attempt, &branch).await? {
+        return done(door, work, &branch, commit).await;
+    }
+    Ok(kept(work.outcome.clone(), RunState::Failed, in_the_way, None))
+}
+
+/// `openhands/7-r-0123456789ab`: nobody else makes a branch of this name.
+fn default_name(run: &Run) -> String {
+    format!("openhands/{}-{}", run.pull_request, run.id)
+}
+
+/// The pull request that brings the work to the source branch.
+fn pull_request((job, reaches_source): (&Job, bool), run: &Run, work: &Work, branch: &str) -> Effect {
+    let title = work.request.message.lines().next().unwrap_or_default().to_owned();
+    let said = work.outcome.summary.clone().unwrap_or_default();
+    let asked = format!(
+        "Asked for in comment {} on pull request {}, run {}.",
+        run.comment, run.pull_request, run.id
+    );
+    Effect::planned(What::PullRequest {
+        from: branch.to_owned(),
+        in_target: !reaches_source || job.from_ref.repository.id == job.repository.id,
+        title,
+        description: format!("{said}\n\n{asked}").trim_start().to_owned(),
+    })
+}
+
+/// What is on the server under the branch's name.
+enum There {
+    Nothing,
+    /// A commit of this run.
+    Ours(CommitId),
+    /// Somebody else's.
+    Foreign,
+}
+
+async fn head_of(door: &GitDoor, attempt: &Attempt, branch: &str) -> Result<There, Failure> {
+    let (branch, run) = (branch.to_owned(), attempt.run.id.clone());
+    let bot = door.identity().await?;
+    door.with_remote(move |mirror, remote, _, stop| {
+        let head = match mirror.fetch(remote, &branch, Depth::Shallow(DEPTH_SEARCHED), stop) {
+            Err(git::Error::BranchGone { .. }) => return Ok(There::Nothing),
+            head => head?,
+        };
+        let ours = mirror.find_run(&head, &run, &bot, DEPTH_SEARCHED as usize)?;
+        Ok(ours.map_or(There::Foreign, There::Ours))
+    })
+    .await
+}
+
+async fn create(door: &GitDoor, work: &Work, branch: &str) -> Result<Result<(), PushError>, Failure> {
+    let (branch, base, tip) = (branch.to_owned(), work.base.clone(), work.commit.clone());
+    door.with_remote(move |mirror, remote, _, _| Ok(mirror.create_branch(remote, &branch, &base, &tip)))
+        .await
+}
+
+/// The branch is there, with the work of this attempt or of an earlier one.
+async fn done(door: &GitDoor, work: &Work, branch: &str, commit: CommitId) -> Result<Ending, Failure> {
+    let tip = commit.clone();
+    let patch = door
+        .with_mirror(move |mirror, _, _, _| {
+            let parent = mirror.first_parent(&tip)?;
+            Ok(mirror.patch(&parent, &tip)?)
+        })
+        .await?;
+    let mut outcome = work.outcome.clone();
+    outcome.pushed = Some(Pushed {
+        commit,
+        branch: branch.to_owned(),
+        files: patch.files,
+        added: patch.added,
+        removed: patch.removed,
+    });
+    Ok(Ending::new(RunState::Done, outcome))
+}
