@@ -100,24 +100,21 @@ impl World {
             .collect()
     }
 
-    /// Waits for a decision that contains `what`.
-    pub(crate) async fn until_decided(&self, what: &str) {
+    /// Waits for a decision that contains `what`, and returns it.
+    pub(crate) async fn until_decided(&self, what: &str) -> String {
         let look = async {
-            while !self
-                .decisions()
-                .await
-                .iter()
-                .any(|decision| decision.contains(what))
-            {
+            loop {
+                let decisions = self.decisions().await;
+                if let Some(found) = decisions.into_iter().find(|decision| decision.contains(what)) {
+                    return found;
+                }
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let decided = tokio::time::timeout(PATIENCE, look).await;
-        assert!(
-            decided.is_ok(),
-            "nobody decided {what:?}: {:#?}",
-            self.decisions().await
-        );
+        if let Ok(found) = tokio::time::timeout(PATIENCE, look).await {
+            return found;
+        }
+        panic!("nobody decided {what:?}: {:#?}", self.decisions().await)
     }
 
     /// What the final reply will say was left out of a run's brief.

@@ -22,6 +22,7 @@ mod setup;
 )]
 mod stand_in;
 mod watchdog;
+mod who;
 #[expect(
     clippy::unwrap_used,
     reason = "what fails in the world of a test fails the test"

@@ -21,7 +21,7 @@ pub(crate) fn settings(directory: &TempDir, base_url: &str) -> Config {
     }
     let text = format!(
         "data_dir = \"{}\"\n[nats]\nack_wait_seconds = 3\n[sandbox]\nmode = \"off\"\n[llm]\nbase_url = \"http://127.0.0.1:1\"\n\
-         [[model]]\nalias = \"default\"\nmodel = \"none\"\n[permission]\ndeny_users = [\"mallory\"]\n\
+         [[model]]\nalias = \"default\"\nmodel = \"none\"\n[permission]\ndeny_users = [\"mallory\"]\n[limits]\nruns_per_pull_request_hour = 1000\n\
          [[connection]]\nid = \"main\"\nbase_url = \"{base_url}\"\nbot_token_file = \"{}\"\n\
          webhook_secret_files = [\"{}\"]\nrepositories = [\"PROJ/*\"]\n",
         at("data"),
@@ -36,7 +36,7 @@ pub(crate) fn settings(directory: &TempDir, base_url: &str) -> Config {
 pub(crate) fn document() -> Value {
     let person = |name: &str, right: &str| json!({"name": name, "email": format!("{name}@example.test"), "tokens": [{"token": format!("{name}-t"), "permission": right}]});
     json!({
-        "users": [person("alice", "REPO_WRITE"), person("bob", "REPO_READ"), person("mallory", "REPO_WRITE"), person("openhands", "REPO_WRITE")],
+        "users": [person("alice", "REPO_WRITE"), person("bob", "REPO_READ"), person("mallory", "REPO_WRITE"), person("carol", "REPO_WRITE"), person("nobody", "REPO_READ"), person("openhands", "REPO_WRITE")],
         "projects": [{"key": "PROJ"}],
         "repositories": [{
             "project": "PROJ", "slug": "demo", "id": 84,
@@ -44,7 +44,7 @@ pub(crate) fn document() -> Value {
                 "main": {"files": {"a.rs": "fn add() {}\n"}},
                 "feature/x": {"from": "main", "files": {"a.rs": "fn add() {}\nfn sub() {}\n"}},
             },
-            "permissions": {"alice": "REPO_WRITE", "bob": "REPO_READ", "mallory": "REPO_WRITE", "openhands": "REPO_WRITE"},
+            "permissions": {"alice": "REPO_WRITE", "bob": "REPO_READ", "mallory": "REPO_WRITE", "carol": "REPO_WRITE", "openhands": "REPO_WRITE"},
         }],
         "pull_requests": [{"repository": "PROJ/demo", "from": "feature/x", "to": "main", "author": "alice", "title": "Subtract"}],
     })
