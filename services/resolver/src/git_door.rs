@@ -19,6 +19,9 @@ const DEPTH_FIRST: u32 = 1;
 /// on top of the bot within the minutes of a take-over are not expected.
 pub(crate) const DEPTH_SEARCHED: u32 = 64;
 
+/// Said where the work cannot go to the source branch.
+const ELSEWHERE: &str = "The bot may not push to the fork that the source branch is in: what it makes goes to a branch of the target repository, with a pull request of its own";
+
 /// The source repository and branch of a job, with the credential to reach it.
 pub(crate) struct GitDoor {
     cache: Arc<Cache>,
@@ -30,6 +33,10 @@ pub(crate) struct GitDoor {
     instance: InstanceId,
     repository: RepositoryId,
     branch: String,
+    /// The source branch's name as people see it.
+    shown: String,
+    /// Whether the source branch itself can be pushed to.
+    reaches_source: bool,
     target: TargetBranch,
     near: Option<String>,
 }
@@ -58,12 +65,18 @@ pub(crate) struct CheckedOut {
     pub(crate) target: Option<CommitId>,
     /// The merge that the work ends, where it is one; the tree then has its conflicts.
     pub(crate) merging: Option<Conflicts>,
+    /// Whether the work can be pushed to the source branch.
+    pub(crate) reaches_source: bool,
 }
 
 impl CheckedOut {
     /// Facts for the reply, whatever comes of the run.
     pub(crate) fn notes(&self) -> Vec<String> {
-        [self.instructions.notes.clone(), self.configuration.notes.clone()].concat()
+        let elsewhere = (!self.reaches_source).then(|| ELSEWHERE.to_owned());
+        let mut notes = Vec::from_iter(elsewhere);
+        notes.extend(self.instructions.notes.iter().cloned());
+        notes.extend(self.configuration.notes.iter().cloned());
+        notes
     }
 }
 
@@ -98,7 +111,30 @@ impl GitDoor {
             instance: job.instance.clone(),
             repository: source.id,
             branch: job.from_ref.id.clone(),
+            shown: job.from_ref.display_id.clone(),
+            reaches_source: true,
         })
+    }
+
+    /// The same source, by what the target repository has of it, which cannot be pushed to.
+    pub(crate) fn through_target(self, job: &Job) -> Result<Self, Failure> {
+        let target = &job.to_ref.repository;
+        Ok(Self {
+            url: self.client()?.clone_url(target),
+            repository: target.id,
+            branch: git::pull_request_ref(job.pull_request),
+            reaches_source: false,
+            target: TargetBranch {
+                elsewhere: None,
+                ..self.target
+            },
+            ..self
+        })
+    }
+
+    /// Whether the source branch itself can be pushed to; otherwise a branch of the target repository can.
+    pub(crate) fn reaches_source(&self) -> bool {
+        self.reaches_source
     }
 
     /// The REST client of the same connection, with the bot's token as it is now.
@@ -145,6 +181,7 @@ impl GitDoor {
     ) -> Result<Option<CheckedOut>, Failure> {
         let (directory, target, near) = (directory.to_owned(), self.target.clone(), self.near.clone());
         let depth = Depth::Shallow(if attempt == 1 { DEPTH_FIRST } else { DEPTH_SEARCHED });
+        let reaches_source = self.reaches_source;
         if target.elsewhere.is_some() {
             // A fork's target is in another repository, which is asked as well.
             self.client()?.admit_git().await;
@@ -174,6 +211,7 @@ impl GitDoor {
                 configuration,
                 target: head,
                 merging: None,
+                reaches_source,
             }))
         })
         .await
@@ -207,6 +245,7 @@ impl GitDoor {
             configuration: start.configuration.clone(),
             target: start.target.clone(),
             merging: Some(conflicts),
+            reaches_source: start.reaches_source,
         })
     }
 
@@ -232,8 +271,7 @@ impl GitDoor {
 
     /// The source branch's and the target branch's names as people see them.
     pub(crate) fn names(&self) -> (&str, &str) {
-        let source = self.branch.strip_prefix("refs/heads/");
-        (source.unwrap_or(&self.branch), &self.target.shown)
+        (&self.shown, &self.target.shown)
     }
 
     /// Puts a commit's files into `directory`; the commit is in the mirror.
