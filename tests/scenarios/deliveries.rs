@@ -163,8 +163,13 @@ async fn a_replayed_delivery_with_a_new_request_id_runs_nothing_again() {
 }
 
 /// A delivery's body as it was sent.
-fn text_of(body: &Value) -> String {
+pub(crate) fn text_of(body: &Value) -> String {
     body.as_str().map_or_else(|| body.to_string(), str::to_owned)
+}
+
+/// Posts a body as Bitbucket signs it; status and text of the answer.
+pub(crate) async fn post_signed(world: &World, body: &[u8]) -> (u16, String) {
+    post(world, "main", &[&sign(SECRET, body)], body).await
 }
 
 fn sign(secret: &str, body: &[u8]) -> String {

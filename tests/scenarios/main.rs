@@ -5,6 +5,7 @@
 #[path = "../architecture.rs"]
 mod architecture;
 
+mod bad_input;
 mod bitbucket_fails;
 mod bitbucket_refuses;
 mod branch_moves;
@@ -21,6 +22,7 @@ mod model_fails;
 mod nats_away;
 mod plug_pulled;
 mod poison_message;
+mod promises;
 mod refusals;
 mod repository_says;
 mod resolve_happy;

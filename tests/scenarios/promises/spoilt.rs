@@ -1,0 +1,119 @@
+//! The control of the model: what happened, spoilt in one place, is not as promised any more.
+
+use pipeline::failure_code::FailureCode;
+use pipeline::run::{Outcome, RunState};
+
+use super::play::{Act, Commit, History};
+use super::promise::{Promise, broken};
+
+/// A way to spoil a history; `None` where there is nothing of the kind to spoil.
+type Spoil = fn(&mut History) -> Option<()>;
+
+const WAYS: [(&str, Spoil); 12] = [
+    ("a second commit of a run", |history| {
+        let again = history.log.iter().find(|commit| commit.run.is_some())?.clone();
+        history.log.insert(0, again);
+        Some(())
+    }),
+    ("a commit of no run", |history| {
+        history.log.insert(
+            0,
+            Commit {
+                id: "0".repeat(40),
+                run: Some("r-000000000000".to_owned()),
+            },
+        );
+        Some(())
+    }),
+    ("a commit of a run that was stopped", |history| {
+        let stopped = history
+            .runs
+            .iter()
+            .find(|run| run.state == RunState::Cancelled && !run.committed)?;
+        history.log.insert(
+            0,
+            Commit {
+                id: "0".repeat(40),
+                run: Some(stopped.id.to_string()),
+            },
+        );
+        Some(())
+    }),
+    ("a commit that is lost", |history| {
+        let at = history.log.iter().position(|commit| {
+            let done = history.runs.iter().filter(|run| run.state == RunState::Done);
+            commit
+                .run
+                .as_ref()
+                .is_some_and(|made| done.into_iter().any(|run| run.id.as_str() == made))
+        })?;
+        history.log.remove(at);
+        Some(())
+    }),
+    ("a rewritten branch", |history| {
+        let seen = history.acts.iter().any(|act| matches!(act, Act::Saw { .. }));
+        history.log.last_mut().filter(|_| seen)?.id = "0".repeat(40);
+        Some(())
+    }),
+    ("a second status reply", |history| {
+        let again = history.bots.first()?.clone();
+        history.bots.push(again);
+        Some(())
+    }),
+    ("no status reply", |history| history.bots.pop().map(drop)),
+    ("a run that has not ended", |history| {
+        history.runs.first_mut()?.state = RunState::Running;
+        Some(())
+    }),
+    ("a run that failed", |history| {
+        let run = history.runs.first_mut()?;
+        run.state = RunState::Failed;
+        run.outcome = Some(Outcome::of_failure(FailureCode::Internal, None));
+        Some(())
+    }),
+    ("two runs at once", |history| {
+        let mut began: Vec<_> = history
+            .runs
+            .iter_mut()
+            .filter(|run| run.started_at.is_some())
+            .collect();
+        began.sort_by_key(|run| run.started_at);
+        let [first, second, ..] = began.as_mut_slice() else {
+            return None;
+        };
+        second.started_at = first.started_at;
+        Some(())
+    }),
+    ("a run that is not there", |history| {
+        let undisturbed = matches!(history.acts[..], [Act::Wrote { .. }]);
+        undisturbed.then(|| history.runs.clear())
+    }),
+    ("a commit after the end was told", |history| {
+        let told = history.acts.iter_mut().find_map(|act| match act {
+            Act::Saw { ended, log, .. } if !ended.is_empty() => Some((ended, log)),
+            _ => None,
+        });
+        let (ended, log) = told?;
+        let at = log
+            .iter()
+            .position(|commit| commit.run.as_ref().is_some_and(|run| ended.contains(run)))?;
+        log.remove(at);
+        Some(())
+    }),
+];
+
+/// Every way to spoil what happened is found out, wherever there is something to spoil.
+pub(super) fn every_spoilt_history_is_found_out(histories: &[History]) {
+    for (what, spoil) in WAYS {
+        let mut spoilt = 0;
+        for history in histories {
+            let mut history = history.clone();
+            if spoil(&mut history).is_some() {
+                spoilt += 1;
+                let wrong = broken(&history, Promise::Kept);
+                assert!(!wrong.is_empty(), "{what} is not noticed: {history:#?}");
+            }
+        }
+        assert!(spoilt > 0, "there is nothing to spoil: {what}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What people do on one pull request, drawn from a seed.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// Steps behind the first request: enough for two edits and an end, few enough for hundreds of sequences.
+const STEPS_MAX: usize = 5;
+/// Different changes that are asked for: few, so that an edit comes back to one that was asked for before.
+const CHANGES: u8 = 3;
+/// Milliseconds the model takes to answer: work that is over before anybody looks, and work that can be interrupted.
+const PACES: [u64; 3] = [0, 300, 1_200];
+
+/// What happens on one pull request, and how long its model takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sequence {
+    /// Milliseconds the model takes to answer.
+    pub(super) pace: u64,
+    /// One after the other.
+    pub(super) steps: Vec<Step>,
+}
+
+/// Something that someone does. Comments are those of alice, counted from the first, round and round.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// Alice, who may write, comments.
+    Writes(Ask),
+    /// Bob, who may only read, asks for a change.
+    BobAsks,
+    /// Alice edits a comment of hers to ask for this.
+    Edits(usize, Ask),
+    /// Alice edits a comment of hers without changing what it asks for.
+    Touches(usize),
+    /// Alice deletes a comment of hers, which Bitbucket allows while nobody has replied.
+    Deletes(usize),
+    /// The pull request is declined.
+    Declines,
+    /// The pull request is merged.
+    Merges,
+    /// Alice waits until the bot says that it works on a comment of hers, or has done so.
+    SeesWork(usize),
+    /// Alice waits until the bot says how a comment of hers ended.
+    SeesEnd(usize),
+}
+
+/// What a comment asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Nothing.
+    Nothing,
+    /// A change of the code, of this number.
+    Change(u8),
+    /// The end of what waits and runs.
+    Stop,
+    /// What may be typed.
+    Help,
+    /// Something with an option that there is not.
+    Unknown,
+}
+
+impl Ask {
+    /// A comment that asks for it. `touched` changes the text around the command alone.
+    pub(super) fn text(self, touched: u32) -> String {
+        let asks = match self {
+            Self::Nothing => "Looks good to me.".to_owned(),
+            Self::Change(number) => format!("@openhands do piece {number}"),
+            Self::Stop => "@openhands stop".to_owned(),
+            Self::Help => "@openhands help".to_owned(),
+            Self::Unknown => "@openhands fix it --no-such-option".to_owned(),
+        };
+        match touched {
+            0 => asks,
+            times => format!("Thanks, {times} times!\n\n{asks}"),
+        }
+    }
+}
+
+impl Sequence {
+    /// The sequence of a seed, with what it takes to make it smaller.
+    pub(super) fn of_seed(seed: u64) -> impl ValueTree<Value = Self> {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        sequences().new_tree(&mut runner).expect("nothing is filtered")
+    }
+}
+
+fn sequences() -> impl Strategy<Value = Sequence> {
+    let more = prop::collection::vec(steps(), 0..=STEPS_MAX);
+    (prop::sample::select(&PACES[..]), 0..CHANGES, more).prop_map(|(pace, first, more)| Sequence {
+        pace,
+        steps: std::iter::once(Step::Writes(Ask::Change(first)))
+            .chain(more)
+            .collect(),
+    })
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let which = || 0..4_usize;
+    prop_oneof![
+        4 => asks().prop_map(Step::Writes),
+        1 => Just(Step::BobAsks),
+        4 => (which(), asks()).prop_map(|(which, ask)| Step::Edits(which, ask)),
+        2 => which().prop_map(Step::Touches),
+        3 => which().prop_map(Step::Deletes),
+        1 => Just(Step::Declines),
+        1 => Just(Step::Merges),
+        3 => which().prop_map(Step::SeesWork),
+        3 => which().prop_map(Step::SeesEnd),
+    ]
+}
+
+fn asks() -> impl Strategy<Value = Ask> {
+    prop_oneof![
+        4 => (0..CHANGES).prop_map(Ask::Change),
+        3 => Just(Ask::Stop),
+        2 => Just(Ask::Nothing),
+        1 => Just(Ask::Help),
+        1 => Just(Ask::Unknown),
+    ]
+}
