@@ -149,6 +149,45 @@ async fn nothing_that_steers_agents_reaches_them_from_a_source_branch() {
 }
 
 #[tokio::test]
+async fn what_instructions_import_comes_from_the_target_branch_too() {
+    let setup = with_files(
+        json!({
+            "CLAUDE.md": "Rules: @docs/rules.md, and those of @docs/gone.md.\n",
+            "docs/rules.md": "TARGET. More: @more.md\n",
+            "docs/more.md": "TARGET\n",
+            "docs/other.md": "TARGET\n",
+            "opencode.json": "{\"instructions\": [\"guides/*.md\"]}\n",
+            "guides/one.md": "TARGET\n",
+        }),
+        json!({
+            "docs/rules.md": "SOURCE-MARK\n",
+            "docs/more.md": "SOURCE-MARK\n",
+            "docs/gone.md": "SOURCE-MARK\n",
+            "docs/other.md": "SOURCE-MARK\n",
+            "guides/one.md": "SOURCE-MARK\n",
+            "guides/two.md": "SOURCE-MARK\n",
+        }),
+    );
+    scenario_in(setup, async |world| {
+        let look = "{ grep -rl SOURCE-MARK .; grep -rl TARGET . | LC_ALL=C sort; } > \"$HOME/seen\"; cp \"$HOME/seen\" seen.txt";
+        let reply = reply_to_work(world, look).await;
+        let pr = world.pull_request(1);
+        // The control: what nothing imports is the source branch's.
+        let seen = "./docs/other.md\n./docs/more.md\n./docs/rules.md\n./guides/one.md\n";
+        assert_eq!(pr.file("seen.txt").await, seen);
+        for note in [
+            "`docs/rules.md` was taken from `main`; the source branch's version was not used",
+            "`docs/gone.md` of the source branch was not used; `main` does not have it",
+        ] {
+            assert!(reply.contains(note), "{reply}");
+        }
+        let diff = pr.last_diff().await;
+        assert_eq!(diff.matches("diff --git").count(), 1, "{diff}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_change_to_instructions_that_differ_between_the_branches_is_left_out() {
     let setup = with_files(
         json!({"AGENTS.md": "Target.\n"}),

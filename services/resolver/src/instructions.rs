@@ -5,8 +5,10 @@ use git::{Change, How, Mirror, Overlay, TreeLimits};
 use pipeline::ids::CommitId;
 
 mod chain;
+mod imports;
 mod names;
 
+use imports::Imports;
 pub(crate) use names::is_instruction;
 
 /// Paths named one by one in the reply; a branch that renames a folder can touch hundreds.
@@ -39,7 +41,12 @@ pub(crate) fn read(
     target: &Target<'_>,
     near: Option<&str>,
 ) -> Result<Instructions, git::Error> {
-    let overlay = mirror.overlay(source, target.head, &is_instruction, &TreeLimits::default())?;
+    let imports = match target.head {
+        Some(head) => Imports::read(mirror, head)?,
+        None => Imports::default(),
+    };
+    let selects = |path: &[u8]| is_instruction(path) || imports.have(path);
+    let overlay = mirror.overlay(source, target.head, &selects, &TreeLimits::default())?;
     let text = match target.head {
         Some(head) => chain::text(mirror, head, target.branch, near)?,
         None => None,

@@ -7,7 +7,8 @@ mod protected;
 use std::collections::BTreeSet;
 
 use crate::instructions::is_instruction;
-use glob::{Glob, fold};
+pub(crate) use glob::Glob;
+use glob::fold;
 
 /// Files agents leave beside their work (agents-and-tools.md 1), as globs.
 const LEFTOVERS: [&str; 8] = [

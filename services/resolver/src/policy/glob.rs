@@ -4,7 +4,7 @@
 
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     names: Vec<String>,
 }
 
@@ -15,7 +15,7 @@ impl Glob {
     }
 
     /// The same for paths as they are.
-    pub(super) fn exact(pattern: &str) -> Self {
+    pub(crate) fn exact(pattern: &str) -> Self {
         Self::of(pattern, str::to_owned)
     }
 
@@ -34,7 +34,7 @@ impl Glob {
     }
 
     /// Whether a path, or a directory it is in, matches.
-    pub(super) fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         let names: Vec<_> = path.split('/').collect();
         matches_names(&self.names, &names)
     }
