@@ -255,6 +255,7 @@ impl Case<'_> {
     ) -> Result<Decided, Failure> {
         let mut record = records::queued(self.mention, &run, self.traceparent(), now);
         records::resolve(&mut record, &licensed.resolved);
+        record.build_status_off = licensed.build_status_off;
         record.branch = Some(licensed.pull_request.from_ref.display_id.clone());
         record.ahead = lane
             .ahead()

@@ -8,5 +8,6 @@ pub(crate) mod occasion;
 
 mod budget;
 mod diff;
+mod hidden;
 mod sections;
 mod visible;

@@ -12,9 +12,9 @@ use pipeline::run::{FailureReport, Fenced, Run, RunState};
 use pipeline::subject;
 use worker::{Error, Publication};
 
-use crate::builder::{Builder, not_yet};
+use crate::builder::{Builder, lane_of_run, not_yet};
 use crate::context::brief;
-use crate::context::gather::{Gathered, gather};
+use crate::context::gather::{Gathered, Told, gather};
 use crate::context::material::Material;
 use crate::context::occasion;
 use crate::earlier::Basis;
@@ -100,7 +100,7 @@ impl Builder {
                 return Ok(Prepared::Ended);
             }
         };
-        let mut material = match gather(&client, run, &pull_request).await? {
+        let mut material = match gather(&client, run, &pull_request, &self.told(run).await?).await? {
             Gathered::Material(material) => material,
             Gathered::NoRequest => {
                 self.end(&run.id, RunState::NeedsInput, records::ask_back())
@@ -119,6 +119,23 @@ impl Builder {
         let artifact = self.store(run, &brief).await?;
         self.publish(run, &pull_request, (artifact, expect_head), &material)
             .await
+    }
+
+    /// What was only told on the pull request: help, refusals, answers to queries.
+    async fn told(&self, run: &Run) -> Result<Told, Failure> {
+        let lane = self.lanes.get(&lane_of_run(run)).await?.unwrap_or_default();
+        let mut told = Told::default();
+        for earlier in self.history(&lane).await? {
+            let answered = earlier
+                .outcome
+                .as_ref()
+                .is_some_and(|outcome| outcome.answer.is_some());
+            if earlier.id != run.id && (answered || earlier.state == RunState::Refused) {
+                told.asked.insert(earlier.comment);
+                told.answers.extend(earlier.reply.comment);
+            }
+        }
+        Ok(told)
     }
 
     async fn store(&self, run: &Run, brief: &brief::Brief) -> Result<Artifact, Failure> {

@@ -44,7 +44,11 @@ impl RepositoryFiles {
         let commit = &target.latest_commit;
         let key = (instance.clone(), target.repository.id, commit.clone());
         // Branches at one commit share the file, but not the name it is told by.
-        if let Some(known) = self.known().get(&key).filter(|known| known.branch == target.display_id) {
+        if let Some(known) = self
+            .known()
+            .get(&key)
+            .filter(|known| known.branch == target.display_id)
+        {
             return Ok(Arc::clone(known));
         }
         let read = client

@@ -34,7 +34,7 @@ impl Builds {
     /// Whether this run's build is set.
     pub(crate) fn are_set(&self, run: &Run) -> bool {
         let absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_wanted && !absent.contains(&run.credential.connection)
+        self.is_wanted && !run.build_status_off && !absent.contains(&run.credential.connection)
     }
 
     /// Notes that a Bitbucket has none; whether that is news.

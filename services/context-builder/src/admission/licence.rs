@@ -37,6 +37,8 @@ pub(super) struct Licensed {
     pub(super) pull_request: Box<PullRequest>,
     /// What the run is to do.
     pub(super) resolved: Resolved,
+    /// Whether the repository asks for no build status.
+    pub(super) build_status_off: bool,
 }
 
 impl Case<'_> {
@@ -68,7 +70,7 @@ impl Case<'_> {
         if let Some(report) = gate.refusal(author, needed).await? {
             return Ok(Licence::Refused(report));
         }
-        let resolved = match earlier {
+        let mut resolved = match earlier {
             Err(code) => return Ok(refused(code)),
             Ok(Some(plan)) if command.verb == Verb::Approve && is_alone(&plan, author) => {
                 if gate.plan_needs_second_person() {
@@ -90,7 +92,13 @@ impl Case<'_> {
         {
             return Ok(Licence::Refused(report));
         }
+        // What the first reply and the brief take; the other defaults count when the work begins.
+        let file = &gate.target.file;
+        let options = &mut resolved.command.options;
+        options.quiet |= file.defaults.quiet;
+        options.lang = options.lang.take().or_else(|| file.defaults.lang.clone());
         Ok(Licence::Granted(Box::new(Licensed {
+            build_status_off: file.reply.build_status == Some(false),
             pull_request: Box::new(pull_request),
             resolved,
         })))

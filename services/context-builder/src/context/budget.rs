@@ -56,6 +56,15 @@ impl Budget {
         None
     }
 
+    /// Lets `take` use at most `percent` of what is left. What it does not use is there for others.
+    pub(crate) fn within<T>(&mut self, percent: usize, take: impl FnOnce(&mut Self) -> T) -> T {
+        let kept = self.left - self.left.saturating_mul(percent.min(100)) / 100;
+        self.left -= kept;
+        let taken = take(self);
+        self.left += kept;
+        taken
+    }
+
     /// Names something that is missing for another reason than bytes.
     pub(crate) fn leave_out(&mut self, what: String) {
         let mut shown = visible::line(&what);
@@ -110,6 +119,20 @@ mod tests {
             budget.into_left_out(4_000),
             ["thread: the last 462 of 1100 bytes", "diff: all 1100 bytes"]
         );
+    }
+
+    #[test]
+    fn a_part_takes_its_share_and_leaves_what_it_does_not_use() {
+        let mut budget = Budget::new(10_000);
+        let long = "0123456789\n".repeat(1_000);
+        let cut = budget
+            .within(30, |budget| budget.take("a", long.clone()))
+            .unwrap();
+        assert!((2_500..=3_000).contains(&cut.len()), "{}", cut.len());
+        let short = budget.within(50, |budget| budget.take("b", "x".repeat(10)));
+        assert_eq!(short.as_deref(), Some("xxxxxxxxxx"));
+        let rest = budget.within(100, |budget| budget.take("c", long)).unwrap();
+        assert!((6_000..=7_000).contains(&rest.len()), "{}", rest.len());
     }
 
     #[test]

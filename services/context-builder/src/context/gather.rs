@@ -1,14 +1,20 @@
 //! Gather: what Bitbucket knows about the pull request, in few calls: the comment threads, the diff and the builds
 //! at the same time, the list of changed files only where the diff was cut.
 
+use std::collections::BTreeSet;
+
 use bitbucket::{Activities, Bot, Client, Comment, Diff, Error, PullRequest, Thread};
+use jiff::Timestamp;
 use pipeline::event::Person;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::run::Run;
 
 use crate::context::framing;
-use crate::context::material::{Conversation, Material, Place, Remark, Request};
+use crate::context::material::{Age, Conversation, Done, Material, Place, Remark, Request};
 use crate::limits::{ACTIVITIES_MAX, DIFF_BYTES_MAX};
+
+/// The state of a comment that is done with (bitbucket-dc.md 3.6).
+const RESOLVED: &str = "RESOLVED";
 
 /// What the status reply's last line begins with; it says nothing to an agent.
 const MARKER: &str = "[//]: # (openhands-resolver ";
@@ -28,6 +34,7 @@ pub(crate) async fn gather(
     client: &Client,
     run: &Run,
     pull_request: &PullRequest,
+    told: &Told,
 ) -> Result<Gathered, Error> {
     let (repository, id) = (&pull_request.to_ref.repository, pull_request.id);
     let (bot, activities, diff, builds) = tokio::join!(
@@ -54,8 +61,13 @@ pub(crate) async fn gather(
         files = changes.map(|changes| changes.files).unwrap_or_default();
     }
     unread.extend(comments_unread(&activities));
-    let threads = Threads { run, bot: &bot };
     let own = activities.thread_of(run.comment);
+    let threads = Threads {
+        run,
+        bot: &bot,
+        since: own.and_then(|thread| asked_at(run, thread)),
+        told,
+    };
     if own.is_none() {
         unread.push("the thread of the request".to_owned());
     }
@@ -72,6 +84,7 @@ pub(crate) async fn gather(
         thread: own
             .map(|thread| threads.remarks(&thread.comment))
             .unwrap_or_default(),
+        thread_resolved: own.is_some_and(|thread| is_resolved(&thread.comment)),
         place: own.and_then(place),
         others: threads.others(&activities, own),
         diff_unread: diff.as_ref().and_then(diff_unread),
@@ -166,7 +179,10 @@ fn pointed_at(run: &Run, activities: &Activities, bot: &Bot, requester: String) 
         .flatten()
         .find(|comment| comment.replies.iter().any(|reply| reply.id == run.comment))?;
     let by_bot = parent.author.as_ref().is_some_and(|author| bot.is(author));
-    (!by_bot && !parent.text.trim().is_empty()).then(|| Request {
+    // Whoever wrote it may have changed it since somebody else asked for it to be done.
+    let since = asked_at(run, thread);
+    let is_changed = parent.version > 0 && since.zip(parent.updated_at).is_some_and(|(since, at)| at > since);
+    (!by_bot && !is_changed && !parent.text.trim().is_empty()).then(|| Request {
         text: parent.text.clone(),
         requester,
         pointed_at: Some(parent.id),
@@ -181,10 +197,37 @@ fn place(thread: &Thread) -> Option<Place> {
     })
 }
 
+/// When the version of the trigger that asked was written, by Bitbucket's clock. A newer version hides that moment;
+/// then the run's own beginning counts.
+fn asked_at(run: &Run, thread: &Thread) -> Option<Timestamp> {
+    let trigger = thread.comment.find(run.comment)?;
+    if trigger.version > run.comment_version {
+        return Some(run.queued_at);
+    }
+    trigger.updated_at.max(trigger.created_at)
+}
+
+fn is_resolved(root: &Comment) -> bool {
+    root.thread_resolved || root.state == RESOLVED
+}
+
 /// How this run sees comment threads.
 struct Threads<'a> {
     run: &'a Run,
     bot: &'a Bot,
+    /// When the request was made.
+    since: Option<Timestamp>,
+    /// What was only told and not worked on.
+    told: &'a Told,
+}
+
+/// Comments that asked for nothing but an answer of the bot's own (`help`, a refusal), and those answers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// What asked.
+    pub(crate) asked: BTreeSet<CommentId>,
+    /// What the bot said.
+    pub(crate) answers: BTreeSet<CommentId>,
 }
 
 impl Threads<'_> {
@@ -202,7 +245,8 @@ impl Threads<'_> {
         let mut remarks = Vec::new();
         while let Some((comment, depth)) = waiting.pop() {
             waiting.extend(comment.replies.iter().rev().map(|reply| (reply, depth + 1)));
-            if !self.is_status_of(comment, &self.run.id) {
+            let is_told = self.told.answers.contains(&comment.id) && self.by_bot(comment.author.as_ref());
+            if !is_told && !self.is_status_of(comment, &self.run.id) {
                 remarks.push(self.remark(comment, depth));
             }
         }
@@ -216,13 +260,14 @@ impl Threads<'_> {
             .filter(|thread| own.is_none_or(|own| own.comment.id != thread.comment.id));
         let conversation = |thread: &Thread| Conversation {
             remarks: self.remarks(&thread.comment),
-            anchor: thread.comment.anchor.clone(),
+            place: place(thread),
             is_task: thread.comment.is_task(),
-            resolved: thread.comment.thread_resolved || thread.comment.state == "RESOLVED",
+            resolved: is_resolved(&thread.comment),
         };
+        let is_told = |remark: &Remark| self.told.asked.contains(&remark.comment);
         foreign
             .map(conversation)
-            .filter(|thread| !thread.remarks.is_empty())
+            .filter(|thread| !thread.remarks.iter().all(is_told))
             .collect()
     }
 
@@ -240,6 +285,23 @@ impl Threads<'_> {
             at: comment.created_at,
             text: lines.collect::<Vec<_>>().join("\n"),
             is_trigger: is_trigger(self.run, comment.id),
+            age: self.age(comment),
+            task: comment.is_task().then(|| Done(comment.state == RESOLVED)),
+        }
+    }
+
+    fn age(&self, comment: &Comment) -> Age {
+        if is_trigger(self.run, comment.id) {
+            let is_edited = comment.version > self.run.comment_version;
+            return if is_edited { Age::EditedAfter } else { Age::Before };
+        }
+        let is_after = |at: Option<Timestamp>| self.since.zip(at).is_some_and(|(since, at)| at > since);
+        if is_after(comment.created_at) {
+            Age::WrittenAfter
+        } else if comment.version > 0 && is_after(comment.updated_at) {
+            Age::EditedAfter
+        } else {
+            Age::Before
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Material {
     pub(crate) trigger: Option<Remark>,
     /// The thread the trigger is in, from the first comment.
     pub(crate) thread: Vec<Remark>,
+    /// Whether that thread is resolved.
+    pub(crate) thread_resolved: bool,
     /// The place the thread is about.
     pub(crate) place: Option<Place>,
     /// The other threads.
@@ -95,7 +97,26 @@ pub(crate) struct Remark {
     pub(crate) text: String,
     /// Whether it is the trigger.
     pub(crate) is_trigger: bool,
+    /// Whether it was there when the request was made.
+    pub(crate) age: Age,
+    /// Whether it is a task, and one that is done.
+    pub(crate) task: Option<Done>,
 }
+
+/// How a comment stands to the moment of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// It was there as it is.
+    Before,
+    /// It was there, and was changed since.
+    EditedAfter,
+    /// It was written since.
+    WrittenAfter,
+}
+
+/// Whether a task is ticked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Done(pub(crate) bool);
 
 /// Where an inline thread stands.
 #[derive(Debug, Clone)]
@@ -111,8 +132,8 @@ pub(crate) struct Place {
 pub(crate) struct Conversation {
     /// Its comments, the first one first.
     pub(crate) remarks: Vec<Remark>,
-    /// File and line, for an inline thread.
-    pub(crate) anchor: Option<Anchor>,
+    /// File and line with the diff around it, for an inline thread.
+    pub(crate) place: Option<Place>,
     /// Whether it is a task.
     pub(crate) is_task: bool,
     /// Whether it is resolved.

@@ -37,20 +37,24 @@ pub(super) fn earlier_run(material: &Material, budget: &mut Budget) -> Option<Se
 
 fn told(earlier: &Earlier) -> String {
     let list = |title: &str, items: &[String]| {
-        let lines: String = items.iter().map(|item| format!("- {item}\n")).collect();
+        let lines: Vec<String> = items.iter().map(|item| format!("- {item}\n")).collect();
+        let lines = lines.concat();
         if lines.is_empty() {
             String::new()
         } else {
             format!("{title}\n{lines}")
         }
     };
-    let mut text = format!("It was asked:\n{}\n", earlier.asked);
-    if !earlier.said.trim().is_empty() {
-        text.push_str(&format!("It said:\n{}\n", earlier.said));
-    }
-    text.push_str(&list("It asked back:", &earlier.questions));
-    text.push_str(&list("It left undone:", &earlier.not_done));
-    text
+    let said = match earlier.said.trim() {
+        "" => String::new(),
+        _ => format!("It said:\n{}\n", earlier.said),
+    };
+    let asked = format!("It was asked:\n{}\n", earlier.asked);
+    let rest = [
+        list("It asked back:", &earlier.questions),
+        list("It left undone:", &earlier.not_done),
+    ];
+    [asked, said].concat() + &rest.concat()
 }
 
 /// The builds that are to be repaired, with where their logs are.

@@ -6,10 +6,14 @@ use serde::Serialize;
 
 use crate::context::budget::Budget;
 use crate::context::diff;
-use crate::context::material::{Conversation, Material, Remark};
+use crate::context::hidden;
+use crate::context::material::{Age, Conversation, Done, Material, Remark};
 use crate::context::occasion::{earlier_run, failed_builds};
 use crate::context::visible;
 use crate::limits::FILES_MAX;
+
+/// Of the diff around a thread other than the request's, this much is shown: some twenty lines.
+const HUNK_BYTES_MAX: usize = 2 * 1024;
 
 /// A part of the brief under its own heading.
 #[derive(Debug, Serialize)]
@@ -40,21 +44,25 @@ impl Block {
     }
 }
 
-/// Everything but the request.
+/// Writes one section, or leaves it out.
+type Make = fn(&Material, &mut Budget) -> Option<Section>;
+
+/// Everything but the request. Each part may take so many of a hundred of the bytes that the parts before have left, so
+/// that a long thread does not push out the diff.
 pub(crate) fn sections(material: &Material, budget: &mut Budget) -> Vec<Section> {
     let sections = [
-        earlier_run,
-        failed_builds,
-        trigger,
-        thread,
-        place,
-        pull_request,
-        other_threads,
-        changed_files,
-        whole_diff,
-        builds,
+        (earlier_run as Make, 50),
+        (failed_builds, 20),
+        (trigger, 30),
+        (thread, 40),
+        (place, 30),
+        (pull_request, 30),
+        (other_threads, 40),
+        (changed_files, 30),
+        (whole_diff, 100),
+        (builds, 100),
     ]
-    .map(|make| make(material, budget));
+    .map(|(make, share)| budget.within(share, |budget| make(material, budget)));
     material
         .unread
         .iter()
@@ -83,8 +91,14 @@ fn thread(material: &Material, budget: &mut Budget) -> Option<Section> {
     }
     let body: String = material.thread.iter().map(shown).collect();
     let body = budget.take("the thread of the request", body)?;
-    let about =
-        "The comments around the triggering comment, from the first one of the thread; replies are indented.";
+    let state = if material.thread_resolved {
+        " The thread is resolved."
+    } else {
+        ""
+    };
+    let about = format!(
+        "The comments around the triggering comment, from the first one of the thread; replies are indented.{state}"
+    );
     section("The thread", about, vec![Block::new("text", body)])
 }
 
@@ -142,7 +156,7 @@ fn pull_request(material: &Material, budget: &mut Budget) -> Option<Section> {
     );
     if !material.description.trim().is_empty() {
         body.push_str("description:\n");
-        body.push_str(&barred("", &material.description));
+        body.push_str(&barred("", &hidden::marked(&material.description)));
     }
     let body = budget.take("title and description", body)?;
     let about = format!(
@@ -158,15 +172,24 @@ fn other_threads(material: &Material, budget: &mut Budget) -> Option<Section> {
     let mut threads: Vec<&Conversation> = material.others.iter().collect();
     // Open tasks first, then open threads, then what is resolved; within each the newest activity first, as read.
     threads.sort_by_key(|thread| (thread.resolved, !thread.is_task));
-    let blocks = threads.into_iter().filter_map(|thread| {
-        let first = thread.remarks.first()?;
-        let taken = budget.take_whole(
-            &format!("the thread of comment {}", first.comment),
-            conversation(thread),
-        );
-        taken.map(|body| Block::new("text", body))
-    });
-    let blocks = blocks.collect();
+    let mut blocks = Vec::new();
+    for thread in threads {
+        let Some(first) = thread.remarks.first() else {
+            continue;
+        };
+        let what = format!("the thread of comment {}", first.comment);
+        let Some(body) = budget.take_whole(&what, conversation(thread)) else {
+            continue;
+        };
+        blocks.push(Block::new("text", body));
+        // What is done with needs no second look at its place.
+        let hunk = thread.place.as_ref().and_then(|place| place.hunk.as_ref());
+        if let Some(hunk) = hunk.filter(|_| !thread.resolved) {
+            let near = visible::text(last_lines(&hunk.text, HUNK_BYTES_MAX));
+            let taken = budget.take_whole(&format!("the diff around {what}"), near);
+            blocks.extend(taken.map(|body| Block::new("diff", body)));
+        }
+    }
     section(
         "Other threads",
         "What else was said on the pull request, open tasks first, resolved threads last.",
@@ -177,12 +200,8 @@ fn other_threads(material: &Material, budget: &mut Budget) -> Option<Section> {
 fn conversation(thread: &Conversation) -> String {
     let state = if thread.resolved { "resolved" } else { "open" };
     let kind = if thread.is_task { "task" } else { "thread" };
-    let place = thread.anchor.as_ref().map_or(String::new(), |anchor| {
-        let line = anchor
-            .line
-            .map(|line| format!(", line {line}"))
-            .unwrap_or_default();
-        format!(" on {}{line}", visible::line(&anchor.path))
+    let place = thread.place.as_ref().map_or(String::new(), |place| {
+        format!(" on {}", described(&place.anchor).replace('\n', ", "))
     });
     let remarks: String = thread
         .remarks
@@ -299,13 +318,53 @@ fn as_text(remark: &Remark, text: &str) -> String {
         .map_or("a deleted user".to_owned(), |name| {
             format!("@{}", visible::line(name))
         });
-    let role = if remark.by_bot { " (the bot, earlier)" } else { "" };
+    let labels = labels(remark, text);
     let at = remark.at.map(|at| format!(", {at:.0}")).unwrap_or_default();
     format!(
-        "{indent}{author}{role}{at}, comment {}:\n{}",
+        "{indent}{author}{labels}{at}, comment {}:\n{}",
         remark.comment,
-        barred(&indent, text)
+        barred(&indent, &hidden::marked(text))
     )
+}
+
+/// What is known of a comment beside its text.
+fn labels(remark: &Remark, text: &str) -> String {
+    let task = remark.task.map(|Done(done)| {
+        if done {
+            "a task that is done"
+        } else {
+            "an open task"
+        }
+    });
+    let age = match remark.age {
+        Age::Before => None,
+        Age::EditedAfter => Some("edited after the request"),
+        Age::WrittenAfter => Some("written after the request"),
+    };
+    let suggests = text.lines().any(|line| {
+        let fence = line.trim_start();
+        fence.starts_with("```") && fence.trim_start_matches('`').trim() == "suggestion"
+    });
+    let labels = [
+        remark.by_bot.then_some("the bot, earlier"),
+        task,
+        suggests.then_some("suggests a change of the lines it stands on"),
+        age,
+    ];
+    let labels: Vec<&str> = labels.into_iter().flatten().collect();
+    if labels.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", labels.join(", "))
+}
+
+/// The end of a text, from the beginning of a line: a comment stands below the last line of its hunk.
+fn last_lines(text: &str, bytes_max: usize) -> &str {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(bytes_max));
+    if from == 0 {
+        return text;
+    }
+    text[from..].find('\n').map_or("", |end| &text[from + end + 1..])
 }
 
 fn barred(indent: &str, text: &str) -> String {
