@@ -156,6 +156,10 @@ impl Inner {
                     self.status.set_build(&record).await?;
                     None
                 }
+                Next::OpenReaction => {
+                    self.status.open(&record).await?;
+                    None
+                }
                 Next::CloseReaction => {
                     self.status.close(&record).await?;
                     None

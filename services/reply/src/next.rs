@@ -47,6 +47,8 @@ pub(crate) enum Next {
     Build,
     /// The end is said; an earlier post may have arrived beside it.
     DeleteSurplus,
+    /// The run is to be told of when it is over; until then the reaction alone says that it was heard.
+    OpenReaction,
     /// The end is said; the reaction is still that of the beginning.
     CloseReaction,
 }
@@ -76,8 +78,11 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, me: Me<'_>, now: Timestamp) 
         };
     }
     if reply.comment.is_none() {
-        let waits_for_the_end = reply.deleted_by_person || run.command.options.quiet;
-        if waits_for_the_end && !ended {
+        let quiet = run.command.options.quiet;
+        if quiet && !ended && !reply.eyes {
+            return Next::OpenReaction;
+        }
+        if (reply.deleted_by_person || quiet) && !ended {
             return Next::Nothing;
         }
         return match &reply.intent {
@@ -220,8 +225,10 @@ mod tests {
             run.command.options.quiet = true;
             run
         };
-        check(&quiet(queued()), None, 0, Next::Nothing);
-        check(&quiet(running()), None, 0, Next::Nothing);
+        check(&quiet(queued()), None, 0, Next::OpenReaction);
+        let mut heard = quiet(running());
+        heard.reply.eyes = true;
+        check(&heard, None, 0, Next::Nothing);
         check(&quiet(ended(running())), None, 0, Next::Post);
         // A request that became quiet by an edit keeps the reply it has up to date.
         check(&quiet(posted(running(), 1)), None, 100, Next::Edit);

@@ -114,6 +114,14 @@ impl Status {
         .into())
     }
 
+    /// Sets 👀 and notes it, also where there are no reactions: it is not tried twice.
+    pub(crate) async fn open(&self, run: &Run) -> Result<(), Failure> {
+        let client = self.clients.of(&run.credential.connection)?;
+        reaction::open(&client, run).await;
+        self.change(run, |run| run.reply.eyes = true).await?;
+        Ok(())
+    }
+
     /// Replaces 👀 by the closing reaction and notes it.
     pub(crate) async fn close(&self, run: &Run) -> Result<(), Failure> {
         let client = self.clients.of(&run.credential.connection)?;
