@@ -186,7 +186,7 @@ impl GitDoor {
             // A fork's target is in another repository, which is asked as well.
             self.client()?.admit_git().await;
         }
-        self.with_remote(move |mirror, remote, branch, stop| {
+        let start = self.with_remote(move |mirror, remote, branch, stop| {
             let (base, head) = match fetch_both(mirror, (remote, branch), &target, depth, stop) {
                 Err(git::Error::BranchGone { .. }) => return Ok(None),
                 fetched => fetched?,
@@ -213,8 +213,40 @@ impl GitDoor {
                 merging: None,
                 reaches_source,
             }))
-        })
-        .await
+        });
+        match start.await? {
+            Some(start) => Ok(Some(self.with_changed_notes(start).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Leaves out of the notes what the source branch did not change itself: instructions that are only older than the
+    /// target's surprise nobody. Where the common history is too long to tell, all of them are told.
+    async fn with_changed_notes(&self, mut start: CheckedOut) -> Result<CheckedOut, Failure> {
+        let Some(head) = start.target.clone() else {
+            return Ok(start);
+        };
+        if start.instructions.notes.is_empty() {
+            return Ok(start);
+        }
+        self.deepen(Depth::Shallow(DEPTH_SEARCHED)).await?;
+        let (base, overlay) = (start.base.clone(), start.instructions.overlay.clone());
+        let branch = self.target.shown.clone();
+        start.instructions.notes = self
+            .with_mirror(move |mirror, _, _, _| {
+                let overlaid = match mirror.merge_base(&base, &head) {
+                    Ok(Some(parted)) => mirror.changed_by(&parted, &base, overlay.overlaid)?,
+                    Ok(None) | Err(git::Error::TooShallow) => overlay.overlaid,
+                    Err(error) => return Err(error.into()),
+                };
+                let target = instructions::Target {
+                    head: Some(&head),
+                    branch: &branch,
+                };
+                Ok(instructions::notes(&overlaid, &target))
+            })
+            .await?;
+        Ok(start)
     }
 
     /// Puts a merge that is not finished into `directory`, as [`check_out`](Self::check_out) does with the source.
