@@ -101,6 +101,7 @@ fn material() -> Material {
             updated_at: None,
         }],
         unread: Vec::new(),
+        open: Vec::new(),
         earlier: None,
     }
 }
@@ -226,7 +227,7 @@ fn a_brief_over_its_bytes_leaves_out_the_least_important_and_says_so() {
     assert_eq!(
         brief.left_out,
         [
-            "the thread of comment 300: all 4953 bytes",
+            "the thread of comment 300: all 4954 bytes",
             "the diff of src/upload.rs: the last 224 of 3346 bytes",
             "the diff of b.rs: all 1459 bytes",
             "build results: all 27 bytes",
