@@ -1,7 +1,7 @@
 //! What instructs an agent comes from the target branch, which the repository's maintainers guard: a source branch is
 //! whoever's pull request it is, and its `AGENTS.md` or `.mcp.json` would steer, re-point or run things for the agent.
 
-use git::{Change, How, Mirror, Overlay, TreeLimits};
+use git::{Change, How, Mirror, Overlaid, Overlay, TreeLimits};
 use pipeline::ids::CommitId;
 
 mod chain;
@@ -51,7 +51,7 @@ pub(crate) fn read(
         Some(head) => chain::text(mirror, head, target.branch, near)?,
         None => None,
     };
-    let notes = notes(&overlay, target);
+    let notes = notes(&overlay.overlaid, target);
     Ok(Instructions { overlay, text, notes })
 }
 
@@ -93,15 +93,15 @@ impl Instructions {
     }
 }
 
-fn notes(overlay: &Overlay, target: &Target<'_>) -> Vec<String> {
+/// Facts about these paths for the reply.
+pub(crate) fn notes(overlaid: &[Overlaid], target: &Target<'_>) -> Vec<String> {
     let branch = quoted(target.branch);
-    if target.head.is_none() && !overlay.overlaid.is_empty() {
+    if target.head.is_none() && !overlaid.is_empty() {
         return vec![format!(
             "The target branch {branch} is gone, so the source branch's instructions for agents were not used"
         )];
     }
-    let mut notes: Vec<_> = overlay
-        .overlaid
+    let mut notes: Vec<_> = overlaid
         .iter()
         .take(NAMED_MAX)
         .map(|overlaid| {
@@ -117,7 +117,7 @@ fn notes(overlay: &Overlay, target: &Target<'_>) -> Vec<String> {
             }
         })
         .collect();
-    let more = overlay.overlaid.len().saturating_sub(NAMED_MAX);
+    let more = overlaid.len().saturating_sub(NAMED_MAX);
     if more > 0 {
         notes.push(format!(
             "{more} more files or folders that instruct agents were taken from {branch}"
