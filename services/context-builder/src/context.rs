@@ -5,6 +5,7 @@ pub(crate) mod framing;
 pub(crate) mod gather;
 pub(crate) mod material;
 pub(crate) mod occasion;
+pub(crate) mod open_threads;
 
 mod budget;
 mod diff;

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use bitbucket::PullRequest;
+use bitbucket::{Client, PullRequest};
+use pipeline::effect::Described;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::job::{Artifact, Job};
@@ -18,9 +19,11 @@ use crate::context::gather::{Gathered, Told, gather};
 use crate::context::material::Material;
 use crate::context::occasion;
 use crate::earlier::Basis;
-use crate::limits::SLOT_RETRY;
+use crate::limits::{DIFF_BYTES_MAX, SLOT_RETRY};
 use crate::records;
 
+/// What is typed behind `review` to have only what is new reviewed.
+const SINCE_LAST: &str = "since last";
 /// The brief's name among a run's artifacts.
 const BRIEF: &str = "brief.md";
 /// The name of the list of what was left out, for the final reply.
@@ -78,6 +81,12 @@ fn nothing_to_repair(run: &Run, material: &Material) -> Option<String> {
     ))
 }
 
+/// What is answered where threads are to be worked through and none is open.
+fn nothing_to_address(run: &Run, material: &Material) -> Option<String> {
+    let is_asked = run.command.verb == Verb::Address && material.open.is_empty();
+    is_asked.then(|| "There is no open thread or task to address, so nothing was started.".to_owned())
+}
+
 impl Builder {
     /// Gathers, writes the brief, publishes the job. `known` is the pull request where it was read a moment ago.
     pub(crate) async fn prepare(&self, run: &Run, known: Option<&PullRequest>) -> Result<Prepared, Failure> {
@@ -108,7 +117,12 @@ impl Builder {
                 return Ok(Prepared::Ended);
             }
         };
-        if let Some(answer) = nothing_to_repair(run, &material) {
+        let nothing = nothing_to_repair(run, &material).or_else(|| nothing_to_address(run, &material));
+        let nothing = match nothing {
+            None => self.since_last(run, &client, &pull_request, &mut material).await?,
+            nothing => nothing,
+        };
+        if let Some(answer) = nothing {
             self.end(&run.id, RunState::Answered, records::answer(answer))
                 .await?;
             return Ok(Prepared::Ended);
@@ -117,6 +131,7 @@ impl Builder {
         let brief = brief::render(&material, self.settings.context.bytes_max)
             .map_err(|cause| Failure::abandon(FailureCode::Internal, None, cause.into()))?;
         let artifact = self.store(run, &brief).await?;
+        self.keep_described(run, &pull_request).await?;
         self.publish(run, &pull_request, (artifact, expect_head), &material)
             .await
     }
@@ -136,6 +151,70 @@ impl Builder {
             }
         }
         Ok(told)
+    }
+
+    /// Keeps what the pull request is called, where the run may change that: an edit must not undo somebody's, and can be
+    /// undone.
+    async fn keep_described(&self, run: &Run, pull_request: &PullRequest) -> Result<(), Failure> {
+        if run.command.verb != Verb::Describe || !run.command.options.apply {
+            return Ok(());
+        }
+        let described = Described {
+            title: pull_request.title.clone(),
+            description: pull_request.description.clone(),
+        };
+        let bytes = serde_json::to_vec(&described)
+            .map_err(|cause| Failure::abandon(FailureCode::Internal, None, cause.into()))?;
+        let key = subject::artifact(&run.id, subject::DESCRIBED);
+        self.nats.artifacts().put(&key, &bytes).await?;
+        Ok(())
+    }
+
+    /// Of a review since the last one only what changed since then is shown. Returns what is answered where that is
+    /// nothing.
+    async fn since_last(
+        &self,
+        run: &Run,
+        client: &Client,
+        pull_request: &PullRequest,
+        material: &mut Material,
+    ) -> Result<Option<String>, Failure> {
+        let text = run.command.text.trim();
+        if run.command.verb != Verb::Review || !text.eq_ignore_ascii_case(SINCE_LAST) {
+            return Ok(None);
+        }
+        let lane = self.lanes.get(&lane_of_run(run)).await?.unwrap_or_default();
+        let history = self.history(&lane).await?;
+        let is_review = |earlier: &&Run| {
+            earlier.id != run.id
+                && earlier.command.verb == Verb::Review
+                && earlier.state == RunState::Answered
+                && earlier.base.is_some()
+        };
+        let last = history.iter().find(is_review);
+        let head = &pull_request.from_ref.latest_commit;
+        let Some(reviewed) = last.and_then(|last| last.base.clone()) else {
+            material.request.text = "Review everything: nothing was reviewed before.".to_owned();
+            return Ok(None);
+        };
+        if reviewed == *head {
+            return Ok(Some(format!(
+                "Nothing was pushed since the last review, which was of commit `{}`.",
+                head.short()
+            )));
+        }
+        let source = &pull_request.from_ref.repository;
+        let diff = client.diff_between(source, &reviewed, head, DIFF_BYTES_MAX).await?;
+        material.request.text = format!(
+            "Review only what changed since commit {}, up to which everything was reviewed before; the section about the diff shows that.",
+            reviewed.short()
+        );
+        material.diff = diff.text;
+        material.files.clear();
+        material.diff_unread = diff
+            .truncated
+            .then(|| format!("the end of the diff: everything behind the first {DIFF_BYTES_MAX} bytes"));
+        Ok(None)
     }
 
     async fn store(&self, run: &Run, brief: &brief::Brief) -> Result<Artifact, Failure> {
@@ -173,7 +252,7 @@ impl Builder {
             near: material.place.as_ref().map(|place| place.anchor.path.clone()),
             title: pull_request.title.clone(),
             expect_head,
-            threads: Vec::new(),
+            threads: material.open.iter().map(|open| open.thread.clone()).collect(),
             brief: brief.clone(),
         };
         let change = |record: &mut Run| {

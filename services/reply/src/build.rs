@@ -5,15 +5,12 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use bitbucket::{Error, Missing, NewBuild};
-use pipeline::effect::{Build, BuildState};
+use pipeline::effect::{BUILD_KEY, Build, BuildState};
 use pipeline::failure::Failure;
 use pipeline::ids::ConnectionId;
 use pipeline::run::{Run, RunState};
 
 use crate::status::Status;
-
-/// What the builds of ours are called; a pull request's is this and its number.
-const KEY: &str = "openhands-resolver";
 
 /// Whether builds are set, and where that was given up.
 pub(crate) struct Builds {
@@ -91,7 +88,7 @@ impl Status {
         let client = self.clients.of(&run.credential.connection)?;
         let comment = run.reply.comment.unwrap_or(run.comment);
         let new = NewBuild {
-            key: format!("{KEY}-{}-{}", run.repository.id, run.pull_request),
+            key: format!("{BUILD_KEY}-{}-{}", run.repository.id, run.pull_request),
             name: format!("Resolver on pull request {}", run.pull_request),
             state: word(build.state),
             url: client.web_url_comment(&run.repository, run.pull_request, comment),

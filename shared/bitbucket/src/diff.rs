@@ -60,7 +60,26 @@ impl Client {
     ) -> Result<Diff, Error> {
         let [project, slug] = route::of(repository);
         let values = [project, slug, &pull_request.to_string()];
-        let answer = self.get_text(route::DIFF, &values, bytes_max).await?;
+        let answer = self.get_text(route::DIFF, &values, &[], bytes_max).await?;
+        Ok(Diff {
+            text: whole_lines(&answer.bytes, answer.truncated),
+            truncated: answer.truncated,
+            bytes_total: answer.bytes_total,
+        })
+    }
+
+    /// What changed in a repository from one commit to another, up to `bytes_max`, cut after the last whole line.
+    pub async fn diff_between(
+        &self,
+        repository: &Repository,
+        since: &CommitId,
+        until: &CommitId,
+        bytes_max: usize,
+    ) -> Result<Diff, Error> {
+        let query = [("since", since.as_str()), ("until", until.as_str())];
+        let answer = self
+            .get_text(route::REPOSITORY_DIFF, &route::of(repository), &query, bytes_max)
+            .await?;
         Ok(Diff {
             text: whole_lines(&answer.bytes, answer.truncated),
             truncated: answer.truncated,

@@ -88,9 +88,10 @@ impl Client {
         &self,
         route: Route,
         values: &[&str],
+        query: &[(&str, &str)],
         bytes_max: usize,
     ) -> Result<TextAnswer, Error> {
-        self.up_to(self.read_call(route, values, &[], "text/plain"), bytes_max)
+        self.up_to(self.read_call(route, values, query, "text/plain"), bytes_max)
             .await
     }
 

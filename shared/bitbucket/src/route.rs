@@ -38,6 +38,7 @@ pub(crate) const ACTIVITIES: Route = repository_route!("/pull-requests/{pull_req
 pub(crate) const CHANGES: Route = repository_route!("/pull-requests/{pull_request}/changes");
 pub(crate) const DIFF: Route = repository_route!("/pull-requests/{pull_request}.diff");
 pub(crate) const RAW: Route = repository_route!("/raw/{path*}");
+pub(crate) const REPOSITORY_DIFF: Route = repository_route!("/diff");
 pub(crate) const COMMENTS: Route = repository_route!("/pull-requests/{pull_request}/comments");
 pub(crate) const COMMENT: Route = repository_route!("/pull-requests/{pull_request}/comments/{comment}");
 pub(crate) const REACTION: Route = Route(

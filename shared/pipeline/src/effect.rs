@@ -14,6 +14,9 @@ pub const EFFECT_TEXT_MAX: usize = 8 * 1024;
 /// Text of all effects together, in bytes: a run record is one value in the store.
 pub const EFFECTS_TEXT_MAX: usize = 128 * 1024;
 
+/// What the keys of the builds that the bot sets begin with; a pull request's is this and its numbers.
+pub const BUILD_KEY: &str = "openhands-resolver";
+
 /// One effect and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Effect {

@@ -201,19 +201,22 @@ pub const OPTIONS: &[OptionRow] = &[
         "new-pr",
         "",
         "push to a new branch and open a pull request onto the source branch",
-    ),
+    )
+    .built(),
     option(
         OptionName::Branch,
         "branch",
         "<name>",
         "the same, with this name for the branch",
-    ),
+    )
+    .built(),
     option(
         OptionName::Suggest,
         "suggest",
         "",
         "suggest changes in comments instead of pushing",
-    ),
+    )
+    .built(),
     option(
         OptionName::DryRun,
         "dry-run",
@@ -255,7 +258,8 @@ pub const OPTIONS: &[OptionRow] = &[
         "apply",
         "",
         "with `describe`: set the proposed title and description",
-    ),
+    )
+    .built(),
 ];
 
 impl OptionName {

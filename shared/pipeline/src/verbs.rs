@@ -166,8 +166,6 @@ impl Row {
 use Argument::{OneOf, Plan, Request, Run, RunOrAll, Text, Word};
 use Class::{Control, Query, Read, Work};
 
-const IN_OWN_WORDS: &str = "ask in your own words, beginning with another word";
-
 /// Every verb, in the order of [`Verb`] and of the documentation.
 pub const TABLE: &[Row] = &[
     row(Verb::Request, Work, &[], "do what the text asks; may change code")
@@ -196,16 +194,14 @@ pub const TABLE: &[Row] = &[
         "work through the open threads and tasks, with an answer in each",
     )
     .takes(OneOf(&["all", "this", "mine"]), "[all|this|mine]")
-    .pushes()
-    .not_built("reply `fix` in a thread"),
+    .pushes(),
     row(
         Verb::Review,
         Read,
         &["review"],
         "look for mistakes and comment on them; pushes nothing",
     )
-    .takes(Text, "[full|since last]")
-    .not_built("ask for a change in your own words"),
+    .takes(Text, "[full|since last]"),
     row(Verb::Ask, Read, &["ask"], "answer a question; pushes nothing").takes(Text, "[text]"),
     row(Verb::Explain, Read, &["explain"], "explain code; pushes nothing").takes(Text, "[text]"),
     row(Verb::Test, Work, &["test"], "add or repair tests, and push")
@@ -217,8 +213,7 @@ pub const TABLE: &[Row] = &[
         &["describe"],
         "propose a title and a description; `--apply` sets them",
     )
-    .by("the author, who may write")
-    .not_built(IN_OWN_WORDS),
+    .by("the author, who may write"),
     row(
         Verb::Plan,
         Work,
@@ -259,8 +254,7 @@ pub const TABLE: &[Row] = &[
     .by("who asked, who may write"),
     row(Verb::Undo, Work, &["undo"], "revert the commits of a run")
         .takes(Run, "[run-id]")
-        .pushes()
-        .not_built("revert the commit by hand; its message names the run"),
+        .pushes(),
     row(Verb::Split, Work, &["split"], "propose smaller pull requests")
         .not_built("split the pull request by hand"),
     row(

@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use bitbucket::{Activities, Bot, Client, Comment, Diff, Error, PullRequest, Thread};
 use jiff::Timestamp;
 use pipeline::event::Person;
+use pipeline::effect::BUILD_KEY;
 use pipeline::ids::{CommentId, RunId};
+use pipeline::job::OpenThread;
 use pipeline::run::Run;
 
 use crate::context::framing;
+use crate::context::open_threads::{self, Open};
 use crate::context::material::{Age, Conversation, Done, Material, Place, Remark, Request};
 use crate::limits::{ACTIVITIES_MAX, DIFF_BYTES_MAX};
 
@@ -47,7 +50,9 @@ pub(crate) async fn gather(
     let mut unread = Vec::new();
     let activities = or_unread(activities, "the comments", &mut unread)?.unwrap_or_default();
     let diff = or_unread(diff, "the diff", &mut unread)?;
-    let builds = or_unread(builds, "the build results", &mut unread)?.unwrap_or_default();
+    let mut builds = or_unread(builds, "the build results", &mut unread)?.unwrap_or_default();
+    // What the bot itself says of earlier runs is no build.
+    builds.retain(|build| !build.key.starts_with(BUILD_KEY));
     let Some(request) = request(run, &activities, &bot) else {
         return Ok(Gathered::NoRequest);
     };
@@ -87,6 +92,7 @@ pub(crate) async fn gather(
         thread_resolved: own.is_some_and(|thread| is_resolved(&thread.comment)),
         place: own.and_then(place),
         others: threads.others(&activities, own),
+        open: threads.open(&activities, &mut unread),
         diff_unread: diff.as_ref().and_then(diff_unread),
         diff: diff.map(|diff| diff.text).unwrap_or_default(),
         files,
@@ -269,6 +275,24 @@ impl Threads<'_> {
             .map(conversation)
             .filter(|thread| !thread.remarks.iter().all(is_told))
             .collect()
+    }
+
+    /// What the request asks to be worked through.
+    fn open(&self, activities: &Activities, unread: &mut Vec<String>) -> Vec<Open> {
+        let asked = (&self.run.command, self.run.comment, self.run.requester.as_ref());
+        let (found, more) = open_threads::find(asked, activities, self.bot);
+        if more > 0 {
+            unread.push(format!("{more} more open threads than one run works through"));
+        }
+        let open = |(thread, comment): (&Thread, &Comment)| Open {
+            thread: OpenThread {
+                comment: comment.id,
+                is_task: comment.is_task(),
+            },
+            anchor: thread.comment.anchor.clone(),
+            remark: self.remark(comment, 0),
+        };
+        found.into_iter().map(open).collect()
     }
 
     fn remark(&self, comment: &Comment, depth: usize) -> Remark {

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use pipeline::command::Command;
 use pipeline::ids::{CommentId, CommitId, PullRequestId, RunId};
 
+use crate::context::open_threads::Open;
+
 /// What is known when a run is dispatched.
 #[derive(Debug, Clone)]
 pub(crate) struct Material {
@@ -38,6 +40,8 @@ pub(crate) struct Material {
     pub(crate) place: Option<Place>,
     /// The other threads.
     pub(crate) others: Vec<Conversation>,
+    /// The threads that are to be worked through, where the request asks for that.
+    pub(crate) open: Vec<Open>,
     /// The pull request's diff, as far as it was read.
     pub(crate) diff: String,
     /// How much of the diff was not read, in words.

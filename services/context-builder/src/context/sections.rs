@@ -9,6 +9,7 @@ use crate::context::diff;
 use crate::context::hidden;
 use crate::context::material::{Age, Conversation, Done, Material, Remark};
 use crate::context::occasion::{earlier_run, failed_builds};
+use crate::context::open_threads;
 use crate::context::visible;
 use crate::limits::FILES_MAX;
 
@@ -53,6 +54,7 @@ pub(crate) fn sections(material: &Material, budget: &mut Budget) -> Vec<Section>
     let sections = [
         (earlier_run as Make, 50),
         (failed_builds, 20),
+        (open_threads::listed, 50),
         (trigger, 30),
         (thread, 40),
         (place, 30),
@@ -295,7 +297,7 @@ fn build(build: &BuildStatus) -> String {
 }
 
 /// Nothing where there is nothing to show.
-pub(super) fn section(
+pub(crate) fn section(
     heading: &'static str,
     about: impl Into<String>,
     blocks: Vec<Block>,
@@ -308,7 +310,7 @@ pub(super) fn section(
 }
 
 /// A comment with who wrote it. The author's lines are barred, so that none of them passes for one of ours.
-fn as_text(remark: &Remark, text: &str) -> String {
+pub(crate) fn as_text(remark: &Remark, text: &str) -> String {
     /// Deeper replies are not indented further.
     const DEPTH_MAX: usize = 8;
     let indent = "  ".repeat(remark.depth.min(DEPTH_MAX));
