@@ -7,6 +7,7 @@
 mod calls;
 mod disk;
 mod domain;
+mod eyes;
 mod held;
 mod identity;
 mod init;

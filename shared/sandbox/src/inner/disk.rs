@@ -3,10 +3,12 @@
 mod free;
 mod walk;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Stat;
+use rustix::fs::{Mode, OFlags, Stat, Uid};
 
 use self::free::Free;
 use self::walk::Walk;
@@ -33,7 +35,10 @@ const BLOCK_BYTES: u64 = 512;
 
 /// Disk use of one run.
 pub(super) struct Disk {
-    tops: Vec<PathBuf>,
+    /// Held, because who looks may not be able to get there by a path.
+    tops: Rc<[OwnedFd]>,
+    /// Who looks.
+    user: Uid,
     /// What was there before the program started.
     before: u64,
     free_before: Free,
@@ -52,10 +57,18 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Measures what is there. Takes as long as a whole walk does.
-    pub(super) fn measure(tops: [&PathBuf; 3], limit_bytes: u64) -> Result<Self, String> {
-        let tops: Vec<PathBuf> = tops.into_iter().cloned().collect();
-        let before = Walk::of(&tops).finish()?;
+    /// Opens a run's directories, for [`Self::measure`].
+    pub(super) fn open(tops: [&PathBuf; 3]) -> Result<Rc<[OwnedFd]>, String> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
+        let open = |top: &PathBuf| {
+            rustix::fs::open(top, flags, Mode::empty()).map_err(|error| format!("{}: {error}", top.display()))
+        };
+        tops.into_iter().map(open).collect()
+    }
+
+    /// Measures what is in `tops`, as `user`. Takes as long as a whole walk does.
+    pub(super) fn measure(tops: Rc<[OwnedFd]>, user: Uid, limit_bytes: u64) -> Result<Self, String> {
+        let before = Walk::of(&tops, user).finish()?;
         let free = Free::on(&tops)?;
         Ok(Self {
             before,
@@ -74,6 +87,7 @@ impl Disk {
             within: Instant::now(),
             pressed: false,
             in_flight_looks: 0,
+            user,
             tops,
         })
     }
@@ -112,7 +126,7 @@ impl Disk {
         let mut walk = self.walk.take().unwrap_or_else(|| {
             self.walk_begun = now;
             self.free_then = free;
-            Walk::of(&self.tops)
+            Walk::of(&self.tops, self.user)
         });
         let done = walk.go_on(&slice)?;
         // Also of an unfinished walk: what it has counted is there.
@@ -176,7 +190,8 @@ mod tests {
             fs::create_dir(top).unwrap();
         }
         write(&mut File::create(tops[0].join("before")).unwrap(), 3 * MIB);
-        let disk = Disk::measure([&tops[0], &tops[1], &tops[2]], limit_bytes).unwrap();
+        let open = Disk::open([&tops[0], &tops[1], &tops[2]]).unwrap();
+        let disk = Disk::measure(open, rustix::process::geteuid(), limit_bytes).unwrap();
         (tops, disk)
     }
 

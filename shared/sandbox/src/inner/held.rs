@@ -43,11 +43,14 @@ pub(super) struct Totals {
 }
 
 impl Held {
-    /// Reads on, as far as a look may.
-    pub(super) fn look(&mut self, processes: &[Process]) -> Totals {
+    /// Reads on, as far as a look may, and what the kernel keeps no further than until it is more than `enough` bytes.
+    pub(super) fn look(&mut self, processes: &[Process], enough: u64) -> Totals {
         let mut ordered: Vec<Process> = processes.to_vec();
         ordered.sort_unstable_by_key(number);
-        if self.open.go_on(&ordered, Open::read) {
+        if self
+            .open
+            .go_on(&ordered, |open, process| open.read(process, enough))
+        {
             for (inode, bytes) in &self.open.last.files {
                 let largest = self.opened.entry(*inode).or_default();
                 *largest = (*largest).max(*bytes);

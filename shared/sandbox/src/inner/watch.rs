@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::disk::Disk;
+use super::eyes::Eyes;
 use super::held::Held;
 use super::memory::{self, Machine};
 use super::process;
@@ -19,8 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 /// A look is followed by a break this many times as long as it worked.
 const BREAK_FACTOR: u32 = 9;
-/// On a machine with very many processes the break is cut here, to stay within the promised two seconds.
-const BREAK_MAX: Duration = Duration::from_millis(800);
+/// With very many processes or descriptors the break is cut here, to stay within the promised two seconds.
+const BREAK_MAX: Duration = Duration::from_millis(500);
 /// While looking is urgent the break is this part of the work, and not shorter than that.
 const PRESSED_BREAK_PART: u32 = 2;
 const PRESSED_BREAK_MIN: Duration = Duration::from_millis(10);
@@ -50,7 +51,9 @@ impl Watch {
     /// Before the program is started: measures what is there already.
     pub(super) fn new(plan: &Plan, init: rustix::process::Pid) -> Result<Self, String> {
         let now = Instant::now();
-        let disk = Disk::measure([&plan.work_tree, &plan.home, &plan.tmp], plan.limits.disk_bytes)?;
+        let tops = Disk::open([&plan.work_tree, &plan.home, &plan.tmp])?;
+        let eyes = Eyes::of(plan.user)?;
+        let disk = Disk::measure(tops, eyes.user(), plan.limits.disk_bytes)?;
         Ok(Self {
             plan: plan.clone(),
             init,
@@ -131,6 +134,7 @@ impl Watch {
 
     fn over(&mut self) -> Result<Option<How>, String> {
         let (limits, now) = (self.plan.limits, Instant::now());
+        let _eyes = Eyes::of(self.plan.user)?;
         if self.started.elapsed() > limits.wall.saturating_add(WALL_GRACE) {
             return Ok(Some(How::TimeLimit));
         }
@@ -138,7 +142,7 @@ impl Watch {
         if processes.iter().map(|process| process.threads).sum::<u64>() > limits.processes {
             return Ok(Some(How::ProcessLimit));
         }
-        let held = self.held.look(&processes);
+        let held = self.held.look(&processes, limits.memory_bytes);
         let (at_once, memory) = memory::of_all(&processes, &held);
         self.memory_peak_bytes = self.memory_peak_bytes.max(memory);
         if at_once > limits.memory_bytes {

@@ -458,6 +458,49 @@ async fn processes_that_are_always_already_gone_are_killed() {
     }
 }
 
+/// As in a container: what its own user may see of a run, such a root may not.
+#[tokio::test]
+async fn root_with_no_more_rights_than_it_needs_sees_as_much() {
+    if !rustix::process::geteuid().is_root() {
+        // An ordinary user, as whom all of these tests run too, has none.
+        return;
+    }
+    let tests = [
+        "a_file_without_a_name_counts",
+        "a_file_in_a_closed_directory_counts",
+        "what_the_kernel_keeps_for_a_process_is_memory",
+    ];
+    #[expect(clippy::disallowed_methods, reason = "these tests, as somebody else")]
+    let mut command = tokio::process::Command::new(std::env::current_exe().expect("it runs"));
+    command.arg("--exact").args(tests);
+    #[expect(unsafe_code, reason = "the child's rights are taken between fork and exec")]
+    // SAFETY: what runs there makes system calls that take numbers, and allocates nothing.
+    unsafe {
+        command.pre_exec(|| {
+            keep_few_rights();
+            Ok(())
+        });
+    }
+    let output = command.output().await.expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("3 passed"), "{said}");
+}
+
+/// The rights that `README.md` says root needs; what is executed next has these.
+fn keep_few_rights() {
+    /// `CAP_CHOWN`, `CAP_DAC_OVERRIDE`, `CAP_FOWNER`, `CAP_KILL`, `CAP_SETGID`, `CAP_SETUID`.
+    const KEPT: [libc::c_int; 6] = [0, 1, 3, 5, 6, 7];
+    /// The highest number that a kernel may know; beyond those it knows the answer is an error.
+    const LAST: libc::c_int = 63;
+    for right in (0..=LAST).filter(|right| !KEPT.contains(right)) {
+        #[expect(unsafe_code, reason = "no crate in use wraps it")]
+        // SAFETY: it takes numbers and no pointers.
+        unsafe {
+            libc::prctl(libc::PR_CAPBSET_DROP, right, 0, 0, 0);
+        }
+    }
+}
+
 /// The control: what is within its limits is left alone, however greedy it is.
 #[tokio::test]
 async fn within_their_limits_only_time_ends_them() {

@@ -1,6 +1,6 @@
 //! The room on a disk.
 
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
 
 use super::ENTRY_BYTES;
 
@@ -13,13 +13,13 @@ pub(super) struct Free {
 
 impl Free {
     /// On the fullest of the disks that `tops` are on.
-    pub(super) fn on(tops: &[PathBuf]) -> Result<Self, String> {
+    pub(super) fn on(tops: &[OwnedFd]) -> Result<Self, String> {
         let mut least = Self {
             bytes: u64::MAX,
             files: u64::MAX,
         };
         for top in tops {
-            let free = Self::at(top).map_err(|error| format!("the disk of {}: {error}", top.display()))?;
+            let free = Self::at(top)?;
             least.bytes = least.bytes.min(free.bytes);
             least.files = least.files.min(free.files);
         }
@@ -38,8 +38,12 @@ impl Free {
         self.lost_bytes(now).max(files.saturating_mul(ENTRY_BYTES))
     }
 
-    fn at(path: &Path) -> rustix::io::Result<Self> {
-        let stat = rustix::fs::statvfs(path)?;
+    fn at(top: &OwnedFd) -> Result<Self, String> {
+        let no_answer = |error: rustix::io::Errno| format!("its disk: {error}");
+        if rustix::fs::fstat(top).map_err(no_answer)?.st_nlink == 0 {
+            return Err("its directory is gone".to_owned());
+        }
+        let stat = rustix::fs::fstatvfs(top).map_err(no_answer)?;
         Ok(Self {
             bytes: stat.f_bavail * stat.f_frsize,
             // Some file systems do not count files.

@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use super::{ENTRY_BYTES, allocated};
@@ -27,7 +27,7 @@ const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CL
 
 /// A directory on the way from a top to where the walk is.
 struct Place {
-    /// In the directory above; a top's own path.
+    /// In the directory above; `.` of a top.
     name: CString,
     id: (u64, u64),
     /// Directories in it that are still to be walked into.
@@ -38,7 +38,11 @@ struct Place {
 
 /// How far a walk is.
 pub(super) struct Walk {
-    tops: Vec<PathBuf>,
+    tops: Rc<[OwnedFd]>,
+    /// The one after that which the walk is in.
+    next_top: usize,
+    /// Who walks.
+    user: Uid,
     places: Vec<Place>,
     /// The last of `places`, with the rest of its entries while they are `unread`.
     here: Option<Dir>,
@@ -49,9 +53,12 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn of(tops: &[PathBuf]) -> Self {
+    /// Through `tops`, which may be mere places, as `user`.
+    pub(super) fn of(tops: &Rc<[OwnedFd]>, user: Uid) -> Self {
         Self {
-            tops: tops.to_vec(),
+            tops: Rc::clone(tops),
+            next_top: 0,
+            user,
             places: Vec::new(),
             here: None,
             unread: false,
@@ -90,10 +97,13 @@ impl Walk {
     /// One entry, or one directory further down or up; true at the end.
     fn step(&mut self) -> Result<bool, String> {
         let (Some(place), Some(here)) = (self.places.last_mut(), &mut self.here) else {
-            let Some(top) = self.tops.pop() else {
+            if self.next_top == self.tops.len() {
                 return Ok(true);
-            };
-            self.enter_top(&top)?;
+            }
+            self.next_top += 1;
+            if let Some(opened) = self.open_top()? {
+                self.enter(c".".to_owned(), opened)?;
+            }
             return Ok(false);
         };
         if self.unread {
@@ -111,7 +121,7 @@ impl Walk {
         }
         if let Some(name) = place.waiting.pop() {
             self.waiting_bytes -= name.as_bytes().len();
-            if let Some(opened) = open(descriptor(here)?, &name)? {
+            if let Some(opened) = open(descriptor(here)?, &name, self.user)? {
                 self.enter(name, opened)?;
             }
         } else {
@@ -148,12 +158,10 @@ impl Walk {
         Ok(())
     }
 
-    fn enter_top(&mut self, top: &Path) -> Result<(), String> {
-        let name = CString::new(top.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
-        match open(rustix::fs::CWD, &name)? {
-            Some(opened) => self.enter(name, opened),
-            None => Ok(()),
-        }
+    /// The top that the walk is in.
+    fn open_top(&self) -> Result<Option<Opened>, String> {
+        let top = self.next_top.checked_sub(1).and_then(|top| self.tops.get(top));
+        top.map_or(Ok(None), |top| open_place(top, self.user))
     }
 
     fn enter(&mut self, name: CString, opened: Opened) -> Result<(), String> {
@@ -201,8 +209,8 @@ impl Walk {
         let mut known = 0;
         for place in &self.places {
             let opened = match &found {
-                None => open(rustix::fs::CWD, &place.name)?,
-                Some(here) => open(here, &place.name)?,
+                None => self.open_top()?,
+                Some(here) => open(here, &place.name, self.user)?,
             };
             match opened {
                 Some(opened) if opened.id == place.id => found = Some(opened.directory),
@@ -231,7 +239,7 @@ struct Opened {
 }
 
 /// Opens a directory, also one of our own user's that is closed. `None` where it is gone, or another user's and closed.
-fn open(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
+fn open(at: impl AsFd, name: &CStr, user: Uid) -> Result<Option<Opened>, String> {
     let opened = match rustix::fs::openat(&at, name, FLAGS, Mode::empty()) {
         Err(Errno::ACCESS) => None,
         opened => match passable(opened)? {
@@ -241,7 +249,7 @@ fn open(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
     };
     if let Some(directory) = opened {
         let stat = rustix::fs::fstat(&directory).map_err(|error| error.to_string())?;
-        if !is_closed(&stat) {
+        if !is_closed(&stat, user) {
             return Ok(Some(Opened {
                 directory,
                 id: id(&stat),
@@ -249,22 +257,20 @@ fn open(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
             }));
         }
     }
-    open_closed(at, name)
+    let place = rustix::fs::openat(at, name, FLAGS | OFlags::PATH, Mode::empty());
+    passable(place)?.map_or(Ok(None), |place| open_place(&place, user))
 }
 
-fn open_closed(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
-    let place = rustix::fs::openat(at, name, FLAGS | OFlags::PATH, Mode::empty());
-    let Some(place) = passable(place)? else {
-        return Ok(None);
-    };
-    let stat = rustix::fs::fstat(&place).map_err(|error| error.to_string())?;
-    let closed = is_closed(&stat).then_some(stat.st_mode & 0o7777);
+/// Opens a directory that is known, whatever its path.
+fn open_place(place: &OwnedFd, user: Uid) -> Result<Option<Opened>, String> {
+    let stat = rustix::fs::fstat(place).map_err(|error| error.to_string())?;
+    let closed = is_closed(&stat, user).then_some(stat.st_mode & 0o7777);
     if let Some(mode) = closed {
         // By its number: fchmod refuses mere places.
         let path = format!("/proc/self/fd/{}", place.as_raw_fd());
         passable(rustix::fs::chmod(path, Mode::from_raw_mode(mode | OPEN_MODE)))?;
     }
-    let directory = passable(rustix::fs::openat(&place, c".", FLAGS, Mode::empty()))?;
+    let directory = passable(rustix::fs::openat(place, c".", FLAGS, Mode::empty()))?;
     Ok(directory.map(|directory| Opened {
         directory,
         id: id(&stat),
@@ -273,9 +279,8 @@ fn open_closed(at: impl AsFd, name: &CStr) -> Result<Option<Opened>, String> {
 }
 
 /// Whether a directory is ours and closed to us. To root none is.
-fn is_closed(stat: &Stat) -> bool {
-    let me = rustix::process::geteuid();
-    !me.is_root() && stat.st_uid == me.as_raw() && stat.st_mode & OPEN_MODE != OPEN_MODE
+fn is_closed(stat: &Stat, user: Uid) -> bool {
+    !user.is_root() && stat.st_uid == user.as_raw() && stat.st_mode & OPEN_MODE != OPEN_MODE
 }
 
 fn descriptor(directory: &Dir) -> Result<BorrowedFd<'_>, String> {
@@ -311,11 +316,15 @@ fn id(stat: &Stat) -> (u64, u64) {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use rustix::process::geteuid;
 
     use super::*;
 
-    fn tops(directory: &tempfile::TempDir) -> Vec<PathBuf> {
-        vec![directory.path().to_owned()]
+    fn tops(directory: &tempfile::TempDir) -> Rc<[OwnedFd]> {
+        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+        Rc::new([rustix::fs::open(directory.path(), flags, Mode::empty()).unwrap()])
     }
 
     fn file(path: &Path) {
@@ -332,12 +341,12 @@ mod tests {
             rustix::fs::mkdirat(&here, "d", Mode::RWXU).unwrap();
             here = rustix::fs::openat(&here, "d", flags, Mode::empty()).unwrap();
         }
-        let empty = Walk::of(&tops(&directory)).finish().unwrap();
+        let empty = Walk::of(&tops(&directory), geteuid()).finish().unwrap();
         let flags = OFlags::CREATE | OFlags::WRONLY;
         let end = rustix::fs::openat(&here, "end", flags, Mode::RUSR).unwrap();
         rustix::io::write(&end, &vec![7; 100_000]).unwrap();
         rustix::fs::fsync(&end).unwrap();
-        let full = Walk::of(&tops(&directory)).finish().unwrap();
+        let full = Walk::of(&tops(&directory), geteuid()).finish().unwrap();
         assert!(full >= empty + 100_000, "{empty} {full}");
         crate::remove(directory.path()).unwrap();
     }
@@ -345,7 +354,7 @@ mod tests {
     #[test]
     fn closed_directories_are_counted_and_closed_again() {
         let directory = tempfile::tempdir().unwrap();
-        let before = Walk::of(&tops(&directory)).finish().unwrap();
+        let before = Walk::of(&tops(&directory), geteuid()).finish().unwrap();
         let closed = directory.path().join("closed/inner");
         fs::create_dir_all(&closed).unwrap();
         file(&closed.join("file"));
@@ -354,12 +363,27 @@ mod tests {
         for bits in [0o300, 0o000, 0o600] {
             mode(bits);
             assert!(
-                Walk::of(&tops(&directory)).finish().unwrap() >= before + 100_000,
+                Walk::of(&tops(&directory), geteuid()).finish().unwrap() >= before + 100_000,
                 "{bits:o}"
             );
             let stat = fs::metadata(closed.parent().unwrap()).unwrap();
             assert_eq!(stat.permissions().mode() & 0o777, bits);
         }
+        mode(0o700);
+    }
+
+    #[test]
+    fn a_top_that_is_closed_is_walked_through_and_closed_again() {
+        let directory = tempfile::tempdir().unwrap();
+        file(&directory.path().join("file"));
+        let mode = |mode| fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+        let tops = tops(&directory);
+        mode(0o000);
+        assert!(Walk::of(&tops, geteuid()).finish().unwrap() >= 100_000);
+        assert_eq!(
+            fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777,
+            0
+        );
         mode(0o700);
     }
 
@@ -372,7 +396,7 @@ mod tests {
         for name in ["a/b/c/file", "z/file", "file"] {
             file(&directory.path().join(name));
         }
-        let mut walk = Walk::of(&tops(&directory));
+        let mut walk = Walk::of(&tops(&directory), geteuid());
         while walk
             .places
             .last()

@@ -1,10 +1,12 @@
 //! What processes have open.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::seen;
 use crate::inner::disk::allocated;
@@ -34,16 +36,23 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Adds what a process has open; fails where it is closed to us.
-    pub(super) fn read(&mut self, process: &Process) -> Result<(), String> {
+    /// Adds what a process has open; fails where it is closed to us. Goes no further than until the kernel keeps more than
+    /// `enough` bytes for all of it: then it does not matter any more.
+    pub(super) fn read(&mut self, process: &Process, enough: u64) -> Result<(), String> {
         let place = process.shown_in();
-        let Some(descriptors) = seen(process, fs::read_dir(place.join("fd")))? else {
+        let Some(mut descriptors) = seen(process, open(&place.join("fd")))? else {
             return Ok(());
         };
-        for descriptor in descriptors.flatten() {
+        while let Some(Ok(descriptor)) = descriptors.read() {
+            let name = descriptor.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
             self.descriptors += 1;
             // Through the link in /proc: this asks about the open file, whatever its name is now.
-            let Ok(stat) = rustix::fs::stat(descriptor.path()) else {
+            let at = descriptors.fd().map_err(|error| error.to_string())?;
+            let stat = rustix::fs::statat(at, name, AtFlags::empty()).map_err(io::Error::from);
+            let Some(stat) = seen(process, stat)? else {
                 continue;
             };
             match FileType::from_raw_mode(stat.st_mode) {
@@ -51,12 +60,16 @@ impl Open {
                     self.files.insert(stat.st_ino, allocated(&stat));
                 }
                 FileType::Socket if self.sockets.insert(stat.st_ino) => {
-                    self.in_flight += waiting_in(&place.join("fdinfo").join(descriptor.file_name()));
+                    let name = OsStr::from_bytes(name.to_bytes());
+                    self.in_flight += waiting_in(&place.join("fdinfo").join(name));
                 }
                 FileType::Fifo => {
                     self.pipes.insert(stat.st_ino);
                 }
                 _ => {}
+            }
+            if self.kernel_bytes(0) > enough {
+                break;
             }
         }
         Ok(())
@@ -82,6 +95,11 @@ pub(super) fn count(process: &Process) -> u64 {
     rustix::fs::stat(process.shown_in().join("fd")).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
 }
 
+fn open(directory: &Path) -> io::Result<Dir> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Dir::new(rustix::fs::open(directory, flags, Mode::empty())?)?)
+}
+
 pub(super) fn is_nameless(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 0
 }
@@ -95,7 +113,7 @@ fn waiting_in(descriptor: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::io::{IoSlice, Write as _};
     use std::mem::MaybeUninit;
     use std::os::fd::AsFd as _;
@@ -115,9 +133,9 @@ mod tests {
         }
     }
 
-    fn open() -> Open {
+    fn everything() -> Open {
         let mut open = Open::default();
-        open.read(&here()).unwrap();
+        open.read(&here(), u64::MAX).unwrap();
         open
     }
 
@@ -130,11 +148,11 @@ mod tests {
             .unwrap();
         file.sync_all().unwrap();
         let inode = rustix::fs::fstat(&file).unwrap().st_ino;
-        assert_eq!(open().files.get(&inode), None, "it has a name");
+        assert_eq!(everything().files.get(&inode), None, "it has a name");
         fs::remove_file(&path).unwrap();
-        assert!(open().files[&inode] >= 3 * MIB);
+        assert!(everything().files[&inode] >= 3 * MIB);
         drop(file);
-        assert_eq!(open().files.get(&inode), None, "it is gone");
+        assert_eq!(everything().files.get(&inode), None, "it is gone");
     }
 
     #[test]
@@ -142,7 +160,7 @@ mod tests {
         let sockets = UnixStream::pair().unwrap();
         let (reader, _writer) = std::io::pipe().unwrap();
         let again = sockets.0.try_clone().unwrap();
-        let open = open();
+        let open = everything();
         let number = |file: std::os::fd::BorrowedFd<'_>| rustix::fs::fstat(file).unwrap().st_ino;
         for socket in [sockets.0.as_fd(), sockets.1.as_fd(), again.as_fd()] {
             assert!(open.sockets.contains(&number(socket)));
@@ -158,6 +176,10 @@ mod tests {
         );
         assert!(open.kernel_bytes(1_000_000) >= 1_000_000 * DESCRIPTOR_BYTES);
         assert!(count(&here()) >= 5, "{}", count(&here()));
+        // Enough is enough.
+        let mut some = Open::default();
+        some.read(&here(), DESCRIPTOR_BYTES).unwrap();
+        assert!(some.descriptors < open.descriptors && some.kernel_bytes(0) > DESCRIPTOR_BYTES);
     }
 
     #[test]
