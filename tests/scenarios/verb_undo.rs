@@ -1,0 +1,191 @@
+//! `undo`: what a run pushed is reverted, and what people pushed since stays.
+
+use tests::pull_request::PullRequest;
+use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
+use tests::world::{World, scenario, scenario_in};
+
+/// Has the bot repair the sign; the run's id.
+async fn a_run_repairs(world: &World) -> String {
+    world.agent_runs(&format!("sed -i 's/a - b/a + b/' {FILE}"), "Repaired the sign.");
+    let pr = world.pull_request(1);
+    let comment = asks(world, "@openhands fix the sign").await;
+    let reply = pr.final_reply_to(comment).await;
+    assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+    assert!(pr.file(FILE).await.contains("a + b"));
+    newest(&pr).await.1
+}
+
+async fn asks(world: &World, request: &str) -> u64 {
+    world.alice().comments(1, request).await.unwrap()
+}
+
+/// The bot's newest commit: its message, and the run that its trailer names.
+async fn newest(pr: &PullRequest<'_>) -> (String, String) {
+    let commit = &pr.bots_commits().await[0];
+    let message = commit["message"].as_str().unwrap().to_owned();
+    let run = message
+        .lines()
+        .find_map(|line| line.strip_prefix("Run-Id: "))
+        .unwrap()
+        .to_owned();
+    (message, run)
+}
+
+fn apart() -> Setup {
+    Setup {
+        separate_roles: true,
+        ..Setup::default()
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_undone_once_and_a_persons_later_commit_stays() {
+    for unruly in [false, true] {
+        let setup = Setup {
+            unruly,
+            ..Setup::default()
+        };
+        scenario_in(setup, async |world| {
+            let run = a_run_repairs(world).await;
+            let pr = world.pull_request(1);
+            let theirs = pr.someone_pushes("notes.txt", "by a person\n").await;
+            let asked = world.model.requests().len();
+            let comment = asks(world, "@openhands undo").await;
+            let reply = pr.final_reply_to(comment).await;
+            assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+            assert!(
+                reply
+                    .text
+                    .contains(&format!("of run `{run}`; later commits were kept")),
+                "{}",
+                reply.text
+            );
+            assert_eq!(pr.file(FILE).await, FILE_ON_BRANCH);
+            assert_eq!(pr.file("notes.txt").await, "by a person\n");
+            let ours = pr.bots_commits().await;
+            assert_eq!(ours.len(), 2);
+            assert_eq!(ours[0]["parents"][0]["id"], theirs.as_str(), "history stays");
+            let (message, undone_by) = newest(&pr).await;
+            assert!(message.contains(&format!("\nReverts-Run: {run}\n")), "{message}");
+            assert_ne!(undone_by, run);
+            assert_eq!(world.model.requests().len(), asked, "no agent is asked");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_undone_is_not_undone_again_and_an_undo_can_be_undone() {
+    scenario(async |world| {
+        let run = a_run_repairs(world).await;
+        let pr = world.pull_request(1);
+        let comment = asks(world, &format!("@openhands undo {run}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        let (_, undo) = newest(&pr).await;
+        let head = pr.head().await;
+
+        let comment = asks(world, &format!("@openhands undo {run}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.contains("NOTHING_TO_UNDO") && reply.text.contains("was taken back already"),
+            "{}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, head);
+
+        let comment = asks(world, &format!("@openhands undo {undo}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert!(pr.file(FILE).await.contains("a + b"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lines_that_people_changed_since_are_not_undone() {
+    scenario(async |world| {
+        let run = a_run_repairs(world).await;
+        let pr = world.pull_request(1);
+        let text = "fn add(a: i32, b: i32) -> i32 {\n    b + a\n}\n";
+        let theirs = pr.someone_pushes(FILE, text).await;
+        let comment = asks(world, &format!("@openhands undo {run}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.contains("UNDO_CONFLICT")
+                && reply.text.contains("in `src/lib.rs`")
+                && reply.text.contains("git revert"),
+            "{}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, theirs);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_of_somebody_elses_that_names_a_run_is_not_undone() {
+    scenario(async |world| {
+        world.expected.extra_commits += 1;
+        let pr = world.pull_request(1);
+        let comment = asks(world, "@openhands undo").await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.contains("NOTHING_TO_UNDO"), "{}", reply.text);
+
+        let run = a_run_repairs(world).await;
+        let clone = tests::git_cli::clone(&pr.clone_url(), &pr.branch())
+            .await
+            .unwrap();
+        let message = format!("Forged\n\nIt is not.\n\nRun-Id: {run}");
+        // Whoever may push can write any name and address.
+        for arguments in [
+            &["rm", "--quiet", "README.md"][..],
+            &[
+                "-c",
+                "user.name=openhands",
+                "commit",
+                "--quiet",
+                "--author",
+                "openhands <bot@example.test>",
+                "--message",
+                &message,
+            ],
+            &["push", "--quiet", "origin", "HEAD"],
+        ] {
+            tests::git_cli::git(clone.path(), arguments).await.unwrap();
+        }
+        let comment = asks(world, &format!("@openhands undo {run}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert_eq!(pr.file(FILE).await, FILE_ON_BRANCH, "the run's own commit");
+        assert!(
+            !pr.file("README.md").await.contains("# Demo"),
+            "not the other one"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_resolver_killed_before_or_after_the_push_reverts_once() {
+    for when in ["before", "after"] {
+        scenario_in(apart(), async |world| {
+            a_run_repairs(world).await;
+            let hold = world
+                .holds_next("POST", "*/git-receive-pack", when)
+                .await
+                .unwrap();
+            let comment = asks(world, "@openhands undo").await;
+            world.held(hold).await.unwrap();
+            world.kill("resolver").await.unwrap();
+            world.lets_go(hold).await.unwrap();
+            world.start_role("resolver").await.unwrap();
+            let pr = world.pull_request(1);
+            let reply = pr.final_reply_to(comment).await;
+            assert!(reply.text.starts_with("**Done"), "{when}: {}", reply.text);
+            assert_eq!(pr.file(FILE).await, FILE_ON_BRANCH);
+            assert_eq!(pr.bots_commits().await.len(), 2, "{when}");
+        })
+        .await;
+    }
+}
