@@ -4,12 +4,13 @@
 mod details;
 mod effects;
 mod plan;
+mod typed;
 mod words;
 
 use pipeline::effect::Described;
 use pipeline::event::Person;
-use pipeline::reference;
 use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
+use pipeline::verbs::Verb;
 
 use crate::limit;
 use crate::marker::Marker;
@@ -17,6 +18,8 @@ use crate::sanitise::{self, Policy, code, destination, fence, line, markdown};
 
 /// The model's summary: long enough for a change worth one commit.
 const SUMMARY_UNITS_MAX: usize = 8_000;
+/// A plan, whole: what is carried out must be what people read. The resolver keeps it short enough.
+const PLAN_UNITS_MAX: usize = 30_500;
 /// One point of a list, one step, one note.
 const POINT_UNITS_MAX: usize = 500;
 /// Points of one list that are shown.
@@ -29,21 +32,15 @@ pub(crate) const PATCH_BYTES_MAX: u64 = 8 * 1024;
 /// Bitbucket keeps a comment that has replies, and ours is one, so deleting is not what people can do
 /// (bitbucket-dc.md 3.6); editing it is, also where the bot's name is not known.
 fn how_to_stop(scene: &Scene<'_>) -> String {
-    let verb = scene.name.as_ref().map(|name| {
-        format!(
-            "reply {}, or ",
-            code(&format!("{} stop", reference::mention(name)))
-        )
-    });
+    let verb = typed::command(Verb::Stop, scene).map(|stop| format!("reply {stop}, or "));
     format!(
         "To stop it, {}edit your comment so that it no longer mentions the bot.",
         verb.unwrap_or_default()
     )
 }
 
-/// A run that was cut off left half-finished work, which is never pushed by itself.
-const HOW_TO_CONTINUE: &str =
-    "To continue, push the patch to the branch, then mention the bot again with what is left to do.";
+/// What a reply says first that could not stand under the comment it answers.
+const ALONE: &str = "*(The comment this answers was deleted.)*";
 
 /// What the record does not say.
 #[derive(Debug, Clone)]
@@ -68,13 +65,43 @@ pub(crate) struct Scene<'a> {
     pub(crate) unsandboxed: bool,
     /// Whether the reply stands at the top level because the comment it answers is gone.
     pub(crate) alone: bool,
+    /// Whether the requester is mentioned here: once, and not here where a comment of its own tells the end.
+    pub(crate) mentions: bool,
+}
+
+impl Scene<'_> {
+    /// The requester, so that they are notified, or by name alone.
+    fn addressed(&self, who: &Person) -> Option<String> {
+        if self.mentions {
+            return mention(who);
+        }
+        Some(line(&who.name, self.policy, POINT_UNITS_MAX)).filter(|name| !name.is_empty())
+    }
+}
+
+/// The short comment at the end of a run, under its status reply, which was edited without anybody being notified.
+pub(crate) fn finish(run: &Run, marker: &str) -> String {
+    let verdict = match run.state {
+        RunState::Done => "It is done",
+        RunState::NoChange => "No change was needed",
+        RunState::Answered => "There is an answer",
+        RunState::NeedsInput => "There is a question",
+        RunState::Refused => "It was refused",
+        RunState::Cancelled => "It was stopped",
+        RunState::Expired => "Its time or budget is used up",
+        RunState::Superseded => "A newer request took its place",
+        RunState::Failed | RunState::Queued | RunState::Running => "It failed",
+    };
+    let whom = run.requester.as_ref().and_then(mention);
+    let whom = whom.map_or_else(String::new, |name| format!(", {name}"));
+    format!("**{verdict}**{whom}: see the reply above.\n\n{marker}")
 }
 
 /// The status reply: what the person reads, and the marker as its last line.
 pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
     let mut parts = Vec::new();
     if scene.alone {
-        parts.push("*(The comment this answers was deleted.)*".to_owned());
+        parts.push(ALONE.to_owned());
     }
     match run.state {
         RunState::Queued => parts.push(queued(run, scene)),
@@ -134,9 +161,7 @@ fn running(run: &Run, scene: &Scene<'_>) -> Vec<String> {
 fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     let nothing = Outcome::default();
     let outcome = run.outcome.as_ref().unwrap_or(&nothing);
-    let summary = outcome.summary.as_deref().map_or_else(String::new, |text| {
-        markdown(text, scene.policy, SUMMARY_UNITS_MAX)
-    });
+    let summary = summary(run, outcome, scene);
     let mut parts = vec![verdict(run, outcome, scene)];
     if let Some(failure) = &outcome.failure {
         parts.extend(reason(run.state, failure, scene));
@@ -145,19 +170,23 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     if let Some(pushed) = &outcome.pushed {
         let files = words::count(u64::from(pushed.files), "file", "files");
         parts.push(format!(
-            "What changed: {files}, +{} −{}",
+            "What changed: {files}, +{} −{} (from git)",
             pushed.added, pushed.removed
         ));
     }
     parts.push(details::checks(&outcome.checks, scene));
-    parts.push(summary);
+    parts.extend(summary);
     parts.extend(plan::to_approve(run, scene));
     parts.extend(effects::told(run, scene));
     parts.push(list("Questions:", &outcome.questions, scene));
     if run.state == RunState::NeedsInput {
-        parts.push("Answer in a new comment that mentions the bot.".to_owned());
+        parts.push(typed::to_answer(scene));
     }
-    parts.push(list("Not done, please look:", &outcome.not_done, scene));
+    parts.push(list(
+        "Not done, in the agent's words; please look:",
+        &outcome.not_done,
+        scene,
+    ));
     parts.push(list("Good to know:", &outcome.notes, scene));
     parts.push(list(
         "Left out of what the agent was shown:",
@@ -165,12 +194,31 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
         scene,
     ));
     parts.extend(patch(run, outcome, scene));
+    parts.extend(typed::to_retry(run, scene));
     parts
+}
+
+/// What the agent says of its work, marked as its words. After a failure the last of them may be anything: what a program
+/// printed, or what a provider says about an account.
+fn summary(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> Option<String> {
+    let text = outcome.summary.as_deref()?;
+    let most = if run.plan.is_some() {
+        PLAN_UNITS_MAX
+    } else {
+        SUMMARY_UNITS_MAX
+    };
+    let shown = markdown(text, scene.policy, most);
+    let whose = if outcome.failure.is_some() {
+        "The agent's last words, which may be about something else:"
+    } else {
+        "In the agent's words:"
+    };
+    (!shown.is_empty()).then(|| format!("{whose}\n\n{shown}"))
 }
 
 /// The first line: what came of it, for whom, how long it took, and what is on the branch now.
 fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
-    let requester = run.requester.as_ref().and_then(mention);
+    let requester = run.requester.as_ref().and_then(|who| scene.addressed(who));
     let whom = |word: &str| {
         requester
             .as_ref()
@@ -212,7 +260,7 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
         None => String::new(),
     };
     let branch = match &outcome.pushed {
-        Some(pushed) => on_branch(pushed, scene),
+        Some(pushed) => on_branch(run, pushed, scene),
         None => match &outcome.failure {
             None if run.state == RunState::Answered && outcome.nothing_pushed => {
                 " — nothing was pushed.".to_owned()
@@ -229,7 +277,7 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
 }
 
 /// Where the commit is.
-fn on_branch(pushed: &Pushed, scene: &Scene<'_>) -> String {
+fn on_branch(run: &Run, pushed: &Pushed, scene: &Scene<'_>) -> String {
     let branch = pushed
         .branch
         .strip_prefix("refs/heads/")
@@ -245,6 +293,7 @@ fn on_branch(pushed: &Pushed, scene: &Scene<'_>) -> String {
         commit,
         link("commit", &scene.commit_url),
         link("diff", &scene.diff_url),
+        typed::to_undo(run, branch, scene),
     ];
     links.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
@@ -290,7 +339,7 @@ fn patch(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> Vec<String> {
         )]
     };
     if run.state == RunState::Expired {
-        parts.push(HOW_TO_CONTINUE.to_owned());
+        parts.push(typed::to_continue(scene));
     }
     parts
 }

@@ -67,7 +67,7 @@ fn work(verb: Verb) -> &'static str {
             "Propose a title and a description for the pull request: what it changes and why, for somebody who is to review it. The title is one line of at most 72 characters. Invent no facts; keep references such as issue keys."
         }
         Verb::Plan => {
-            "Plan how you would do what the request asks for, without doing it: the steps in order, the files and functions they touch, the tests, and what could go wrong. The plan is carried out later, by somebody who has only its text, after a person has approved it."
+            "Plan how you would do what the request asks for, without doing it: the steps in order, the files and functions they touch, the tests, and what could go wrong. Take at most 3,500 characters, and no links. The plan is carried out later, by somebody who has only its text, after a person has approved it."
         }
         Verb::Approve => {
             "The request is a plan that a person has approved. Carry it out step by step, and nothing beyond it. Where a step turns out to be wrong, do what the plan means, and say so."
