@@ -11,6 +11,10 @@ use super::{Attempt, Failure};
 /// How long a forked attack may take; all of them are a few system calls, on a machine that may be under load.
 const CHILD_SECONDS_MAX: libc::c_uint = 20;
 
+/// The attributes of a message queue: flags, messages, bytes of each, messages now, and what is reserved. Of the usual size (80 KiB) a user may have nine, in
+/// all self-tests at one time.
+pub(crate) const SMALL_QUEUE: [u64; 8] = [0, 1, 1, 0, 0, 0, 0, 0];
+
 /// One argument of a system call.
 pub(crate) enum Arg<'a> {
     /// A number, or an address that is meant to be wrong.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 
-use super::calls::{Arg, call, descriptor};
+use super::calls::{Arg, SMALL_QUEUE, call, descriptor, words};
 use super::network::expect_canary;
 use super::plan::Plan;
 use super::terminal::c_path;
@@ -120,7 +120,12 @@ pub(super) fn leave_a_posix_queue(plan: &Plan) -> Attempt {
     let flags = Arg::Int((libc::O_CREAT | libc::O_EXCL | libc::O_RDONLY).into());
     descriptor(
         libc::SYS_mq_open,
-        &mut [Arg::Text(&name), flags, Arg::Int(0o600), Arg::Int(0)],
+        &mut [
+            Arg::Text(&name),
+            flags,
+            Arg::Int(0o600),
+            Arg::In(&words(&SMALL_QUEUE)),
+        ],
     )?;
     call(libc::SYS_mq_unlink, &mut [Arg::Text(&name)])?;
     Ok("made a queue that would stay".to_owned())

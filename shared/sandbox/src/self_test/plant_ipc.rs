@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::plant_files::open_to_all;
-use crate::probe::calls::{Arg, call, descriptor};
+use crate::probe::calls::{Arg, SMALL_QUEUE, call, descriptor, words};
 use crate::probe::plan;
 
 /// What is known by number or name all over the machine. Where a kernel lacks one, that one is not planted.
@@ -99,7 +99,12 @@ fn make_queue(canary: &str) -> Option<String> {
     let flags = Arg::Int((libc::O_CREAT | libc::O_EXCL | libc::O_RDWR | libc::O_CLOEXEC).into());
     descriptor(
         libc::SYS_mq_open,
-        &mut [Arg::Text(&text), flags, Arg::Int(0o666), Arg::Int(0)],
+        &mut [
+            Arg::Text(&text),
+            flags,
+            Arg::Int(0o666),
+            Arg::In(&words(&SMALL_QUEUE)),
+        ],
     )
     .ok()?;
     Some(name)
