@@ -62,11 +62,11 @@ async fn a_verb_that_is_not_built_says_so_while_a_run_works_and_starts_nothing()
                 reply.text
             );
         }
-        let dry = alice.comments(1, "@openhands fix it --dry-run").await.unwrap();
-        assert_snapshot!(redacted(&pr.final_reply_to(dry).await.text), @r#"
+        let each = alice.comments(1, "@openhands fix it --commits per-thread").await.unwrap();
+        assert_snapshot!(redacted(&pr.final_reply_to(each).await.text), @r#"
         **Answered for @alice**
 
-        The option `--dry-run` is not built yet, so nothing was started: it is to mean "show the patch instead of pushing". Until then, ask without it; to write about an option, put `--` and a blank before your text.
+        The option `--commits` is not built yet, so nothing was started: it is to mean "how to cut the work into commits". Until then, ask without it; to write about an option, put `--` and a blank before your text.
 
         run `<run>`
         "#);
@@ -97,7 +97,9 @@ async fn what_is_wrong_with_a_command_is_said_and_nothing_is_started_or_stopped(
             .unwrap();
         let reply = pr.final_reply_to(unknown).await;
         assert!(
-            reply.text.contains("There is no option `--unknown`, so nothing was started. The"),
+            reply
+                .text
+                .contains("There is no option `--unknown`, so nothing was started. The"),
             "{}",
             reply.text
         );

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use pipeline::decision::{Decision, Verdict};
 use pipeline::failure::Failure;
 use pipeline::ids::{CommentId, RunId};
-use pipeline::mention::Command;
+use pipeline::mention::{Class, Command};
 use pipeline::message::decode;
 use pipeline::run::Run;
 use pipeline::subject;
@@ -70,17 +70,27 @@ impl Case<'_> {
             let answered = history.iter().find(|run| run.reply.comment == Some(parent));
             return Some(answered.map_or(parent, |run| run.comment).to_string());
         }
-        last_request(decisions, self.mention.comment).map(|comment| comment.to_string())
+        // Nobody asks why an earlier question was answered.
+        let asked = history
+            .iter()
+            .filter(|run| run.command.verb.class() == Class::Query);
+        let mut questions: BTreeSet<CommentId> = asked.map(|run| run.comment).collect();
+        questions.insert(self.mention.comment);
+        last_request(decisions, &questions).map(|comment| comment.to_string())
     }
 }
 
-/// The last comment other than `asking` about which more was decided than that it is not for us; where there is none,
+/// The last comment that is none of `questions` and about which more was decided than that it is not for us; where there is none,
 /// the last one at all.
-fn last_request(decisions: &[Decision], asking: CommentId) -> Option<CommentId> {
+fn last_request(decisions: &[Decision], questions: &BTreeSet<CommentId>) -> Option<CommentId> {
     let others = || {
         let newest_first = decisions.iter().rev();
-        newest_first
-            .filter_map(|decision| Some((decision.comment.filter(|comment| *comment != asking)?, decision)))
+        newest_first.filter_map(|decision| {
+            Some((
+                decision.comment.filter(|comment| !questions.contains(comment))?,
+                decision,
+            ))
+        })
     };
     others()
         .find(|(_, decision)| decision.verdict != Verdict::Ignored)
@@ -182,9 +192,18 @@ mod tests {
             decision("d-2", 2, Verdict::Ignored),
             decision("d-3", 3, Verdict::Accepted),
         ];
-        assert_eq!(last_request(&decisions, CommentId(3)), Some(CommentId(1)));
-        assert_eq!(last_request(&decisions[1..], CommentId(3)), Some(CommentId(2)));
-        assert_eq!(last_request(&decisions[2..], CommentId(3)), None);
+        assert_eq!(
+            last_request(&decisions, &BTreeSet::from([CommentId(3)])),
+            Some(CommentId(1))
+        );
+        assert_eq!(
+            last_request(&decisions[1..], &BTreeSet::from([CommentId(3)])),
+            Some(CommentId(2))
+        );
+        assert_eq!(
+            last_request(&decisions[2..], &BTreeSet::from([CommentId(3)])),
+            None
+        );
     }
 
     #[test]
