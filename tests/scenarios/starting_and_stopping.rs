@@ -89,9 +89,16 @@ async fn without_a_sandbox_everything_says_so() {
         ..Setup::default()
     };
     scenario_in(setup, async |world| {
-        let (code, _, stderr) = executable(&["config", "check", "--config", &config(world)]).await;
+        let (code, stdout, stderr) = executable(&["config", "check", "--config", &config(world)]).await;
         assert_eq!(code, 0, "{stderr}");
         assert!(stderr.contains("unsandboxed"), "{stderr}");
+        let line = stdout.lines().find(|line| line.starts_with("Sandbox: "));
+        let whose = if rustix::process::geteuid().is_root() {
+            "Sandbox: unsandboxed, AND AS ROOT"
+        } else {
+            "Sandbox: unsandboxed, with all rights of this user"
+        };
+        assert!(line.is_some_and(|line| line.starts_with(whose)), "{stdout}");
         assert_eq!(world.child("up").unwrap().says["sandbox"], "unsandboxed");
         let ready = crate::looking_in::page(world, "/readyz").await;
         assert!(ready.contains("\"level\":\"unsandboxed\""), "{ready}");
@@ -202,26 +209,55 @@ async fn config_check_prints_the_webhook_to_paste() {
         );
         assert!(stdout.contains("pr:comment:added"), "{stdout}");
         assert!(stdout.contains("Agent: builtin"), "{stdout}");
+        assert!(stdout.contains("NATS: nats-server found at /"), "{stdout}");
+        assert!(
+            stdout.contains("Sandbox: level ")
+                && stdout.contains("  Does not protect from: Agents share the kernel"),
+            "{stdout}"
+        );
         assert_eq!(stderr, "", "there is nothing to warn of");
+        // What is not on this machine is said, and is no failure.
+        let text = std::fs::read_to_string(config(world)).unwrap();
+        let copy = world.path("elsewhere.toml");
+        let text = text.replace("[nats]\n", "[nats]\nserver_path = \"/no/such/server\"\n");
+        let more = "[sandbox]\nread_paths = [\"/no/such/path\"]\n";
+        std::fs::write(&copy, format!("{text}\n{more}")).unwrap();
+        let (code, stdout, stderr) =
+            executable(&["config", "check", "--config", copy.to_str().unwrap()]).await;
+        assert_eq!(code, 0, "{stderr}");
+        assert!(
+            stdout.contains("nats-server NOT found here") && stdout.contains("Sandbox: NOT available here"),
+            "{stdout}"
+        );
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_resolver_whose_executable_was_removed_by_an_upgrade_goes_on_working() {
-    scenario(async |world| {
-        assert_eq!(world.end("up").await.unwrap(), 0);
-        let executable = world.path("openhands-resolver");
-        std::fs::copy(program("openhands-resolver").unwrap(), &executable).unwrap();
-        world.executable = Some(executable.clone());
-        world.start_resolver().await.unwrap();
-        std::fs::remove_file(&executable).unwrap();
-        world.agent_runs("echo done > work.txt", "Did it.");
-        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
-        let reply = world.pull_request(1).final_reply_to(comment).await;
-        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
-    })
-    .await;
+async fn a_resolver_whose_executable_was_removed_by_an_upgrade_goes_on_working_at_every_level() {
+    for settings in [
+        "",
+        "[sandbox]\nnamespaces = \"never\"\n",
+        "[sandbox]\nmode = \"off\"\n",
+    ] {
+        let setup = Setup {
+            config: settings.to_owned(),
+            ..Setup::default()
+        };
+        scenario_in(setup, async |world| {
+            assert_eq!(world.end("up").await.unwrap(), 0);
+            let executable = world.path("openhands-resolver");
+            std::fs::copy(program("openhands-resolver").unwrap(), &executable).unwrap();
+            world.executable = Some(executable.clone());
+            world.start_resolver().await.unwrap();
+            std::fs::remove_file(&executable).unwrap();
+            world.agent_runs("echo done > work.txt", "Did it.");
+            let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+            let reply = world.pull_request(1).final_reply_to(comment).await;
+            assert!(reply.text.starts_with("**Done"), "{settings}: {}", reply.text);
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

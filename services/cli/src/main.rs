@@ -63,7 +63,7 @@ async fn dispatch(arguments: Arguments) -> ExitCode {
         Command::Role(role) => return roles::role(role.role(), config).await,
         Command::Config {
             command: ConfigCommand::Check(_),
-        } => return check::check(&config),
+        } => return check::check(&config).await,
         Command::Runs { command } => runs::run(command, &config).await,
     };
     match ended {

@@ -29,7 +29,12 @@ pub(crate) async fn look(config: &Config, roles: &[Role]) -> Option<Found> {
     if !roles.contains(&Role::Resolver) {
         return None;
     }
-    Some(Sandbox::start(settings(config)).await)
+    Some(find(config).await)
+}
+
+/// Looks for it, whatever roles there are.
+pub(crate) async fn find(config: &Config) -> Found {
+    Sandbox::start(settings(config)).await
 }
 
 /// What the line printed at start says of it.
