@@ -72,6 +72,9 @@ async fn an_agent_that_cannot_work_is_said_so_and_the_next_request_is_served() {
                     reply.contains(code) && reply.contains("What to do"),
                     "{code}: {reply}"
                 );
+                let is_told = reply.contains(", before its model had answered")
+                    || reply.contains(", after 1 model call");
+                assert_eq!(is_told, code == "`AGENT_CRASHED`", "{reply}");
             }
             let pull_request = world.pull_request(1);
             assert!(pull_request.bots_commits().await.is_empty(), "{code}");

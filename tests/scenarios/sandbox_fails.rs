@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tests::child::signal;
 use tests::inside;
 use tests::setup::Setup;
@@ -165,6 +166,41 @@ async fn a_run_that_nobody_saw_die_is_neither_repeated_nor_cleaned_away() {
         let alone = || async { (attempts(world) == [format!("{run}-1")]).then_some(()) };
         let alone = until(WAIT_MAX, alone).await;
         assert!(alone.is_some(), "{:?}", attempts(world));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_watched_any_more_is_ended_once_and_the_next_one_is_served() {
+    scenario(async |world| {
+        world.agent_runs("sleep 1000", "Slept.");
+        let comment = world.alice().comments(1, "@openhands sleep").await.unwrap();
+        let is_at_work = || async { (!world.model.requests().is_empty()).then_some(()) };
+        until(WAIT_MAX, is_at_work).await.expect("the agent works");
+        let wardens = wardens(world);
+        assert_eq!(wardens.len(), 1, "{wardens:?}");
+        let none = Rlimit {
+            current: Some(3),
+            maximum: Some(3),
+        };
+        let warden = Pid::from_raw(wardens[0].cast_signed()).unwrap();
+        prlimit(Some(warden), Resource::Nofile, none).unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(
+            reply.text.contains("`AGENT_UNWATCHED`") && reply.text.contains("What to do"),
+            "{}",
+            reply.text
+        );
+        let nats = inside::connect(world).await.unwrap();
+        let runs = inside::runs(&nats).await.unwrap();
+        assert_eq!(runs[0].attempt, 1, "it was repeated at the run's cost");
+        // Everything of it is dead, so the process stays ready.
+        let ready = page(world, "/readyz").await;
+        assert!(ready.contains("\"ready\":true"), "{ready}");
+        world.agent_appends("// and more");
+        let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
     })
     .await;
 }

@@ -106,7 +106,9 @@ pub(crate) async fn deliver(
     }
     // Half-finished work, and work that nobody asked for, is kept for people to look at, and never pushed.
     let unwanted = outside.map(|named| (RunState::Failed, FailureCode::OutsidePaths, Some(named)));
-    let held_back = cut_short.map(|(state, code)| (state, code, None)).or(unwanted);
+    let held_back = cut_short
+        .map(|(state, code)| (state, code, told::detail(&report)))
+        .or(unwanted);
     if let Some((state, code, detail)) = held_back {
         return Ok(kept(work.outcome, state, code, detail));
     }
@@ -227,7 +229,7 @@ async fn keep(
 fn nothing_to_commit(mut outcome: Outcome, cut_short: Option<CutShort>, report: &Report) -> Ending {
     outcome.notes.extend(told::failed_calls(report));
     if let Some((state, code)) = cut_short.or(told::idle(report)) {
-        outcome.failure = Outcome::of_failure(code, None).failure;
+        outcome.failure = Outcome::of_failure(code, told::detail(report)).failure;
         return Ending::new(state, outcome);
     }
     let state = if outcome.questions.is_empty() {

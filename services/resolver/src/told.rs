@@ -45,6 +45,25 @@ pub(crate) fn cut_short(report: &Report) -> Option<CutShort> {
     }
 }
 
+/// How an agent crashed, for whoever has to find out why; its words are beside it. The other ends need no more than their
+/// code.
+pub(crate) fn detail(report: &Report) -> Option<String> {
+    if report.ended != Ended::Crashed {
+        return None;
+    }
+    let how = match report.cell.as_ref().map(|cell| cell.how) {
+        Some(How::Exited(code)) => format!("exit code {code}"),
+        Some(How::Signalled(signal)) => format!("signal {signal}"),
+        _ => "the conversation with it broke off".to_owned(),
+    };
+    let turns = match report.usage.turns {
+        0 => "before its model had answered".to_owned(),
+        1 => "after 1 model call".to_owned(),
+        turns => format!("after {turns} model calls"),
+    };
+    Some(format!("{how}, {turns}"))
+}
+
 /// An exit code says nothing about the work, and a person reads more into a change whose author broke down.
 fn broke_down(report: &Report) -> Option<String> {
     let how = match report.cell.as_ref()?.how {
@@ -99,20 +118,44 @@ mod tests {
     use super::*;
     use crate::testing::report;
 
+    fn ended_by(how: How, turns: u32) -> Report {
+        Report {
+            cell: Some(sandbox::CellEnd {
+                how,
+                wall: Duration::ZERO,
+                memory_peak_bytes: 0,
+                left_behind: 0,
+                over_for: None,
+            }),
+            ..report(turns, 0)
+        }
+    }
+
     #[test]
-    fn an_agent_that_broke_down_is_told_of() {
-        let note = |how| {
-            broke_down(&Report {
-                cell: Some(sandbox::CellEnd {
-                    how,
-                    wall: Duration::ZERO,
-                    memory_peak_bytes: 0,
-                    left_behind: 0,
-                    over_for: None,
-                }),
-                ..report(1, 0)
+    fn a_crash_is_told_with_what_is_known_of_it() {
+        let detail = |how, turns| {
+            detail(&Report {
+                ended: Ended::Crashed,
+                ..ended_by(how, turns)
             })
         };
+        for (how, turns, expected) in [
+            (How::Exited(3), 0, "exit code 3, before its model had answered"),
+            (How::Signalled(11), 1, "signal 11, after 1 model call"),
+            (
+                How::Cancelled,
+                2,
+                "the conversation with it broke off, after 2 model calls",
+            ),
+        ] {
+            assert_eq!(detail(how, turns).as_deref(), Some(expected));
+        }
+        assert_eq!(super::detail(&ended_by(How::Exited(3), 1)), None);
+    }
+
+    #[test]
+    fn an_agent_that_broke_down_is_told_of() {
+        let note = |how| broke_down(&ended_by(how, 1));
         assert!(note(How::Exited(3)).unwrap().contains("exit code 3"));
         assert!(note(How::Signalled(11)).unwrap().contains("signal 11"));
         assert_eq!(note(How::Exited(0)), None);
