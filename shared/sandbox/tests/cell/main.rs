@@ -5,5 +5,5 @@ mod processes;
 mod reaches;
 mod sees;
 mod speed;
-mod starts;
+mod wardens;
 mod world;
