@@ -1,7 +1,8 @@
 //! The end of a scenario: nothing may be left that nobody can explain.
 
 use anyhow::{Context, Result, ensure};
-use pipeline::run::RunState;
+use pipeline::effect::{Effect, Progress, What};
+use pipeline::run::{Run, RunState};
 use pipeline::subject;
 
 use crate::children::processes_of;
@@ -58,14 +59,15 @@ impl World {
             commits += pull_request.bots_commits().await.len();
             printed += &thread::print(&thread);
         }
-        let explained = runs.len() + self.expected.comments_with_bots_token;
+        let effects = runs.iter().flat_map(|run| &run.effects);
+        let written = effects.filter(|effect| is_comment(effect)).count();
+        let explained = runs.len() + written + self.expected.comments_with_bots_token;
         ensure!(
             comments == explained,
-            "{comments} comments by the bot for {} runs\n{printed}",
+            "{comments} comments by the bot for {} runs and {written} effects\n{printed}",
             runs.len()
         );
-        let done =
-            runs.iter().filter(|run| run.state == RunState::Done).count() + self.expected.extra_commits;
+        let done = runs.iter().filter(|run| is_on_the_branch(run)).count() + self.expected.extra_commits;
         ensure!(
             commits == done,
             "{commits} commits by the bot for {done} runs that are done\n{printed}"
@@ -93,6 +95,17 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether an effect left a comment.
+fn is_comment(effect: &Effect) -> bool {
+    matches!(effect.progress, Progress::Done { comment: Some(_), .. })
+}
+
+/// Whether a run's commit is on the source branch, not on one that was made for it.
+fn is_on_the_branch(run: &Run) -> bool {
+    let opens_another = |effect: &Effect| matches!(effect.what, What::PullRequest { .. });
+    run.state == RunState::Done && !run.effects.iter().any(opens_another)
 }
 
 /// The scenario's processes, the harness's own nats-server and the simulator's git aside.
