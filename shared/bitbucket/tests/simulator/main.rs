@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod comments;
+mod effects;
 mod faults;
 mod people;
 mod pull_requests;
