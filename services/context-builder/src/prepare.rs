@@ -100,6 +100,13 @@ impl Builder {
             self.end(&run.id, RunState::Cancelled, outcome).await?;
             return Ok(Prepared::Ended);
         }
+        // An archived fork is passed by: the work then goes to a branch of the target repository.
+        let is_archived = pull_request.source_archived && !pull_request.is_from_fork();
+        if is_archived && run.command.verb.may_push() {
+            let outcome = records::because(FailureCode::RepositoryArchived);
+            self.end(&run.id, RunState::Refused, outcome).await?;
+            return Ok(Prepared::Ended);
+        }
         let basis = self.basis(run).await?.and_then(|basis| meant_for(basis, run));
         let basis = match basis {
             Ok(basis) => basis,
@@ -119,7 +126,10 @@ impl Builder {
         };
         let nothing = nothing_to_repair(run, &material).or_else(|| nothing_to_address(run, &material));
         let nothing = match nothing {
-            None => self.since_last(run, &client, &pull_request, &mut material).await?,
+            None => {
+                self.since_last(run, &client, &pull_request, &mut material)
+                    .await?
+            }
             nothing => nothing,
         };
         if let Some(answer) = nothing {
@@ -204,7 +214,9 @@ impl Builder {
             )));
         }
         let source = &pull_request.from_ref.repository;
-        let diff = client.diff_between(source, &reviewed, head, DIFF_BYTES_MAX).await?;
+        let diff = client
+            .diff_between(source, &reviewed, head, DIFF_BYTES_MAX)
+            .await?;
         material.request.text = format!(
             "Review only what changed since commit {}, up to which everything was reviewed before; the section about the diff shows that.",
             reviewed.short()

@@ -6,9 +6,10 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::job::Job;
-use pipeline::run::{Pushed, Run, RunState};
+use pipeline::run::{Outcome, Pushed, Run, RunState};
 
 use crate::attempt::{Attempt, Ending};
+use crate::course::{self, Delivery};
 use crate::deliver::{Work, kept};
 use crate::git_door::{DEPTH_SEARCHED, GitDoor};
 use crate::patience::pause;
@@ -27,10 +28,7 @@ pub(crate) async fn deliver(
     if let Some(ending) = push::closed_meanwhile(door, attempt, work).await? {
         return Ok(ending);
     }
-    let branch = format!(
-        "refs/heads/{}",
-        name.map_or_else(|| default_name(&attempt.run), ToOwned::to_owned)
-    );
+    let branch = full_name(&attempt.run, name);
     let effect = pull_request((job, door.reaches_source()), &attempt.run, work, &branch);
     attempt.plan_also(&[effect]).await?;
     let mut in_the_way = FailureCode::GitFailed;
@@ -40,7 +38,7 @@ pub(crate) async fn deliver(
         }
         match head_of(door, attempt, &branch).await? {
             There::Nothing => {}
-            There::Ours(commit) => return done(door, work, &branch, commit).await,
+            There::Ours(commit) => return done(door, work.outcome.clone(), &branch, commit).await,
             There::Foreign => {
                 let detail = "there is a branch of that name already".to_owned();
                 let outcome = work.outcome.clone();
@@ -70,9 +68,35 @@ pub(crate) async fn deliver(
         return Ok(kept(work.outcome.clone(), RunState::Failed, code, detail));
     }
     if let There::Ours(commit) = head_of(door, attempt, &branch).await? {
-        return done(door, work, &branch, commit).await;
+        return done(door, work.outcome.clone(), &branch, commit).await;
     }
     Ok(kept(work.outcome.clone(), RunState::Failed, in_the_way, None))
+}
+
+/// How a run ends whose earlier attempt made its branch and died before it could say so: with the pull request that was
+/// planned before the push.
+pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<Ending>, Failure> {
+    let name = match course::delivery(&attempt.run.command) {
+        Delivery::NewBranch { name } => name,
+        Delivery::Push if !door.reaches_source() => None,
+        _ => return Ok(None),
+    };
+    let branch = full_name(&attempt.run, name.as_deref());
+    match head_of(door, attempt, &branch).await? {
+        There::Ours(commit) => {
+            tracing::info!(run.id = %attempt.run.id, %commit, "an earlier attempt had made the branch");
+            Ok(Some(done(door, Outcome::default(), &branch, commit).await?))
+        }
+        There::Nothing | There::Foreign => Ok(None),
+    }
+}
+
+/// The branch's full ref name.
+fn full_name(run: &Run, name: Option<&str>) -> String {
+    format!(
+        "refs/heads/{}",
+        name.map_or_else(|| default_name(run), ToOwned::to_owned)
+    )
 }
 
 /// `openhands/7-r-0123456789ab`: nobody else makes a branch of this name.
@@ -126,7 +150,12 @@ async fn create(door: &GitDoor, work: &Work, branch: &str) -> Result<Result<(), 
 }
 
 /// The branch is there, with the work of this attempt or of an earlier one.
-async fn done(door: &GitDoor, work: &Work, branch: &str, commit: CommitId) -> Result<Ending, Failure> {
+async fn done(
+    door: &GitDoor,
+    mut outcome: Outcome,
+    branch: &str,
+    commit: CommitId,
+) -> Result<Ending, Failure> {
     let tip = commit.clone();
     let patch = door
         .with_mirror(move |mirror, _, _, _| {
@@ -134,7 +163,6 @@ async fn done(door: &GitDoor, work: &Work, branch: &str, commit: CommitId) -> Re
             Ok(mirror.patch(&parent, &tip)?)
         })
         .await?;
-    let mut outcome = work.outcome.clone();
     outcome.pushed = Some(Pushed {
         commit,
         branch: branch.to_owned(),

@@ -6,9 +6,13 @@ use pipeline::run::{Outcome, Pushed, RunState};
 
 use crate::attempt::{Attempt, Ending};
 use crate::git_door::{DEPTH_SEARCHED, GitDoor};
+use crate::new_branch;
 
 /// Searches the branch for this run's trailer. Found means done: the outcome is put together again from git.
 pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<Ending>, Failure> {
+    if let Some(ending) = new_branch::landed(door, attempt).await? {
+        return Ok(Some(ending));
+    }
     let Some(head) = door.fetch().await? else {
         return Ok(None);
     };

@@ -40,6 +40,8 @@ pub struct PullRequest {
     pub from_ref: GitRef,
     /// Target branch.
     pub to_ref: GitRef,
+    /// Whether the source branch's repository takes no push any more (since 8.0).
+    pub source_archived: bool,
     /// When it was opened.
     pub created_at: Option<Timestamp>,
     /// When it last changed.
@@ -119,6 +121,10 @@ pub(crate) fn read(value: &Value) -> Result<PullRequest, Unreadable> {
             .collect(),
         from_ref: travelling.from_ref,
         to_ref: travelling.to_ref,
+        source_archived: value
+            .pointer("/fromRef/repository/archived")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
         created_at: reading::time(value, "createdDate"),
         updated_at: reading::time(value, "updatedDate"),
     })

@@ -190,3 +190,30 @@ async fn a_bitbucket_that_ignores_the_group_is_not_believed() {
         "{answer:?}"
     );
 }
+
+#[tokio::test]
+async fn the_bot_may_where_the_list_has_the_repository_and_it_is_not_archived() {
+    let fork = pipeline::event::Repository {
+        id: pipeline::ids::RepositoryId(85),
+        project: pipeline::ids::ProjectKey::new("~ALICE").unwrap(),
+        slug: pipeline::ids::RepositorySlug::new("demo").unwrap(),
+    };
+    let listed = |id: u64, archived: bool| json!({"id": id, "slug": "demo", "project": {"key": "~ALICE"}, "archived": archived});
+    for (values, expected) in [
+        (json!([listed(84, false), listed(85, false)]), true),
+        (json!([listed(84, false)]), false),
+        (json!([listed(85, true)]), false),
+        (json!([]), false),
+    ] {
+        let server =
+            Server::start(move |_, _| json(200, json!({"values": values, "isLastPage": true}).to_string()))
+                .await;
+        assert_eq!(
+            server.client().bot_may(&fork, "REPO_WRITE").await.unwrap(),
+            expected
+        );
+        let asked = &server.asked()[0].target;
+        let query = "/repos?projectkey=%7EALICE&permission=REPO_WRITE&archived=ACTIVE";
+        assert!(asked.contains(query), "{asked}");
+    }
+}
