@@ -17,10 +17,10 @@ use pipeline::subject;
 use tracing::Instrument;
 use worker::{Delivery, FailedRun, Handler, Nats, Publication};
 
-use crate::effects;
 use crate::next::{EDIT_PAUSE, Me, Next, next};
 use crate::status::Status;
 use crate::turns::{Turn, Turns};
+use crate::{effects, finish};
 
 /// Steps for one change: claim, post, edit, reaction, and as many again for what changed meanwhile.
 const STEPS_MAX: usize = 16;
@@ -56,6 +56,7 @@ impl Follower {
             artifacts: nats.artifacts(),
             poster: uuid::Uuid::new_v4().simple().to_string(),
             unsandboxed: settings.sandbox.mode == SandboxMode::Off,
+            finish: settings.reply.finish,
         };
         Self {
             inner: Arc::new(Inner {
@@ -119,6 +120,7 @@ impl Inner {
                 Me {
                     poster: &self.status.poster,
                     sets_builds: self.status.builds.are_set(&record),
+                    tells_end: finish::is_due(&record, self.status.finish),
                 },
                 Timestamp::now(),
             );
@@ -154,6 +156,10 @@ impl Inner {
                 }
                 Next::Build => {
                     self.status.set_build(&record).await?;
+                    None
+                }
+                Next::Finish => {
+                    self.status.tell_end(&record).await?;
                     None
                 }
                 Next::OpenReaction => {

@@ -6,6 +6,7 @@
 
 mod build;
 mod effects;
+mod finish;
 mod follow;
 mod limit;
 mod marker;

@@ -49,6 +49,8 @@ pub(crate) enum Next {
     DeleteSurplus,
     /// The run is to be told of when it is over; until then the reaction alone says that it was heard.
     OpenReaction,
+    /// The end is said by an edit, and is to be told in a comment as well.
+    Finish,
     /// The end is said; the reaction is still that of the beginning.
     CloseReaction,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Me<'a> {
     pub(crate) poster: &'a str,
     /// Whether it sets build statuses.
     pub(crate) sets_builds: bool,
+    /// Whether the end of this run is told in a comment of its own.
+    pub(crate) tells_end: bool,
 }
 
 /// Decides by the record, by what this process did, and by who posts in it.
@@ -104,6 +108,15 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, me: Me<'_>, now: Timestamp) 
     if ended && reply.effects_unsure {
         return Next::DeleteSurplusEffects;
     }
+    if ended && me.tells_end {
+        match &reply.finish {
+            Progress::Done { .. } | Progress::Failed { .. } => {}
+            Progress::Begun { poster, at } if poster != me.poster => {
+                return left(INTENT_STALE, *at, now).map_or(Next::Finish, Next::Wait);
+            }
+            _ => return Next::Finish,
+        }
+    }
     match (ended, reply.intent.is_some()) {
         (false, _) => Next::Nothing,
         (true, true) => Next::DeleteSurplus,
@@ -129,6 +142,7 @@ mod tests {
     const HERE: Me<'_> = Me {
         poster: ME,
         sets_builds: false,
+        tells_end: false,
     };
 
     fn check(run: &Run, shown: Option<Shown>, second: i64, expected: Next) {
@@ -208,6 +222,31 @@ mod tests {
         check(&run, None, 0, Next::CloseReaction);
         run.reply.closing_reaction = true;
         check(&run, None, 0, Next::Nothing);
+    }
+
+    #[test]
+    fn the_end_is_told_in_a_comment_once_the_edit_says_it() {
+        let teller = Me {
+            tells_end: true,
+            ..HERE
+        };
+        let mut run = posted(ended(running()), 2);
+        let step = |run: &Run, second| next(run, None, teller, at(second));
+        assert_eq!(step(&run, 0), Next::Edit);
+        run.reply.shows_n = Some(3);
+        assert_eq!(step(&run, 0), Next::Finish);
+        let begun = |poster: &str| Progress::Begun {
+            poster: poster.into(),
+            at: at(100),
+        };
+        run.reply.finish = begun("other");
+        assert_eq!(step(&run, 103), Next::Wait(Duration::from_secs(7)));
+        assert_eq!(step(&run, 110), Next::Finish);
+        run.reply.finish = begun(ME);
+        assert_eq!(step(&run, 100), Next::Finish);
+        run.reply.finish = Progress::Failed { why: "gone".into() };
+        assert_eq!(step(&run, 100), Next::CloseReaction);
+        check(&posted(ended(running()), 3), None, 0, Next::CloseReaction);
     }
 
     #[test]

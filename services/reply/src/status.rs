@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bitbucket::{Client, Clients, Comment, ConflictWith, Error, Missing};
 use config::ConnectionSource;
 use pipeline::failure::Failure;
-use pipeline::ids::ConnectionId;
+use pipeline::ids::{CommentId, InstanceId};
 use pipeline::run::Run;
 use worker::{Artifacts, Records};
 
 use crate::build::Builds;
 use crate::effects;
+use crate::finish;
 use crate::marker::Marker;
 use crate::next::{INTENT_STALE, Shown};
 use crate::reaction;
@@ -36,13 +37,15 @@ pub(crate) struct Status {
     pub(crate) poster: String,
     /// Whether every reply says that agents run unconfined.
     pub(crate) unsandboxed: bool,
+    /// How people learn that a run has ended.
+    pub(crate) finish: config::Finish,
 }
 
 impl Status {
     /// Posts the status reply, or finds the one that was posted before. `look`: somebody may have.
     pub(crate) async fn post(&self, seen: &Run, look: bool) -> Result<Option<Shown>, Failure> {
         let client = self.clients.of(&seen.credential.connection)?;
-        let Some(run) = self.claim(seen).await? else {
+        let Some(mut run) = self.claim(seen).await? else {
             return Ok(None);
         };
         if look && let Some(found) = self.find(&client, &run).await? {
@@ -50,19 +53,28 @@ impl Status {
             return self.attach(&client, &run, &found, true, look).await;
         }
         let eyes = run.reply.eyes || (!run.state.is_terminal() && reaction::open(&client, &run).await);
-        let mut text = self.text(&client, &run, false).await?;
+        let mut text = self.text(&client, &run).await?;
         let mut written = client
-            .add_comment(&run.repository, run.pull_request, &text, Some(run.comment))
+            .add_comment(&run.repository, run.pull_request, &text, place_of(&run))
             .await;
-        if written.as_ref().is_err_and(parent_is_gone) {
-            // The comment that asked was deleted: the answer stands at the top level and says so.
-            text = self.text(&client, &run, true).await?;
+        if !run.reply.top_level && written.as_ref().is_err_and(parent_is_gone) {
+            // The comment that asked was deleted: the answer stands at the top level and goes on saying so.
+            run = self.change(&run, |run| run.reply.top_level = true).await?.0;
+            text = self.text(&client, &run).await?;
             written = client
-                .add_comment(&run.repository, run.pull_request, &text, None)
+                .add_comment(&run.repository, run.pull_request, &text, place_of(&run))
                 .await;
         }
         match written {
-            Ok(comment) => self.attach(&client, &run, &comment, eyes, look).await,
+            Ok(comment) => {
+                let shown = self.attach(&client, &run, &comment, eyes, look).await?;
+                if shown.is_some() && !self.keeps(&client, &run, &comment, &text).await {
+                    run.reply.comment = Some(comment.id);
+                    run.reply.comment_version = comment.version;
+                    return self.edit(&run).await;
+                }
+                Ok(shown)
+            }
             Err(error) => self.not_written(&run, &text, error).await,
         }
     }
@@ -73,14 +85,21 @@ impl Status {
             return Ok(None);
         };
         let client = self.clients.of(&run.credential.connection)?;
-        let text = self.text(&client, run, false).await?;
+        let mut text = self.text(&client, run).await?;
         let mut version = run.reply.comment_version;
         for _ in 0..EDIT_TRIES_MAX {
             match client
                 .edit_comment(&run.repository, run.pull_request, id, version, &text)
                 .await
             {
-                Ok(comment) => return self.shows(run, id, comment.version, run.n).await,
+                Ok(comment) if self.keeps(&client, run, &comment, &text).await => {
+                    return self.shows(run, id, comment.version, run.n).await;
+                }
+                Ok(comment) => {
+                    version = comment.version;
+                    text = self.text(&client, run).await?;
+                    continue;
+                }
                 Err(Error::Conflict {
                     with: ConflictWith::CommentVersion,
                     ..
@@ -210,7 +229,7 @@ impl Status {
         let refused = matches!(error, Error::Invalid { .. });
         let broke =
             matches!(&error, Error::Ambiguous { cause } if matches!(**cause, Error::Server { status: 500 }));
-        if (refused || broke) && self.three_byte.learn(&run.credential.connection, text) {
+        if (refused || broke) && self.three_byte.learn(&run.instance, text) {
             // The next step writes it without them; after a broken answer not before a look.
             if refused {
                 return Ok(None);
@@ -234,8 +253,29 @@ impl Status {
         }
     }
 
-    async fn text(&self, client: &Client, run: &Run, alone: bool) -> Result<String, Failure> {
-        let policy = self.policy(client, &run.credential.connection);
+    /// Whether Bitbucket has the text as it was written. Read back once for each instance, for the characters that not
+    /// every database keeps; where that fails the next text tells.
+    async fn keeps(&self, client: &Client, run: &Run, written: &Comment, text: &str) -> bool {
+        if !self.three_byte.is_worth_reading_back(&run.instance, text) {
+            return true;
+        }
+        match client
+            .comment(&run.repository, run.pull_request, written.id)
+            .await
+        {
+            Ok(stored) if stored.version == written.version => {
+                self.three_byte.compare(&run.instance, text, &stored.text)
+            }
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%error, "the reply was not read back");
+                true
+            }
+        }
+    }
+
+    async fn text(&self, client: &Client, run: &Run) -> Result<String, Failure> {
+        let policy = self.policy(client, &run.instance);
         let page = client.web_url_pull_request(&run.repository, run.pull_request);
         let pushed = run.outcome.as_ref().and_then(|outcome| outcome.pushed.as_ref());
         let scene = Scene {
@@ -257,16 +297,17 @@ impl Status {
                 None
             },
             unsandboxed: self.unsandboxed,
-            alone,
+            alone: run.reply.top_level,
+            mentions: !finish::is_due(run, self.finish),
         };
         Ok(render::status_reply(run, &scene))
     }
 
-    /// What foreign text may do on this connection.
-    pub(crate) fn policy<'c>(&self, client: &'c Client, connection: &ConnectionId) -> Policy<'c> {
+    /// What foreign text may do on this instance.
+    pub(crate) fn policy<'c>(&self, client: &'c Client, instance: &InstanceId) -> Policy<'c> {
         Policy {
             base_url: client.base_url(),
-            beyond_bmp: self.three_byte.allows(connection),
+            beyond_bmp: self.three_byte.allows(instance),
         }
     }
 
@@ -292,6 +333,11 @@ impl Status {
             .await?
             .and_then(|bytes| render::showable(bytes, policy)))
     }
+}
+
+/// The comment that the status reply stands under.
+fn place_of(run: &Run) -> Option<CommentId> {
+    (!run.reply.top_level).then_some(run.comment)
 }
 
 /// Whether a reply was refused because what it replies to is not there.

@@ -94,8 +94,8 @@ impl Status {
 
     /// Writes the effect's text; once more without characters that the instance turned out not to store.
     async fn write(&self, at: At<'_>, place: &Place) -> Result<CommentId, NotDone> {
-        let connection = &at.run.credential.connection;
-        let text = text::of(at, self.policy(at.client, connection));
+        let instance = &at.run.instance;
+        let text = text::of(at, self.policy(at.client, instance));
         let error = match send(at, place, &text).await {
             Ok(comment) => return Ok(comment.id),
             Err(error) => error,
@@ -103,9 +103,9 @@ impl Status {
         let is_refused = matches!(error, Error::Invalid { .. });
         let broke =
             matches!(&error, Error::Ambiguous { cause } if matches!(**cause, Error::Server { status: 500 }));
-        let is_learnt = (is_refused || broke) && self.three_byte.learn(connection, &text);
+        let is_learnt = (is_refused || broke) && self.three_byte.learn(instance, &text);
         if is_learnt && is_refused {
-            let plain = text::of(at, self.policy(at.client, connection));
+            let plain = text::of(at, self.policy(at.client, instance));
             return Ok(send(at, place, &plain).await?.id);
         }
         // After a broken answer the next try writes it without them, after a look.

@@ -30,7 +30,7 @@ impl Status {
                 "it is not known any more what the title and the description were".to_owned(),
             ));
         };
-        let policy = self.policy(client, &run.credential.connection);
+        let policy = self.policy(client, &run.instance);
         let title = title.map(|title| one_line(title, policy.beyond_bmp));
         let description = description.map(|text| markdown(text, policy, DESCRIPTION_UNITS_MAX));
         for _ in 0..EDIT_TRIES_MAX {
@@ -95,7 +95,7 @@ impl Status {
         if look && let Some(known) = client.pull_request_between(from, onto).await? {
             return Ok(made(&known));
         }
-        let policy = self.policy(client, &run.credential.connection);
+        let policy = self.policy(client, &run.instance);
         let title = one_line(title, policy.beyond_bmp);
         let description = markdown(description, policy, DESCRIPTION_UNITS_MAX);
         match client.open_pull_request(from, onto, &title, &description).await {

@@ -79,6 +79,11 @@ pub(super) fn footer(run: &Run, scene: &Scene<'_>) -> String {
     if let Some(failure) = run.outcome.as_ref().and_then(|outcome| outcome.failure.as_ref()) {
         parts.push(code(failure.code.as_str()));
     }
+    if !run.state.is_terminal() && run.usage.turns > 0 {
+        let tokens = run.usage.input_tokens + run.usage.output_tokens;
+        let spent = money(run).unwrap_or_else(|| format!("{} tokens", words::rounded(tokens)));
+        parts.push(format!("{spent} so far"));
+    }
     if run.state.is_terminal() && run.usage.turns > 0 {
         parts.extend(
             run.setup

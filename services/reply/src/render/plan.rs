@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_plan_is_shown_whole_with_how_to_approve_it_for_which_commit() {
         // As long as a plan may be, of the characters that take the most room.
-        let text = "<".repeat(3_800);
+        let text = "@".repeat(3_800);
         let reply = status_reply(&planned(&text), &scene());
         assert!(!reply.contains("(shortened)"), "{}", reply.len());
         assert!(
@@ -87,7 +87,8 @@ mod tests {
         let reply = status_reply(&answer, &scene());
         assert!(
             reply.contains("(shortened)") && !reply.contains("approve"),
-            "{reply}"
+            "{} bytes",
+            reply.len()
         );
     }
 }

@@ -3,6 +3,7 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::job::Artifact;
 use pipeline::run::{Check, Confinement, Measured, Pushed, Setup, Usage};
+use proptest::prelude::*;
 
 use super::*;
 use crate::sample;
@@ -26,6 +27,7 @@ fn scene() -> Scene<'static> {
         patch: None,
         unsandboxed: false,
         alone: false,
+        mentions: true,
     }
 }
 
@@ -127,15 +129,17 @@ fn a_done_run_says_what_git_says_and_mentions_the_requester_once() {
         },
     );
     assert_snapshot!(status_reply(&run, &scene()), @"
-    **Done for @alice in 2m 03s** · pushed `9f8e7d6c5b4` to `feature/x` · [commit](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6) · [diff](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff)
+    **Done for @alice in 2m 03s** · pushed `9f8e7d6c5b4` to `feature/x` · [commit](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6) · [diff](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff) · undo: reply `@openhands undo`
 
-    What changed: 3 files, +41 −7
+    What changed: 3 files, +41 −7 (from git)
+
+    In the agent's words:
 
     Fixed the check, see @&#8203;bob.
 
     - `a.rs`: no null
 
-    Not done, please look:
+    Not done, in the agent's words; please look:
 
     - a test for Windows
 
@@ -190,6 +194,8 @@ fn endings_without_a_push_say_why_and_what_next() {
     assert_snapshot!(status_reply(&no_change, &scene()), @"
     **No change needed for @alice** — the agent left every file as it was.
 
+    In the agent's words:
+
     The check is there already.
 
     4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
@@ -205,6 +211,8 @@ fn endings_without_a_push_say_why_and_what_next() {
     );
     assert_snapshot!(status_reply(&answered, &scene()), @"
     **Answered for @alice in 2m 03s**
+
+    In the agent's words:
 
     The check is there already.
 
@@ -226,7 +234,7 @@ fn endings_without_a_push_say_why_and_what_next() {
 
     - Which of the two?
 
-    Answer in a new comment that mentions the bot.
+    To answer, reply `@openhands continue` and your answer.
 
     4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
 
@@ -292,6 +300,8 @@ fn a_rejected_push_shows_the_servers_words_and_the_patch() {
     +++ b/x
     ```
 
+    To try the same again, reply `@openhands retry`.
+
     `PUSH_REJECTED` · 4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
 
     [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
@@ -307,6 +317,8 @@ fn a_rejected_push_shows_the_servers_words_and_the_patch() {
     What to do: Read the server's message, change what it names, then repeat the request.
 
     The work is kept as a patch. An administrator gets it with `openhands-resolver runs show r-8y96vrdbhdtg --patch`.
+
+    To try the same again, reply `@openhands retry`.
 
     `PUSH_REJECTED` · 4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
 
@@ -465,6 +477,127 @@ fn a_name_is_mentioned_so_that_it_reaches_its_person_or_not_at_all() {
     assert_eq!(of("_odd_").as_deref(), Some("@\"_odd_\""));
     assert_eq!(of("a\" @all"), None);
     assert_eq!(of(""), None);
+}
+
+#[test]
+fn last_words_after_a_failure_are_not_taken_for_an_account_of_the_work() {
+    let mut run = failed(RunState::Expired, FailureCode::MoneyLimit, None);
+    run.outcome.as_mut().unwrap().summary = Some("Credit balance is too low".into());
+    let text = status_reply(&run, &scene());
+    assert!(
+        text.contains(
+            "The agent's last words, which may be about something else:\n\nCredit balance is too low"
+        ),
+        "{text}"
+    );
+    assert!(!text.contains("In the agent's words"));
+}
+
+#[test]
+fn a_commit_on_a_branch_of_its_own_is_not_undone_here() {
+    let mut run = ended_as(
+        RunState::Done,
+        Outcome {
+            pushed: Some(pushed()),
+            ..Outcome::default()
+        },
+    );
+    let offers = |run: &Run| status_reply(run, &scene()).contains("undo: reply `@openhands undo`");
+    run.branch = Some("feature/x".into());
+    assert!(offers(&run));
+    run.branch = Some("feature/y".into());
+    assert!(!offers(&run));
+    let nameless = Scene {
+        name: None,
+        ..scene()
+    };
+    assert!(!status_reply(&run, &nameless).contains("undo"));
+}
+
+#[test]
+fn a_running_run_says_what_it_has_spent() {
+    let mut run = sample::running();
+    run.usage = Usage {
+        turns: 2,
+        input_tokens: 9_600,
+        output_tokens: 400,
+        ..Usage::default()
+    };
+    assert!(status_reply(&run, &scene()).contains("10k tokens so far · run"));
+    run.usage.usd = Some(0.1);
+    run.setup = Some(Box::new(setup(2, &[])));
+    let text = status_reply(&run, &scene());
+    assert!(text.contains("$0.10 of $5.00 so far · "), "{text}");
+}
+
+#[test]
+fn the_requester_is_mentioned_once_and_where_people_are_notified() {
+    let run = ended_as(RunState::NoChange, Outcome::default());
+    let quietly = Scene {
+        mentions: false,
+        ..scene()
+    };
+    let reply = status_reply(&run, &quietly);
+    assert!(
+        reply.starts_with("**No change needed for alice**") && !reply.contains("@alice"),
+        "{reply}"
+    );
+    assert_snapshot!(finish(&run, "[//]: # (end)"), @"
+    **No change was needed**, @alice: see the reply above.
+
+    [//]: # (end)
+    ");
+    let nobody = Run {
+        requester: None,
+        ..run
+    };
+    assert!(finish(&nobody, "x").starts_with("**No change was needed**: see the reply above."));
+}
+
+proptest! {
+    /// Of any words, those of surrogate pairs among them. A lone surrogate is no character of Rust's and comes in no text.
+    #[test]
+    fn whatever_the_agent_says_fits_and_leaves_the_marker_at_the_end(
+        summary in "([a-z @<>`~*_#|!\\[\\]()\n>-]|````|~~~|```rust\n|> |- |🎉|\u{10ffff}|\u{202e}|<!--|<script>|&#x1F389;|    ){0,200}",
+        times in 1_usize..200,
+        points in proptest::collection::vec("([a-z`@🎉\n#>-]|```|<b>){0,60}", 0..30),
+        detail in "([a-z`\n@🎉]|```){0,200}",
+        state in 0_usize..4,
+    ) {
+        let outcome = Outcome {
+            failure: (state == 0).then(|| FailureReport {
+                code: FailureCode::PushRejected,
+                detail: Some(detail),
+            }),
+            summary: Some(summary.repeat(times)),
+            not_done: points.clone(),
+            questions: points.clone(),
+            notes: points.clone(),
+            left_out: points,
+            ..Outcome::default()
+        };
+        let states = [RunState::Failed, RunState::Answered, RunState::NeedsInput, RunState::NoChange];
+        let run = ended_as(states[state], outcome);
+        for beyond_bmp in [true, false] {
+            let mut scene = scene();
+            scene.policy.beyond_bmp = beyond_bmp;
+            let text = status_reply(&run, &scene);
+            prop_assert!(sanitise::units(&text) <= limit::UNITS_MAX);
+            let fits = beyond_bmp || text.chars().all(|c| c.len_utf16() == 1);
+            prop_assert!(fits);
+            let marker = Marker { run: run.id.clone(), n: run.n };
+            prop_assert_eq!(Marker::of(&text), Some(marker));
+            // Where a fence were open, the footer would be code.
+            let footer = details::footer(&run, &scene);
+            let (_, end) = text.rsplit_once(&footer).unwrap();
+            let at = text.len() - end.len() - footer.len();
+            let mut parser = pulldown_cmark::Parser::new(&text).into_offset_iter();
+            let is_paragraph = parser.any(|(event, range)| {
+                matches!(event, pulldown_cmark::Event::Start(pulldown_cmark::Tag::Paragraph)) && range.start == at
+            });
+            prop_assert!(is_paragraph, "{}", text);
+        }
+    }
 }
 
 #[test]

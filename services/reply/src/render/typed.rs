@@ -1,0 +1,47 @@
+//! What people may type next, as far as it is built and the bot's name is known.
+
+use pipeline::reference;
+use pipeline::run::{Run, RunState};
+use pipeline::verbs::Verb;
+
+use super::Scene;
+use crate::sanitise::code;
+
+/// `@openhands verb`, as code.
+pub(super) fn command(verb: Verb, scene: &Scene<'_>) -> Option<String> {
+    let name = scene.name.as_ref().filter(|_| verb.is_built())?;
+    Some(code(&format!("{} {}", reference::mention(name), verb.name())))
+}
+
+/// How a commit on the pull request's own branch is taken back.
+pub(super) fn to_undo(run: &Run, branch: &str, scene: &Scene<'_>) -> Option<String> {
+    let is_own = run.branch.as_deref().is_none_or(|own| own == branch);
+    let undo = command(Verb::Undo, scene).filter(|_| is_own)?;
+    Some(format!("undo: reply {undo}"))
+}
+
+/// How a question is answered.
+pub(super) fn to_answer(scene: &Scene<'_>) -> String {
+    match command(Verb::Continue, scene) {
+        Some(go_on) => format!("To answer, reply {go_on} and your answer."),
+        None => "Answer in a new comment that mentions the bot.".to_owned(),
+    }
+}
+
+/// How a run goes on that was cut off: it left half-finished work, which is never pushed by itself.
+pub(super) fn to_continue(scene: &Scene<'_>) -> String {
+    match command(Verb::Continue, scene) {
+        Some(go_on) => format!("To go on from there, reply {go_on}."),
+        None => {
+            "To continue, push the patch to the branch, then mention the bot again with what is left to do."
+                .to_owned()
+        }
+    }
+}
+
+/// How a failed run is done again as it was asked for.
+pub(super) fn to_retry(run: &Run, scene: &Scene<'_>) -> Option<String> {
+    let failed = run.state == RunState::Failed && run.command.starts_a_run();
+    let retry = command(Verb::Retry, scene).filter(|_| failed)?;
+    Some(format!("To try the same again, reply {retry}."))
+}
