@@ -56,11 +56,14 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// About 100,000 tokens, which fits the usual window of 128,000 with room for the answer.
-    pub(super) const USUAL: Self = Self {
-        bytes_max: 400_000,
-        bytes_after_cut: 250_000,
-    };
+    /// That of a model which takes so many tokens at once. A token is about four bytes; a fifth is left to the answer, the
+    /// system's words and to texts whose tokens are shorter.
+    pub(super) fn of(tokens: usize) -> Self {
+        Self {
+            bytes_max: tokens * 25 / 8,
+            bytes_after_cut: tokens * 2,
+        }
+    }
 
     /// A window that these messages do not fit in, and of which they leave half free once cut.
     pub(super) fn below(messages: &[Message]) -> Self {

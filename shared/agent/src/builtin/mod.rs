@@ -10,6 +10,7 @@ mod line;
 mod model;
 mod prompt;
 mod session;
+mod sizes;
 mod tools;
 
 pub use api::Api;

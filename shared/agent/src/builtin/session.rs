@@ -7,6 +7,7 @@ use super::conversation::{self, Message, ToolResult, Window};
 use super::line::{Last, LastEnded, Line, Order, Unanswered};
 use super::model::Model;
 use super::prompt;
+use super::sizes::Sizes;
 use super::tools::{Done, Finish, Outcome, Toolbox};
 
 /// How many useless answers in a row end a run: a model that did not understand two explanations will not understand
@@ -39,7 +40,7 @@ impl<S: FnMut(Line) -> io::Result<()>> Session<S> {
             toolbox,
             say,
             messages: vec![Message::User(prompt::task_message(order))],
-            window: Window::USUAL,
+            window: Window::of(Sizes::of(&order.model).window),
             useless_in_a_row: 0,
             finish: Finish::default(),
         }

@@ -4,13 +4,11 @@ use serde_json::{Value, json};
 
 use super::super::answer::{Answered, AnsweredPart};
 use super::super::conversation::{Message, Part, ToolResult};
+use super::super::sizes::Sizes;
 use super::{Question, text};
 
 /// The version of the API.
 pub(super) const VERSION: &str = "2023-06-01";
-
-/// The longest answer that is asked for, which this API wants to know. Long enough for a file of 1,500 lines.
-const ANSWER_TOKENS_MAX: u32 = 16_000;
 
 /// How many of the last messages from outside are marked: the one before the last is where the request before this one
 /// was kept to. With the system message and the tools it makes four, which is the most that the API takes.
@@ -35,7 +33,7 @@ pub(super) fn request(question: &Question<'_>) -> Value {
     mark_last(&mut system);
     json!({
         "model": question.model,
-        "max_tokens": ANSWER_TOKENS_MAX,
+        "max_tokens": Sizes::of(question.model).answer,
         "system": system,
         "messages": messages,
         "tools": tools,
@@ -133,7 +131,7 @@ mod tests {
         let marked: Vec<bool> = tools.iter().map(|tool| tool["cache_control"] == mark).collect();
         assert_eq!(marked.iter().rposition(|marked| *marked), Some(tools.len() - 1));
         assert_eq!(marked.iter().filter(|marked| **marked).count(), 1);
-        assert_eq!(request["max_tokens"], ANSWER_TOKENS_MAX);
+        assert_eq!(request["max_tokens"], 16_000);
     }
 
     #[test]
