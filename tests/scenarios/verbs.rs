@@ -140,7 +140,7 @@ async fn stop_ends_what_runs_and_what_waits_and_the_next_request_runs() {
         let by_bob = world.bob().comments(1, "@openhands stop").await.unwrap();
         let refused = pr.final_reply_to(by_bob).await;
         assert!(
-            refused.text.starts_with("**Refused for @bob**") && refused.text.contains("PERMISSION_DENIED"),
+            refused.text.starts_with("**Refused for @bob**") && refused.text.contains("STOP_DENIED"),
             "{}",
             refused.text
         );
