@@ -47,6 +47,8 @@ async fn a_dry_run_shows_the_patch_and_pushes_nothing() {
             assert_snapshot!(redacted(&reply), @"
             **Answered for @alice in <time>** — nothing was pushed.
 
+            In the agent's words:
+
             Add again.
 
             The work, as a patch:

@@ -70,6 +70,8 @@ async fn the_reply_says_how_to_approve_and_for_which_commit() {
         assert_snapshot!(redacted(&pr.final_reply_to(comment).await.text), @"
         **Answered for @alice in <time>** — nothing was pushed.
 
+        In the agent's words:
+
         1. In `src/lib.rs`, make `add` add.
         2. Nothing else.
 

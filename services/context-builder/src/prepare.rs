@@ -204,7 +204,7 @@ impl Builder {
         let last = history.iter().find(is_review);
         let head = &pull_request.from_ref.latest_commit;
         let Some(reviewed) = last.and_then(|last| last.base.clone()) else {
-            material.request.text = "Review everything: nothing was reviewed before.".to_owned();
+            "Review everything: nothing was reviewed before.".clone_into(&mut material.request.text);
             return Ok(None);
         };
         if reviewed == *head {

@@ -139,35 +139,15 @@ impl Inner {
                     let cause = anyhow!("another process is posting the status reply of {run}");
                     return Err(Failure::unavailable(FailureCode::Internal, Some(pause), cause));
                 }
-                Next::Post => self.status.post(&record, false).await?,
-                Next::LookThenPost => self.status.post(&record, true).await?,
+                Next::Post => Box::pin(self.status.post(&record, false)).await?,
+                Next::LookThenPost => Box::pin(self.status.post(&record, true)).await?,
                 Next::Edit => self.status.edit(&record).await?,
                 Next::Effects => {
                     Box::pin(self.effects(record)).await?;
                     None
                 }
-                Next::DeleteSurplus => {
-                    self.status.delete_surplus(&record).await?;
-                    None
-                }
-                Next::DeleteSurplusEffects => {
-                    self.status.delete_surplus_effects(&record).await?;
-                    None
-                }
-                Next::Build => {
-                    self.status.set_build(&record).await?;
-                    None
-                }
-                Next::Finish => {
-                    self.status.tell_end(&record).await?;
-                    None
-                }
-                Next::OpenReaction => {
-                    self.status.open(&record).await?;
-                    None
-                }
-                Next::CloseReaction => {
-                    self.status.close(&record).await?;
+                step => {
+                    self.step(step, &record).await?;
                     None
                 }
             };
@@ -179,6 +159,25 @@ impl Inner {
             FailureCode::Internal,
             anyhow!("the record of {run} kept changing"),
         ))
+    }
+
+    /// One step that changes nothing of what the status reply shows.
+    async fn step(&self, step: Next, record: &Run) -> Result<(), Failure> {
+        match step {
+            Next::DeleteSurplus => self.status.delete_surplus(record).await,
+            Next::DeleteSurplusEffects => self.status.delete_surplus_effects(record).await,
+            Next::Build => self.status.set_build(record).await,
+            Next::Finish => self.status.tell_end(record).await,
+            Next::OpenReaction => self.status.open(record).await,
+            Next::CloseReaction => self.status.close(record).await,
+            Next::Nothing
+            | Next::EditLater(_)
+            | Next::Wait(_)
+            | Next::Post
+            | Next::LookThenPost
+            | Next::Edit
+            | Next::Effects => Ok(()),
+        }
     }
 
     /// Does the effects of a run that has ended, one after the other, as long as they are this process's to do.
