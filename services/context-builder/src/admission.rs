@@ -109,6 +109,9 @@ impl Case<'_> {
         }
         // Most mentions are new and change nothing before it is known that they may.
         let known = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
+        if known.adds_no_more(self.mention) {
+            self.builder.take_back(&self.lane, self.mention.comment).await?;
+        }
         let mut heard = known.clone();
         let mut course = heard.hear(self.mention);
         if heard != known {

@@ -141,6 +141,20 @@ impl Builder {
         }
     }
 
+    /// Takes back what a comment that is gone or asks for something else has added to a request that waits.
+    pub(crate) async fn take_back(&self, lane: &str, comment: CommentId) -> Result<(), Error> {
+        let known = self.lanes.get(lane).await?.unwrap_or_default();
+        let memory = known.comments.get(&comment);
+        let Some(into) = memory.and_then(|memory| memory.merged_into.clone()) else {
+            return Ok(());
+        };
+        self.change_run(&into, |run| records::take_back(run, comment))
+            .await?;
+        self.change_lane(lane, |lane| lane.unmerge(&into, comment))
+            .await?;
+        Ok(())
+    }
+
     /// Changes a run's record; `None` where there is none.
     pub(crate) async fn change_run<R>(
         &self,

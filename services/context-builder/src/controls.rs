@@ -23,6 +23,7 @@ impl Handler for Controls {
         let lane = lane_of(&control.origin);
         match &control.change {
             Change::CommentDeleted { comment } => {
+                self.0.take_back(&lane, *comment).await?;
                 let (_, run) = self
                     .0
                     .change_or_begin_lane(&lane, |lane| lane.deleted(*comment))

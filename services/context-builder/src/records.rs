@@ -143,6 +143,35 @@ pub(crate) fn add(run: &mut Run, comment: CommentId, text: &str) -> bool {
     true
 }
 
+/// Takes back what a comment has added to a run that has not been taken.
+pub(crate) fn take_back(run: &mut Run, comment: CommentId) {
+    let added = |run: &Run| {
+        run.merged
+            .iter()
+            .map(|merged| format!("\n\n{}", merged.text))
+            .collect::<String>()
+    };
+    if run.state != RunState::Queued || !run.merged.iter().any(|merged| merged.comment == comment) {
+        return;
+    }
+    let all = added(run);
+    // To a request without words it was added without a blank line before it.
+    let own = run
+        .command
+        .text
+        .strip_suffix(&all)
+        .or_else(|| run.command.text.strip_suffix(all.trim_start()));
+    let Some(own) = own.map(ToOwned::to_owned) else {
+        return;
+    };
+    run.merged.retain(|merged| merged.comment != comment);
+    run.command.text = own;
+    for merged in &run.merged {
+        append(&mut run.command.text, &merged.text);
+    }
+    run.n += 1;
+}
+
 fn append(text: &mut String, more: &str) {
     if !text.is_empty() {
         text.push_str("\n\n");
@@ -221,6 +250,15 @@ mod tests {
         assert_eq!((waiting.command.text.as_str(), waiting.n), ("fix a\n\nand c", 2));
         assert!(amend_to(&mut waiting, &mention(1, 1, 11, Some("fix b"))));
         assert_eq!(waiting.command.text, "fix b\n\nand c");
+        assert!(add(&mut waiting, CommentId(3), "and d"));
+        take_back(&mut waiting, CommentId(2));
+        take_back(&mut waiting, CommentId(2));
+        assert_eq!(waiting.command.text, "fix b\n\nand d");
+        take_back(&mut waiting, CommentId(3));
+        assert_eq!(
+            (waiting.command.text.as_str(), waiting.merged.len()),
+            ("fix b", 0)
+        );
         assert!(!add(&mut waiting, CommentId(3), &"x".repeat(MERGED_BYTES_MAX)));
         waiting
             .take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)

@@ -86,6 +86,16 @@ impl Lane {
         Some(entry.run.clone())
     }
 
+    /// Whether a mention is a newer version of a comment that was added to a run, and asks for something else.
+    pub(crate) fn adds_no_more(&self, mention: &Mention) -> bool {
+        let digest = mention.command.as_ref().map(Command::digest);
+        self.comments.get(&mention.comment).is_some_and(|memory| {
+            memory.merged_into.is_some()
+                && mention.comment_version > memory.version
+                && memory.digest != digest
+        })
+    }
+
     /// The text of a comment will not be added after all.
     pub(crate) fn unmerge(&mut self, run: &RunId, comment: CommentId) {
         let running = self.running.as_mut().map(|running| &mut running.entry);
@@ -269,6 +279,12 @@ mod tests {
         assert_eq!(lane.admit(&more, RULES, at(99)), merged, "a redelivery");
         assert_eq!(lane.queue[0].merged, [CommentId(2)]);
         assert!(!lane.holds(&run(2, 0)));
+        let mut edit = by("alice", 2, Verb::Request, "something else");
+        assert!(!lane.adds_no_more(&edit), "the same version");
+        edit.comment_version = 1;
+        assert!(lane.adds_no_more(&edit));
+        edit.command.clone_from(&more.command);
+        assert!(!lane.adds_no_more(&edit), "the same request");
         lane.unmerge(&run(1, 0), CommentId(2));
         assert_eq!(lane.queue[0].merged, []);
         for (other, seconds) in [
