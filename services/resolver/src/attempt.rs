@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::effect::Effect;
+use pipeline::event::Repository;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
@@ -70,6 +71,11 @@ impl Attempt {
     /// Notes the branch people read about.
     pub(crate) async fn on_branch(&self, branch: &str) -> Result<(), Failure> {
         self.change(|run| run.branch = Some(branch.to_owned())).await
+    }
+
+    /// Notes what the target repository is called now: writes are not redirected, and the status reply is one.
+    pub(crate) async fn renamed(&self, repository: &Repository) -> Result<(), Failure> {
+        self.change(|run| run.repository = repository.clone()).await
     }
 
     /// Notes the commit the work starts from.

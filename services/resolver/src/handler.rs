@@ -129,7 +129,10 @@ impl Resolver {
     async fn work(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
         match self.work_at(job, attempt).await {
             Err(failure) => match reach::renamed(self, job, &failure).await? {
-                Some(job) => self.work_at(&job, attempt).await,
+                Some(job) => {
+                    attempt.renamed(&job.repository).await?;
+                    self.work_at(&job, attempt).await
+                }
                 None => Err(failure),
             },
             ended => ended,
@@ -232,7 +235,7 @@ impl Handler for Resolver {
             return Ok(Vec::new());
         };
         delivery.fence(&job.run, attempt.number);
-        let ending = self.work(&job, &attempt).await?;
+        let ending = Box::pin(self.work(&job, &attempt)).await?;
         attempt.finish(ending).await?;
         Ok(Vec::new())
     }
