@@ -54,5 +54,12 @@ async fn when_the_comment_that_asked_is_gone_the_answer_stands_alone_and_says_so
     let seen = world.bots().await;
     assert_eq!(seen.len(), 1);
     assert!(seen[0].text.ends_with(&marker(&run, 2)));
+    assert!(
+        seen[0]
+            .text
+            .starts_with("*(The comment this answers was deleted.)*"),
+        "it still says so: {}",
+        seen[0].text
+    );
     world.stop().await;
 }
