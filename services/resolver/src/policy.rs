@@ -133,9 +133,9 @@ impl Policy {
         let is_left = || change.added && is_one_of(&self.leaves) && !is_one_of(&self.allowed);
         if is_one_of(&self.leftovers) || is_left() {
             Fate::Litter
-        } else if is_one_of(&self.own) {
-            Fate::Protected
-        } else if (is_one_of(&self.protected) || instructs(&path)) && !is_one_of(&self.allowed) {
+        } else if is_one_of(&self.own)
+            || (is_one_of(&self.protected) || instructs(&path)) && !is_one_of(&self.allowed)
+        {
             Fate::Protected
         } else if change.bytes > self.file_bytes_max {
             Fate::TooLarge
