@@ -47,6 +47,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<Vec<Row>> {
         http: agent::http_client(None, None)?,
         model: MODEL.to_owned(),
         prices: None,
+        effort: None,
     };
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let run = RunId::new("r-0123456789ab").context("a run id")?;
