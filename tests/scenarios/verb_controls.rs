@@ -1,9 +1,11 @@
 //! `pause`, `resume`, `retry` and `stop`, and what keeps a request from starting.
 
+use pipeline::run::Run;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::inside;
 use tests::setup::Setup;
-use tests::waiting::WAIT_MAX;
+use tests::waiting::{WAIT_MAX, until};
 use tests::world::{World, works};
 
 use crate::verb_queries::{a_run_of_alices_is_held, answer, however_delivered};
@@ -126,16 +128,41 @@ async fn what_is_added_within_the_time_is_done_in_one_run() {
             "{}",
             added.text
         );
+        let fourth = alice.comments(1, "@openhands and paint it blue").await.unwrap();
+        pr.final_reply_to(fourth).await;
+        alice.edits(1, fourth, "never mind").await.unwrap();
+        let nats = &inside::connect(world).await.unwrap();
+        let taken_back = until(WAIT_MAX, || async move {
+            let runs = inside::runs(nats).await.ok()?;
+            let added = |run: &Run| {
+                run.merged
+                    .iter()
+                    .map(|merged| merged.comment.0)
+                    .collect::<Vec<_>>()
+            };
+            runs.iter().find(|run| added(run) == [third]).map(drop)
+        });
+        taken_back
+            .await
+            .expect("the edit takes the fourth comment out again");
         world.model.release();
         pr.final_reply_to(first).await;
         let done = pr.final_reply_to(second).await;
         assert!(done.text.starts_with("**Done"), "{}", done.text);
         assert_eq!(pr.bots_commits().await.len(), 2);
-        let asked = world.model.requests()[1..].iter().any(|request| {
-            let asked = request.body.to_string();
-            asked.contains("rename the sum") && asked.contains("and document it")
-        });
-        assert!(asked, "both texts are one request");
+        let requests = world.model.requests();
+        let asked: Vec<String> = requests[1..]
+            .iter()
+            .map(|request| request.body.to_string())
+            .collect();
+        let asked_together = asked
+            .iter()
+            .any(|asked| asked.contains("rename the sum\\n\\nand document it"));
+        assert!(asked_together, "both texts are one request: {asked:#?}");
+        assert!(
+            !asked.iter().any(|asked| asked.contains("paint it blue")),
+            "{asked:#?}"
+        );
     })
     .await;
 }
