@@ -1,9 +1,12 @@
-//! Pull requests from forks: the bot pushes there where it may, and to a branch of the target repository where not.
+//! Pull requests from forks: the bot pushes there where it may, and to a branch of the target repository where not. And
+//! repositories that are called otherwise than they were.
 
+use pipeline::subject;
 use serde_json::{Value, json};
-use tests::git_cli;
 use tests::setup::{FILE, Setup};
+use tests::waiting::{WAIT_MAX, until};
 use tests::world::{World, scenario_in};
+use tests::{git_cli, inside};
 
 /// Pull request 1 comes from alice's personal fork, in which the bot may do `bots_permission`.
 fn from_fork(bots_permission: Option<&str>) -> Setup {
@@ -99,9 +102,72 @@ async fn a_fork_that_is_closed_to_the_bot_gets_a_stacked_pull_request_in_the_tar
                 "{}",
                 reply.text
             );
-            // The commit is on the pull request that the bot opened.
-            world.setup.pull_requests = 2;
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_resolver_killed_after_it_made_the_branch_makes_no_other_and_does_not_work_again() {
+    let setup = Setup {
+        separate_roles: true,
+        ..from_fork(None)
+    };
+    scenario_in(setup, async |world| {
+        world.agent_runs(&format!("sed -i 's/a - b/a + b/' {FILE}"), "Repaired the sign.");
+        let hold = world
+            .holds_next("POST", "*/git-receive-pack", "after")
+            .await
+            .unwrap();
+        let alice = world.alice();
+        let comment = alice.comments(1, "@openhands fix the sign").await.unwrap();
+        world.held(hold).await.unwrap();
+        let asked = world.model.requests().len();
+        world.kill("resolver").await.unwrap();
+        world.lets_go(hold).await.unwrap();
+        world.start_role("resolver").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert_eq!(world.model.requests().len(), asked, "the agent did not run again");
+        let opened = world.root().get_all("/pull-requests").await.unwrap();
+        let bots = opened
+            .iter()
+            .filter(|pull_request| pull_request["author"]["user"]["name"] == "openhands");
+        assert_eq!(bots.count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_repository_that_was_renamed_before_the_job_was_taken_is_found() {
+    let setup = Setup {
+        separate_roles: true,
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        world.agent_runs(&format!("sed -i 's/a - b/a + b/' {FILE}"), "Repaired the sign.");
+        world.kill("resolver").await.unwrap();
+        let alice = world.alice();
+        let comment = alice.comments(1, "@openhands fix the sign").await.unwrap();
+        world.pull_request(1).reply_to(comment).await;
+        let nats = inside::connect(world).await.unwrap();
+        let published = until(WAIT_MAX, || async {
+            let jobs = inside::messages(&nats, subject::JOBS).await.ok()?;
+            (jobs > 0).then_some(())
+        });
+        published.await.unwrap();
+        let renamed = json!({"name": "renamed"});
+        let answer = world.root().send(reqwest::Method::PUT, "", renamed).await;
+        answer.unwrap();
+        // Git finds nothing under the old name.
+        world
+            .faults(json!([{"path": "*/scm/proj/demo.git/*", "status": 404}]))
+            .await
+            .unwrap();
+        world.start_role("resolver").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        world.faults(json!([])).await.unwrap();
+    })
+    .await;
 }
