@@ -17,7 +17,8 @@ const TEXTS_MIN: usize = 40;
 /// Where texts are put that no file of the work tree has: instructions of a source branch, messages of its commits.
 const WITHHELD: [&str; 2] = ["agents", "commit"];
 /// Hop by hop: what the bot may write, as method and the end of the path.
-const WRITES: [(&str, &str); 4] = [
+const WRITES: [(&str, &str); 5] = [
+    ("POST", "/builds"),
     ("POST", "/comments"),
     ("PUT", "/comments/<n>"),
     ("PUT", "/reactions/eyes"),
@@ -27,22 +28,22 @@ const WRITES: [(&str, &str); 4] = [
 const DONE: (&str, &str) = ("PUT", "/reactions/white_check_mark");
 
 /// The texts by place; as many in each place as there are pull requests.
-struct Texts(Value);
+pub(super) struct Texts(Value);
 
 impl Texts {
-    fn read() -> Self {
+    pub(super) fn read() -> Self {
         let text = include_str!("../../fixtures/injection/texts.json");
         Self(serde_json::from_str(text).expect("the fixtures are JSON"))
     }
 
-    fn at(&self, place: &str, number: usize) -> String {
+    pub(super) fn at(&self, place: &str, number: usize) -> String {
         let text = &self.0[place][number];
         text.as_str()
             .unwrap_or_else(|| panic!("no text {number} for {place}"))
             .to_owned()
     }
 
-    fn pull_requests(&self) -> usize {
+    pub(super) fn pull_requests(&self) -> usize {
         self.0["title"].as_array().expect("a list").len()
     }
 
@@ -58,7 +59,7 @@ impl Texts {
             .collect()
     }
 
-    fn document(&self, setup: &Setup) -> Value {
+    pub(super) fn document(&self, setup: &Setup) -> Value {
         let mut document = setup.document();
         let mut branches = json!({"main": {"files": {FILE: FILE_ON_MAIN, "AGENTS.md": "Keep it short.\n"}}});
         let mut pull_requests = Vec::new();
@@ -88,7 +89,7 @@ fn number_in(text: &str) -> String {
 }
 
 /// Everything that Bitbucket has, sources' heads aside: people, permissions, webhooks, pull requests, other refs.
-async fn everything_else(world: &World, sources: &[String]) -> Value {
+pub(super) async fn everything_else(world: &World, sources: &[String]) -> Value {
     let mut state = world.control("GET", "/sim/v1/world", Value::Null).await.unwrap();
     for source in sources {
         state["repositories"][0]["branches"][source]["commit"] = Value::Null;
@@ -115,7 +116,7 @@ async fn everything_else(world: &World, sources: &[String]) -> Value {
 }
 
 /// A request as a method and the end of its path, numbers left out.
-fn kind(request: &Value) -> (String, String) {
+pub(super) fn kind(request: &Value) -> (String, String) {
     let path = request["path"].as_str().unwrap_or_default();
     let mut parts: Vec<_> = path.rsplit('/').take(2).collect();
     if parts[0].parse::<u64>().is_ok() {

@@ -4,6 +4,7 @@
 
 mod canaries;
 mod collector;
+mod declared;
 mod fired;
 mod injection;
 mod judged;
