@@ -53,6 +53,7 @@ impl fmt::Display for Broken {
             writeln!(f, "run {} of comment {}: {}", run.id, run.comment, brief(run))?;
         }
         writeln!(f, "the branch: {:?}", self.history.log)?;
+        writeln!(f, "logged:\n{}", self.history.lines.join("\n"))?;
         write!(f, "broken:\n- {}", self.wrong.join("\n- "))
     }
 }
@@ -69,7 +70,10 @@ pub(super) async fn play_all(batch: Batch) -> Vec<(u64, Sequence, History)> {
         let runs = until_all_is_over(world, &played, &batch.sequences).await;
         let mut commits = 0;
         for (number, acts) in played {
-            let history = People::at(world, number).history(acts, &runs).await.unwrap();
+            let history = People::at(world, number)
+                .history(acts, &runs, world)
+                .await
+                .unwrap();
             commits += history.log.iter().filter(|commit| commit.run.is_some()).count();
             let (seed, sequence) = batch.sequences[number - 1].clone();
             histories.push((seed, sequence, history));
@@ -212,7 +216,7 @@ async fn stuck(
             .any(|run| run.pull_request.0 == *number as u64 && !is_over(run));
         if is_stuck {
             let history = People::at(world, *number)
-                .history(acts.clone(), &runs)
+                .history(acts.clone(), &runs, world)
                 .await
                 .unwrap();
             let (seed, sequence) = sequences[number - 1].clone();

@@ -26,10 +26,7 @@ const SOAK: u64 = 10_000;
 
 /// Plays the sequences of these seeds, and fails with the smallest that breaks a promise. Returns what happened.
 async fn hold(seeds: Range<u64>, unruly: bool) -> Vec<History> {
-    let asked = std::env::var("PROMISES_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seeds: Vec<u64> = match asked {
+    let seeds: Vec<u64> = match asked_for() {
         Some(seed) => vec![seed; REPLAYS],
         None => seeds.collect(),
     };
@@ -61,6 +58,12 @@ async fn hold(seeds: Range<u64>, unruly: bool) -> Vec<History> {
     histories
 }
 
+/// The seed that somebody wants to see again.
+fn asked_for() -> Option<u64> {
+    let seed = std::env::var("PROMISES_SEED").ok()?;
+    Some(seed.parse().expect("PROMISES_SEED is a number"))
+}
+
 /// A model that promises something else is found out by what happened.
 fn finds_out(histories: &[History], promise: Promise) {
     let found = histories
@@ -81,6 +84,10 @@ fn finds_out(histories: &[History], promise: Promise) {
 #[tokio::test]
 async fn whatever_people_do_and_whoever_dies_every_promise_is_kept() {
     let histories = hold(0..150, false).await;
+    if asked_for().is_some() {
+        // One sequence has not everything in it that a control needs.
+        return;
+    }
     for promise in [
         Promise::EveryEditAsksAgain,
         Promise::NothingStops,

@@ -9,7 +9,7 @@ use tests::person::Person;
 use tests::setup::branch;
 use tests::thread::{self, Comment};
 use tests::waiting::WAIT_MAX;
-use tests::world::World;
+use tests::world::{ROLES, World};
 use tokio::time::{Instant, interval};
 
 use super::steps::{Ask, Sequence, Step};
@@ -63,6 +63,8 @@ pub(super) struct History {
     pub(super) bots: Vec<Comment>,
     /// The source branch, newest first.
     pub(super) log: Vec<Commit>,
+    /// What the roles logged of its runs, and what went wrong with any.
+    pub(super) lines: Vec<String>,
 }
 
 /// A comment of alice's as she remembers it.
@@ -235,8 +237,8 @@ impl People {
     }
 
     /// What has become of it all.
-    pub(super) async fn history(&self, acts: Vec<Act>, all: &[Run]) -> Result<History> {
-        let runs = all
+    pub(super) async fn history(&self, acts: Vec<Act>, all: &[Run], world: &World) -> Result<History> {
+        let runs: Vec<Run> = all
             .iter()
             .filter(|run| run.pull_request.0 == self.id())
             .cloned()
@@ -249,11 +251,20 @@ impl People {
             .collect();
         Ok(History {
             acts,
-            runs,
             bots,
             log: self.log().await?,
+            lines: lines_about(&runs, world),
+            runs,
         })
     }
+}
+
+fn lines_about(runs: &[Run], world: &World) -> Vec<String> {
+    let logs = ROLES.iter().map(|role| world.path(&format!("{role}.log")));
+    let text: String = logs.filter_map(|log| std::fs::read_to_string(log).ok()).collect();
+    let is_about =
+        |line: &&str| line.contains(" ERROR ") || runs.iter().any(|run| line.contains(run.id.as_str()));
+    text.lines().filter(is_about).map(str::to_owned).collect()
 }
 
 fn pick(own: &mut [Own], which: usize) -> &mut Own {
