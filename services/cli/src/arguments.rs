@@ -1,6 +1,8 @@
 //! The command line.
 
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use config::Role;
@@ -86,10 +88,6 @@ pub(crate) enum RunsCommand {
 /// What of a run to print instead of its record.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(multiple = false)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "flags of a command line, of which one may be given"
-)]
 pub(crate) struct RunPart {
     /// Its patch, as `git apply` takes it.
     #[arg(long)]
@@ -98,11 +96,31 @@ pub(crate) struct RunPart {
     #[arg(long)]
     pub(crate) brief: bool,
     /// Every turn of the model and every tool call, as JSON lines: of the last attempt, or of the one named.
-    #[arg(long, value_name = "ATTEMPT", num_args = 0..=1, require_equals = true)]
-    pub(crate) transcript: Option<Option<u32>>,
+    #[arg(long, value_name = "ATTEMPT", num_args = 0..=1, require_equals = true, default_missing_value = "last")]
+    pub(crate) transcript: Option<WhichAttempt>,
     /// What the repository's checks printed.
     #[arg(long)]
     pub(crate) checks: bool,
+}
+
+/// An attempt of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WhichAttempt {
+    /// The last one that has what is asked for.
+    Last,
+    /// The one with this number, from 1 on.
+    Number(u32),
+}
+
+impl FromStr for WhichAttempt {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        match text {
+            "last" => Ok(Self::Last),
+            number => Ok(Self::Number(number.parse()?)),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

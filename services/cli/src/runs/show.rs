@@ -7,7 +7,7 @@ use pipeline::run::Run;
 use pipeline::subject;
 use worker::Nats;
 
-use crate::arguments::RunPart;
+use crate::arguments::{RunPart, WhichAttempt};
 use crate::say;
 
 /// Prints a run's record, or one of the artifacts kept beside it.
@@ -45,8 +45,12 @@ pub(crate) async fn show(nats: &Nats, id: &str, part: RunPart) -> Result<()> {
 }
 
 /// The transcript of that attempt, or of the last one that has one. Where there are others, standard error says so.
-fn transcript(run: &Run, attempt: Option<u32>) -> Option<String> {
-    let Some(shown) = attempt.or_else(|| run.transcribed.last().copied()) else {
+fn transcript(run: &Run, attempt: WhichAttempt) -> Option<String> {
+    let shown = match attempt {
+        WhichAttempt::Last => run.transcribed.last().copied(),
+        WhichAttempt::Number(attempt) => Some(attempt),
+    };
+    let Some(shown) = shown else {
         // Kept before there was one for each attempt.
         return run.transcript.as_ref().map(|artifact| artifact.key.clone());
     };
