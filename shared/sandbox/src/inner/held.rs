@@ -47,6 +47,11 @@ impl Held {
     pub(super) fn look(&mut self, processes: &[Process], enough: u64) -> Totals {
         let mut ordered: Vec<Process> = processes.to_vec();
         ordered.sort_unstable_by_key(number);
+        // As many as there are now is told at once, however long it takes to read them one by one.
+        let descriptors = ordered.iter().map(descriptors::count).sum();
+        if self.open.last.kernel_bytes(descriptors) > enough {
+            return self.totals(descriptors);
+        }
         if self
             .open
             .go_on(&ordered, |open, process| open.read(process, enough))
@@ -68,7 +73,7 @@ impl Held {
             self.opened
                 .retain(|inode, _| open.contains_key(inode) || mapped.has(*inode));
         }
-        self.totals(&ordered)
+        self.totals(descriptors)
     }
 
     /// Since when everything that was open then has been seen.
@@ -81,9 +86,7 @@ impl Held {
         self.maps.last_begun
     }
 
-    fn totals(&self, processes: &[Process]) -> Totals {
-        // As many as there are now is told at once, however long it takes to read them one by one.
-        let descriptors = processes.iter().map(descriptors::count).sum();
+    fn totals(&self, descriptors: u64) -> Totals {
         // Also of an unfinished reading: what it has found is there.
         let of = |open: &Open| (open.bytes(), open.kernel_bytes(descriptors));
         let (last, now) = (of(&self.open.last), of(&self.open.now));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 /// By the clock a slice is over after this too, and what is not through goes on in the next: other limits wait meanwhile.
-const CLOCK_MAX: Duration = Duration::from_millis(300);
+const CLOCK_MAX: Duration = Duration::from_millis(100);
 
 /// A share of a processor, not of time: on a machine that is busy, and runs make it so, most of the time is spent waiting
 /// for a processor, and a slice of time would get little done.
