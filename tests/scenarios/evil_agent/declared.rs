@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pipeline::options::OptionName;
 use pipeline::verbs::Verb;
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::setup::Setup;
 use tests::thread::Comment;
 use tests::world::{World, scenario_in};

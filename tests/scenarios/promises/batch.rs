@@ -10,12 +10,12 @@ use pipeline::subject;
 use serde_json::{Value, json};
 use tests::inside;
 use tests::setup::Setup;
-use tests::waiting::{WAIT_MAX, until};
+use tests::waiting::until;
 use tests::world::{ROLES, World, scenario_in, works};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::play::{Act, History, People};
+use super::play::{Act, History, PATIENCE, People};
 use super::promise::brief;
 use super::steps::Sequence;
 
@@ -181,18 +181,16 @@ async fn until_all_is_over(
             .await
             .unwrap();
         world.pull_request(last).final_reply_to(comment).await;
-        let settled = until(WAIT_MAX, || async {
+        let settled = until(PATIENCE, || async {
             let is_idle = is_idle(world).await.ok()?;
             let runs = inside::runs(&nats).await.ok()?;
             (is_idle && runs.iter().all(is_over)).then_some(runs)
         });
-        runs = match settled.await {
-            Some(runs) => runs,
-            None => {
-                let stuck = stuck(world, inside::runs(&nats).await.unwrap(), played, sequences).await;
-                panic!("not everything came to an end\n{}\n{stuck}", world.logs());
-            }
+        let Some(settled) = settled.await else {
+            let stuck = stuck(world, inside::runs(&nats).await.unwrap(), played, sequences).await;
+            panic!("not everything came to an end\n{}\n{stuck}", world.logs());
         };
+        runs = settled;
     }
     runs
 }

@@ -59,6 +59,10 @@ async fn hold(seeds: Range<u64>, unruly: bool) -> Vec<History> {
 }
 
 /// The seed that somebody wants to see again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test is asked to play is not the product's configuration"
+)]
 fn asked_for() -> Option<u64> {
     let seed = std::env::var("PROMISES_SEED").ok()?;
     Some(seed.parse().expect("PROMISES_SEED is a number"))

@@ -8,7 +8,6 @@ use serde_json::Value;
 use tests::person::Person;
 use tests::setup::branch;
 use tests::thread::{self, Comment};
-use tests::waiting::WAIT_MAX;
 use tests::world::{ROLES, World};
 use tokio::time::{Instant, interval};
 
@@ -16,6 +15,10 @@ use super::steps::{Ask, Sequence, Step};
 
 /// How often people look. Several look at once, at a simulator that shares its processor with what is tested.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long people wait for what is promised: runs of all sequences under way share the resolver's hands, and a machine
+/// that builds something beside them takes ten times as long for each.
+pub(super) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// People at one pull request.
 #[derive(Clone)]
@@ -196,7 +199,7 @@ impl People {
 
     /// Waits for the bot to say something about a comment.
     async fn sees(&self, comment: u64, is_end: bool) -> Result<Act> {
-        let (end, mut ticks) = (Instant::now() + WAIT_MAX, interval(LOOK_INTERVAL));
+        let (end, mut ticks) = (Instant::now() + PATIENCE, interval(LOOK_INTERVAL));
         while Instant::now() < end {
             ticks.tick().await;
             let thread = self.thread().await?;
