@@ -44,7 +44,7 @@ async fn a_dry_run_shows_the_patch_and_pushes_nothing() {
             let pr = world.pull_request(1);
             let before = pr.head().await;
             let reply = asked(world, "fix it --dry-run").await;
-            assert_snapshot!(redacted(&reply), @"
+            insta::allow_duplicates! { assert_snapshot!(redacted(&reply), @"
             **Answered for @alice in <time>** — nothing was pushed.
 
             In the agent's words:
@@ -66,7 +66,7 @@ async fn a_dry_run_shows_the_patch_and_pushes_nothing() {
             ```
 
             Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
-            ");
+            "); }
             assert_eq!(pr.head().await, before);
             assert_eq!(pr.file(FILE).await, FILE_ON_BRANCH);
             let nats = inside::connect(world).await.unwrap();
