@@ -145,16 +145,14 @@ pub(crate) fn add(run: &mut Run, comment: CommentId, text: &str) -> bool {
 
 /// Takes back what a comment has added to a run that has not been taken.
 pub(crate) fn take_back(run: &mut Run, comment: CommentId) {
-    let added = |run: &Run| {
-        run.merged
-            .iter()
-            .map(|merged| format!("\n\n{}", merged.text))
-            .collect::<String>()
-    };
     if run.state != RunState::Queued || !run.merged.iter().any(|merged| merged.comment == comment) {
         return;
     }
-    let all = added(run);
+    let mut all = String::new();
+    for merged in &run.merged {
+        all.push_str("\n\n");
+        all.push_str(&merged.text);
+    }
     // To a request without words it was added without a blank line before it.
     let own = run
         .command
