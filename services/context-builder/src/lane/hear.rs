@@ -38,6 +38,12 @@ impl Lane {
         }
         if mention.comment_version == memory.version {
             return match (run, digest) {
+                // It waited when this version gave it up, and may have begun since.
+                (Some(run), Some(digest))
+                    if known.as_ref() == Some(&digest) && self.is_given_up(mention, &run) =>
+                {
+                    Course::Withdraw(run)
+                }
                 (Some(run), Some(digest)) if known.as_ref() == Some(&digest) => Course::Resume(run),
                 (Some(run), None) if known.is_none() => Course::Withdraw(run),
                 (Some(run), _) if begun.as_ref() == Some(&run) => Course::TooLate(run),
@@ -84,6 +90,12 @@ impl Lane {
             .as_ref()
             .is_some_and(|running| running.entry.run == *run);
         (!has_begun || command.stops()).then(|| run.clone())
+    }
+
+    /// Whether `run` has a place and was asked for by an older version of a comment that asks for no run any more.
+    fn is_given_up(&self, mention: &Mention, run: &RunId) -> bool {
+        let asks_for_a_run = mention.command.as_ref().is_none_or(Command::starts_a_run);
+        !asks_for_a_run && *run != run_of(mention) && self.holds(run)
     }
 
     /// Takes note that a mention is answered at once. Whether it is: another delivery may have come first.

@@ -137,6 +137,19 @@ fn an_edit_that_asks_for_no_run_gives_up_what_waits_and_only_stop_what_has_begun
 }
 
 #[test]
+fn a_run_that_was_given_up_while_it_waited_is_ended_although_it_has_begun_since() {
+    let mut lane = busy();
+    let mut help = mention(2, 1, 30, Some(""));
+    help.command = Some(Command::of_verb(Verb::Help, ""));
+    assert_eq!(lane.hear(&help), Course::Withdraw(run(2, 0)));
+    lane.finished(&run(1, 0));
+    assert!(lane.claim(&run(2, 0), "us", at(100)).is_some());
+    assert_eq!(lane.hear(&help), Course::Withdraw(run(2, 0)), "delivered again");
+    lane.finished(&run(2, 0));
+    assert_eq!(lane.hear(&help), Course::Resume(run(2, 0)));
+}
+
+#[test]
 fn an_answer_takes_no_place_and_is_given_again_only_if_it_was_interrupted() {
     let mut lane = busy();
     let mut help = mention(3, 0, 30, Some(""));
