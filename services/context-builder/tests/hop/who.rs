@@ -26,12 +26,11 @@ fn expected(verb: Verb, who: &str) -> Outcome {
         _ if is_answered_by_anyone => Outcome::Answered,
         "nobody" => Outcome::Refused,
         "bob" => match verb.class() {
-            Class::Work => Outcome::Refused,
             Class::Read => Outcome::Starts,
             Class::Query => Outcome::Answered,
             // Others' runs wait; where reading starts some, there are own ones to stop.
             Class::Control if verb == Verb::Stop && Verb::Ask.is_built() => Outcome::Answered,
-            Class::Control => Outcome::Refused,
+            Class::Work | Class::Control => Outcome::Refused,
         },
         _ if verb.is_about_a_run() => Outcome::Refused,
         _ => match verb.class() {
@@ -56,9 +55,7 @@ async fn every_verb_is_for_whom_the_documentation_says() {
     for verb in Verb::all() {
         for who in PEOPLE {
             let comment = world.comment("alice", "@openhands", None).await;
-            world
-                .mention_of(who, comment, 0, Some(typed(verb)), None)
-                .await;
+            world.mention_of(who, comment, 0, Some(typed(verb)), None).await;
             let decided = world.until_decided(&format!("{comment} \"")).await;
             let outcome = match decided.split('"').nth(1) {
                 Some("queued") => Outcome::Starts,
