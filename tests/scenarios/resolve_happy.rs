@@ -24,9 +24,11 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
         pr.reaction_to(comment, "eyes").await;
         let reply = pr.final_reply_to(comment).await;
         assert_snapshot!(redacted(&reply.text), @"
-        **Done for @alice in <time>** · pushed `<commit>` to `feature/1` · [commit](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/commits/<commit>) · [diff](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/diff)
+        **Done for @alice in <time>** · pushed `<commit>` to `feature/1` · [commit](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/commits/<commit>) · [diff](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/diff) · undo: reply `@openhands undo`
 
-        What changed: 1 file, +1 −1
+        What changed: 1 file, +1 −1 (from git)
+
+        In the agent's words:
 
         Add instead of subtract
 

@@ -3,6 +3,8 @@
 
 mod details;
 mod effects;
+#[cfg(test)]
+mod examples;
 mod plan;
 mod typed;
 mod words;

@@ -565,7 +565,7 @@ proptest! {
         state in 0_usize..4,
     ) {
         let outcome = Outcome {
-            failure: (state == 0).then(|| FailureReport {
+            failure: (state == 0).then_some(FailureReport {
                 code: FailureCode::PushRejected,
                 detail: Some(detail),
             }),

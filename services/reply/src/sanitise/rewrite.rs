@@ -173,7 +173,7 @@ impl Writer<'_> {
             }
             TagEnd::BlockQuote(_) => {
                 self.prefixes.pop();
-                self.owe(Gap::Blank);
+                self.leave(Gap::Blank);
             }
             TagEnd::CodeBlock => self.code_block(),
             TagEnd::List(_) => {
@@ -182,7 +182,7 @@ impl Writer<'_> {
             }
             TagEnd::Item => {
                 self.prefixes.pop();
-                self.owe(Gap::Line);
+                self.leave(Gap::Line);
             }
             _ => {}
         }
@@ -255,6 +255,13 @@ impl Writer<'_> {
         // At the very beginning, and right behind a list's marker, there is nothing to be apart from.
         let nothing_before = self.out.is_empty() || (self.fresh && self.gap == Gap::None);
         if !nothing_before {
+            self.gap = self.gap.max(gap);
+        }
+    }
+
+    /// Behind a quote or an item, also an empty one: what follows must not stand behind its mark.
+    fn leave(&mut self, gap: Gap) {
+        if !self.out.is_empty() {
             self.gap = self.gap.max(gap);
         }
     }

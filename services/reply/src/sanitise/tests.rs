@@ -155,6 +155,13 @@ fn an_open_fence_is_closed_and_backticks_inside_do_not_close_it() {
 }
 
 #[test]
+fn nothing_stands_behind_the_mark_of_an_empty_quote_or_item() {
+    assert_eq!(check("> \n~~~\na"), ">\n\n```\na\n```");
+    assert_eq!(check("-\n\n```\na\n```"), "-\n\n```\na\n```");
+    assert_eq!(check("1.\n2. b"), "1.\n2. b");
+}
+
+#[test]
 fn a_suggestion_is_never_offered_for_applying() {
     assert!(!check("```suggestion\nrm -rf /\n```").contains("suggestion"));
     assert_eq!(fence("x", "Suggestion", POLICY, 100), "```\nx\n```");
