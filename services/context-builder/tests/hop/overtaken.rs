@@ -48,7 +48,7 @@ async fn until_held(world: &World, fault: &Value) {
     let faults = world.send("", "GET", &path, Value::Null).await;
     let held = faults
         .as_array()
-        .unwrap()
+        .expect("a list of faults")
         .iter()
         .any(|known| known["id"] == *fault && known["held"] == 1);
     assert!(held, "no request reached the fault: {faults}");
