@@ -7,10 +7,6 @@ mod edits;
     reason = "what fails in the world of a test fails the test"
 )]
 mod looks;
-#[expect(
-    clippy::unwrap_used,
-    reason = "what fails in the world of a test fails the test"
-)]
 mod overtaken;
 mod queue;
 mod refusals;
