@@ -256,11 +256,32 @@ async fn a_configuration_that_is_not_valid_is_named_with_line_and_column_and_sto
         let reply = reply_to_work(world, REPAIR).await;
         assert!(
             reply.contains(
-                "`.openhands/resolver.toml` of `main` was not used: line 2, column 20: invalid type"
+                "In `.openhands/resolver.toml` of `main`, `checks.test` was not used: line 2, column 20: invalid type"
             ),
             "{reply}"
         );
         assert!(!reply.contains("Checks run"), "{reply}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_target_branch_says_who_may_and_config_says_what_it_says() {
+    let file = "[permission]\ndeny_users = [\"alice\"]\n[paths]\nprotected = [\"deploy/**\"]\n";
+    scenario_in(configured(file), async |world| {
+        let pr = world.pull_request(1);
+        let asked = world.alice().comments(1, "@openhands fix this").await.unwrap();
+        let reply = pr.final_reply_to(asked).await.text;
+        assert!(reply.starts_with("**Refused for @alice**"), "{reply}");
+        assert_eq!(world.model.requests().len(), 0);
+        let bob = world.bob();
+        let asked = bob.comments(1, "@openhands config").await.unwrap();
+        let reply = pr.final_reply_to(asked).await.text;
+        assert!(
+            reply.contains("| protected, beside CI and agents' files | `deploy/**` | repository |"),
+            "{reply}"
+        );
+        assert!(!reply.contains("alice"), "nobody is told who is denied: {reply}");
     })
     .await;
 }

@@ -153,6 +153,8 @@ async fn an_agent_that_changes_nothing_is_answered_without_a_commit() {
         assert_snapshot!(redacted(&reply.text), @"
         **No change needed for @alice** — the agent left every file as it was.
 
+        In the agent's words:
+
         The code is right as it is: the sign is intended.
 
         Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
