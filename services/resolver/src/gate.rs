@@ -71,7 +71,6 @@ impl Gate {
         self.close();
         match error {
             SelfTestError::Leak(_) => Ok(Some(Ending::failed(FailureCode::SandboxLeak, None))),
-            SelfTestError::Unusable { .. } => Ok(Some(Ending::failed(FailureCode::SandboxMissing, None))),
             // Its processes are ours and do no harm, but a kill that nobody confirms is a sandbox that is away.
             SelfTestError::Cell(sandbox::Error::NotKilled { .. } | sandbox::Error::Stuck { .. }) => {
                 let wait = Some(RETEST_PAUSE);
@@ -81,7 +80,11 @@ impl Gate {
                     error.into(),
                 ))
             }
-            SelfTestError::Plant(_) | SelfTestError::Cell(_) | SelfTestError::Incomplete { .. } => {
+            // Nothing leaked: a machine that is short of something for the moment has it again at the next attempt.
+            SelfTestError::Unusable { .. }
+            | SelfTestError::Plant(_)
+            | SelfTestError::Cell(_)
+            | SelfTestError::Incomplete { .. } => {
                 Err(Failure::retry(FailureCode::SandboxMissing, error.into()))
             }
         }
