@@ -113,8 +113,9 @@ pub struct Paths {
     pub protected: Vec<String>,
 }
 
-/// Who may, beside what the operator asks for; it can only leave people out. Where a value in it cannot be read, only
-/// who administers the repository may until it is put right: what it was to keep out is not known.
+/// Who may, beside what the operator asks for; it can only leave people out. Where a value in it cannot be read or
+/// a key is not known, only who administers the repository may until it is put right: what it was to keep out is not
+/// known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RepositoryPermission {

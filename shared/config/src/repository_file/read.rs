@@ -63,6 +63,9 @@ fn seconds_default() -> Spanned<u64> {
     Spanned::new(0..0, CHECK_SECONDS_DEFAULT)
 }
 
+/// The section that fails closed.
+const PERMISSION: &str = "permission";
+
 /// Sections and their keys. `checks` has names of its own and, below them, these.
 pub(super) const KNOWN: [(&str, &[&str]); 6] = [
     ("defaults", &["model", "effort", "lang", "quiet", "sign_off"]),
@@ -70,7 +73,7 @@ pub(super) const KNOWN: [(&str, &[&str]); 6] = [
     ("paths", &["only", "protected"]),
     ("checks", &["command", "seconds"]),
     (
-        "permission",
+        PERMISSION,
         &[
             "change",
             "read",
@@ -97,9 +100,21 @@ type Remark = (Place, String);
 
 pub(super) fn read(bytes: &[u8], is_cut: bool, branch: &str) -> RepositoryFile {
     let named = format!("{} of {}", quoted(REPOSITORY_FILE_PATH), quoted(branch));
-    let unused = |reason: String| RepositoryFile {
-        notes: vec![format!("{named} was not used: {reason}")],
-        ..RepositoryFile::default()
+    let unused = |reason: String| {
+        let notes = vec![format!("{named} was not used: {reason}")];
+        // What is beyond the cut is not known. Without the word there is no such section.
+        let may_keep_out = is_cut
+            || bytes
+                .windows(PERMISSION.len())
+                .any(|word| word == PERMISSION.as_bytes());
+        let mut file = RepositoryFile {
+            notes,
+            ..RepositoryFile::default()
+        };
+        if may_keep_out {
+            file.leave_administrators_only(&named);
+        }
+        file
     };
     if is_cut {
         return unused(format!(
@@ -157,14 +172,7 @@ fn sifted(text: &str) -> Result<(File, Vec<Remark>), (usize, String)> {
 impl File {
     fn into_used(self, text: &str, mut remarks: Vec<Remark>, named: &str) -> RepositoryFile {
         let checks = checks(self.checks, text, &mut remarks);
-        let mut permission = self.permission;
-        let is_lost = |(place, said): &Remark| {
-            place.path.first().is_some_and(|section| section == "permission") && !said.contains(UNKNOWN)
-        };
-        if remarks.iter().any(is_lost) {
-            permission.change = Some(Level::Admin);
-            permission.read = Some(Level::Admin);
-        }
+        let is_lost = remarks.iter().any(|(place, _)| place.is_of_permission());
         remarks.sort();
         let more = remarks.len().saturating_sub(NOTES_MAX);
         let mut notes: Vec<String> = remarks
@@ -175,20 +183,40 @@ impl File {
         if more > 0 {
             notes.push(format!("In {named}, {more} more keys were not used"));
         }
-        if remarks.iter().any(is_lost) {
-            notes.push(format!(
-                "Until `[permission]` in {named} is put right, only who administers the repository may ask"
-            ));
-        }
-        RepositoryFile {
+        let mut file = RepositoryFile {
             defaults: self.defaults,
             limits: self.limits,
             paths: self.paths,
             checks,
-            permission,
+            permission: self.permission,
             reply: self.reply,
             notes,
+        };
+        if is_lost {
+            file.leave_administrators_only(named);
         }
+        file
+    }
+}
+
+impl RepositoryFile {
+    /// Whom the file was to keep out is not known: `[permission]` fails closed, and says so.
+    fn leave_administrators_only(&mut self, named: &str) {
+        self.permission.change = Some(Level::Admin);
+        self.permission.read = Some(Level::Admin);
+        self.notes.push(format!(
+            "Until `[permission]` in {named} is put right, only who administers the repository may ask"
+        ));
+    }
+}
+
+impl Place {
+    /// Whether it is in `[permission]`, or in a section that was to be it.
+    fn is_of_permission(&self) -> bool {
+        let sections = KNOWN.map(|(section, _)| section);
+        let section = self.path.first();
+        section
+            .is_some_and(|section| section == PERMISSION || nearest(section, &sections) == Some(PERMISSION))
     }
 }
 

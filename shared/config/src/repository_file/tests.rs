@@ -125,14 +125,14 @@ fn what_is_not_toml_is_not_used_as_a_whole() {
     );
     let said = RepositoryFile::read(b"[checks]\n", true, "main").notes;
     assert_eq!(
-        said,
-        ["`.openhands/resolver.toml` of `main` was not used: it is longer than 64 KiB"]
+        said[0],
+        "`.openhands/resolver.toml` of `main` was not used: it is longer than 64 KiB"
     );
     for (text, place) in [
         ("[checks\n", "line 1, column 8: "),
         ("[checks]\nä = { command = \"x\" }\n", "line 2, column 1: "),
         (
-            "[defaults]\nquiet = true\n[permission]\nchange = \"REPO_ADMIN\nread = 1\n",
+            "[defaults]\nquiet = true\n[reply]\nbuild_status = \"REPO_ADMIN\nread = 1\n",
             "line 4, column ",
         ),
         (
@@ -289,6 +289,7 @@ fn unknown_keys_are_said_and_ignored_and_the_one_that_is_meant_is_named() {
             "In `.openhands/resolver.toml` of `main`, `checks.test.second` (line 3) is not known and was ignored; did you mean `seconds`?",
             "In `.openhands/resolver.toml` of `main`, `path` (line 4) is not known and was ignored; did you mean `paths`?",
             "In `.openhands/resolver.toml` of `main`, `permission.deny_user` (line 7) is not known and was ignored; did you mean `deny_users`?",
+            "Until `[permission]` in `.openhands/resolver.toml` of `main` is put right, only who administers the repository may ask",
         ]
     );
     let many = ["0", "1", "2", "3", "4", "5", "6", "7", "8"].map(|n| format!("k{n} = 1"));
@@ -301,6 +302,9 @@ fn unknown_keys_are_said_and_ignored_and_the_one_that_is_meant_is_named() {
 fn a_permission_that_cannot_be_read_leaves_administrators_only() {
     for wrong in [
         "change = \"WRITE\"",
+        "change = \"is not known and was ignored\"",
+        "deny_user = [\"bob\"]",
+        "users.deny = [\"bob\"]",
         "read = 3",
         "deny_users = \"bob\"",
         "deny_users = [\"\"]",
@@ -317,10 +321,38 @@ fn a_permission_that_cannot_be_read_leaves_administrators_only() {
         );
         assert!(file.notes[1].contains("only who administers the repository may ask"));
     }
-    let whole = read("permission = 3\n");
-    assert_eq!(whole.permission.change, Some(Level::Admin));
-    let unknown = read("[permission]\nx = 3\n");
+    for whole in [
+        "permission = 3\n",
+        "[permissions]\ndeny_users = [\"bob\"]\n",
+        "[Permision]\ndeny_users = [\"bob\"]\n",
+    ] {
+        assert_eq!(read(whole).permission.change, Some(Level::Admin), "{whole}");
+    }
+    let unknown = read("[people]\ndeny_users = 3\n");
     assert_eq!(unknown.permission, RepositoryPermission::default());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_as_a_whole_keeps_out_whom_it_may_have_named() {
+    let broken = "[permission]\ndeny_users = [\"bob\"]\n[paths]\nonly = [\"src/**\n";
+    let wrong = vec!["x"; 60].iter().enumerate().fold(
+        "[permission]\nread = \"REPO_WRITE\"\n[checks]\n".to_owned(),
+        |text, (n, x)| format!("{text}{x}{n} = 3\n[checks.y{n}]\n"),
+    );
+    let cut = RepositoryFile::read(b"[defaults]\n", true, "main");
+    let bytes = RepositoryFile::read(b"[permission]\n\xff", false, "main");
+    let unclosed = "[defaults]\nquiet = true\n[permission]\nchange = \"REPO_ADMIN\nread = 1\n";
+    for file in [read(broken), read(unclosed), read(&wrong), cut, bytes] {
+        assert_eq!(file.permission.read, Some(Level::Admin), "{:?}", file.notes);
+        assert!(file.notes[0].contains("was not used"), "{:?}", file.notes);
+        assert!(
+            file.notes[1].contains("only who administers the repository may ask"),
+            "{:?}",
+            file.notes
+        );
+    }
+    let without = read("[paths]\nonly = [\"src/**\n");
+    assert_eq!(without.permission, RepositoryPermission::default());
 }
 
 #[test]
