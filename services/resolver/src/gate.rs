@@ -69,25 +69,7 @@ impl Gate {
         tracing::error!(error = %chain(&error), "the sandbox does not hold; nothing is started");
         self.health.not_ready(SANDBOX, chain(&error));
         self.close();
-        match error {
-            SelfTestError::Leak(_) => Ok(Some(Ending::failed(FailureCode::SandboxLeak, None))),
-            // Its processes are ours and do no harm, but a kill that nobody confirms is a sandbox that is away.
-            SelfTestError::Cell(sandbox::Error::NotKilled { .. } | sandbox::Error::Stuck { .. }) => {
-                let wait = Some(RETEST_PAUSE);
-                Err(Failure::unavailable(
-                    FailureCode::SandboxMissing,
-                    wait,
-                    error.into(),
-                ))
-            }
-            // Nothing leaked: a machine that is short of something for the moment has it again at the next attempt.
-            SelfTestError::Unusable { .. }
-            | SelfTestError::Plant(_)
-            | SelfTestError::Cell(_)
-            | SelfTestError::Incomplete { .. } => {
-                Err(Failure::retry(FailureCode::SandboxMissing, error.into()))
-            }
-        }
+        of_no_test(error).map(Some)
     }
 
     /// Nobody can say that everything of the run is dead. The process is not ready from now on: an operator has to
@@ -134,6 +116,27 @@ impl Gate {
     }
 }
 
+/// How a run ends whose sandbox did not pass its test, or why it is tried again.
+fn of_no_test(error: SelfTestError) -> Result<Ending, Failure> {
+    match error {
+        SelfTestError::Leak(_) => Ok(Ending::failed(FailureCode::SandboxLeak, None)),
+        // Its processes are ours and do no harm, but a kill that nobody confirms is a sandbox that is away.
+        SelfTestError::Cell(sandbox::Error::NotKilled { .. } | sandbox::Error::Stuck { .. }) => {
+            let wait = Some(RETEST_PAUSE);
+            Err(Failure::unavailable(
+                FailureCode::SandboxMissing,
+                wait,
+                error.into(),
+            ))
+        }
+        // Nothing leaked: a machine that is short of something for the moment has it again at the next attempt.
+        SelfTestError::Unusable { .. }
+        | SelfTestError::Plant(_)
+        | SelfTestError::Cell(_)
+        | SelfTestError::Incomplete { .. } => Err(Failure::retry(FailureCode::SandboxMissing, error.into())),
+    }
+}
+
 /// Attacks a cell as the agent's is.
 async fn test(sandbox: &Sandbox, agent: &dyn CodingAgent) -> Result<SelfTest, SelfTestError> {
     sandbox.self_test(agent.needs(), agent.read_paths()).await
@@ -143,4 +146,38 @@ async fn test(sandbox: &Sandbox, agent: &dyn CodingAgent) -> Result<SelfTest, Se
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::failure::Counts;
+    use sandbox::Leak;
+
+    use super::*;
+
+    /// Whether another try uses up an attempt; nothing where there is none.
+    fn uses_up_an_attempt(error: SelfTestError) -> Option<bool> {
+        match of_no_test(error) {
+            Err(Failure::Retry { counts, code, .. }) => {
+                assert_eq!(code, FailureCode::SandboxMissing);
+                Some(counts == Counts::AsAttempt)
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_test_whose_processes_nobody_saw_die_uses_up_no_attempt() {
+        let reason = String::new;
+        let not_killed = sandbox::Error::NotKilled { reason: reason() };
+        assert_eq!(uses_up_an_attempt(not_killed.into()), Some(false));
+        // The controls: what was not there for the moment does, and a leak is not tried again.
+        let no_cell = sandbox::Error::Cell { reason: reason() };
+        assert_eq!(uses_up_an_attempt(no_cell.into()), Some(true));
+        let cut_off = SelfTestError::Incomplete { reason: reason() };
+        assert_eq!(uses_up_an_attempt(cut_off), Some(true));
+        let leak = Leak { probes: Vec::new() };
+        assert_eq!(uses_up_an_attempt(leak.into()), None);
+    }
 }
