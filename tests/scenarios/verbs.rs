@@ -5,10 +5,12 @@ use pipeline::run::RunState;
 use pipeline::verbs::TABLE;
 use serde_json::json;
 use tests::inside;
+use tests::setup::Setup;
 use tests::waiting::WAIT_MAX;
 use tests::world::{World, scenario, works};
 
 use crate::looking_in::redacted;
+use crate::verb_queries::however_delivered;
 
 /// Has alice ask for something that goes on until the model is released; the comment.
 async fn a_run_of_alices_is_held(world: &World) -> u64 {
@@ -23,7 +25,7 @@ async fn a_run_of_alices_is_held(world: &World) -> u64 {
 
 #[tokio::test]
 async fn fix_and_test_are_requests_that_say_their_verb() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         let (alice, pr) = (world.alice(), world.pull_request(1));
         for (number, request) in ["fix the null check", "TEST: the parser"].into_iter().enumerate() {
             let comment = alice.comments(1, &format!("@openhands {request}")).await.unwrap();
@@ -66,7 +68,7 @@ async fn a_verb_that_is_not_built_says_so_while_a_run_works_and_starts_nothing()
         assert_snapshot!(redacted(&pr.final_reply_to(each).await.text), @r#"
         **Answered for @alice**
 
-        The option `--commits` is not built yet, so nothing was started: it is to mean "how to cut the work into commits". Until then, ask without it; to write about an option, put `--` and a blank before your text.
+        The option `--commits per-thread` is not built yet, so nothing was started: it is to mean "one commit for each thread". Until then, ask without it; to write about an option, put `--` and a blank before your text.
 
         run `<run>`
         "#);
@@ -113,7 +115,7 @@ async fn what_is_wrong_with_a_command_is_said_and_nothing_is_started_or_stopped(
 
 #[tokio::test]
 async fn help_is_for_everyone_and_names_what_works() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         let comment = world.bob().comments(1, "@openhands help").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Answered for @bob**"), "{}", reply.text);
@@ -132,7 +134,7 @@ async fn help_is_for_everyone_and_names_what_works() {
 
 #[tokio::test]
 async fn stop_ends_what_runs_and_what_waits_and_the_next_request_runs() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         let first = a_run_of_alices_is_held(world).await;
         let (alice, pr) = (world.alice(), world.pull_request(1));
         let second = alice.comments(1, "@openhands second").await.unwrap();
@@ -174,7 +176,7 @@ async fn stop_ends_what_runs_and_what_waits_and_the_next_request_runs() {
 
 #[tokio::test]
 async fn an_edit_to_stop_stops_the_run() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         let comment = a_run_of_alices_is_held(world).await;
         world.alice().edits(1, comment, "@openhands stop").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
@@ -190,7 +192,7 @@ async fn an_edit_to_stop_stops_the_run() {
 
 #[tokio::test]
 async fn a_control_verb_within_a_sentence_is_a_request_and_further_mentions_are_named() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         let comment = world
             .alice()
             .comments(

@@ -10,6 +10,7 @@ use pipeline::failure::Failure;
 use pipeline::ids::ConnectionId;
 use pipeline::run::{Run, RunState};
 
+use crate::render::is_broken;
 use crate::status::Status;
 
 /// Whether builds are set, and where that was given up.
@@ -69,6 +70,7 @@ fn wanted(run: &Run) -> Option<Build> {
     let state = match run.state {
         RunState::Queued => return None,
         RunState::Running => BuildState::InProgress,
+        RunState::Done if has_broken(run) => BuildState::Failed,
         RunState::Done | RunState::NoChange | RunState::Answered | RunState::NeedsInput => {
             BuildState::Successful
         }
@@ -79,6 +81,12 @@ fn wanted(run: &Run) -> Option<Build> {
         commit: commit.clone(),
         state,
     })
+}
+
+/// Whether a check passed before the change and does not with it. One that failed before is not the run's doing.
+fn has_broken(run: &Run) -> bool {
+    let mut checks = run.outcome.iter().flat_map(|outcome| &outcome.checks);
+    checks.any(is_broken)
 }
 
 impl Status {
@@ -129,6 +137,7 @@ fn word(state: BuildState) -> &'static str {
 fn sentence(run: &Run) -> &'static str {
     match run.state {
         RunState::Queued | RunState::Running => "At work on a request",
+        RunState::Done if has_broken(run) => "Did what was asked, and a check fails with it",
         RunState::Done => "Did what was asked",
         RunState::NoChange => "Found nothing to change",
         RunState::Answered => "Answered",
@@ -143,7 +152,7 @@ fn sentence(run: &Run) -> &'static str {
 #[cfg(test)]
 mod tests {
     use pipeline::ids::CommitId;
-    use pipeline::run::{Outcome, Pushed};
+    use pipeline::run::{Check, Measured, Outcome, Pushed};
 
     use super::*;
     use crate::sample::{at, queued, running};
@@ -221,6 +230,28 @@ mod tests {
             steps(ended(RunState::Done, Some(commit('c'))), None),
             [('c', BuildState::Successful)]
         );
+    }
+
+    #[test]
+    fn a_commit_that_breaks_a_check_is_no_success() {
+        let exited = |code| Measured::Exited {
+            code,
+            milliseconds: 1,
+        };
+        for (before, after, told) in [
+            (0, 1, BuildState::Failed),
+            (0, 0, BuildState::Successful),
+            (1, 1, BuildState::Successful),
+        ] {
+            let mut run = ended(RunState::Done, Some(commit('c')));
+            run.outcome.as_mut().unwrap().checks = vec![Check {
+                name: "test".into(),
+                command: "true".into(),
+                before: exited(before),
+                after: exited(after),
+            }];
+            assert_eq!(steps(run, None), [('c', told)]);
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ struct Made {
 enum NotDone {
     /// It never will be; why, in words of ours.
     Refused(String),
+    /// The same, but its comment is there.
+    Half { why: String, comment: CommentId },
     /// Bitbucket did not do it, or nobody knows whether it did.
     Error(Error),
     /// Something else is away.
@@ -116,6 +118,7 @@ impl Status {
                 .await
             }
             Err(NotDone::Refused(why)) => self.refuse(at, why).await,
+            Err(NotDone::Half { why, comment }) => self.fail(at, why, Some(comment)).await,
             Err(NotDone::Away(failure)) => Err(failure),
             Err(NotDone::Error(error)) => self.not_done(at, error).await,
         }
@@ -176,8 +179,12 @@ impl Status {
     }
 
     async fn refuse(&self, at: At<'_>, why: String) -> Result<(), Failure> {
+        self.fail(at, why, None).await
+    }
+
+    async fn fail(&self, at: At<'_>, why: String, comment: Option<CommentId>) -> Result<(), Failure> {
         tracing::info!(run.id = %at.run.id, effect = at.index, why, "an effect cannot be done");
-        self.settle(at, Progress::Failed { why }).await
+        self.settle(at, Progress::Failed { why, comment }).await
     }
 
     /// What an error means: never, or later. What is under way must have arrived before anyone looks for it.

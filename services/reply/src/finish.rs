@@ -96,7 +96,7 @@ impl Status {
                     }
                     Failure::Refuse { .. } | Failure::Abandon { .. } => {
                         tracing::info!(run.id = %run.id, why, "the end is not told in a comment");
-                        Progress::Failed { why }
+                        Progress::failed(why)
                     }
                 }
             }

@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(step(&run, 110), Next::Finish);
         run.reply.finish = begun(ME);
         assert_eq!(step(&run, 100), Next::Finish);
-        run.reply.finish = Progress::Failed { why: "gone".into() };
+        run.reply.finish = Progress::failed("gone");
         assert_eq!(step(&run, 100), Next::CloseReaction);
         check(&posted(ended(running()), 3), None, 0, Next::CloseReaction);
     }

@@ -9,6 +9,7 @@ mod plan;
 mod typed;
 mod words;
 
+pub(crate) use details::is_broken;
 use pipeline::effect::Described;
 use pipeline::event::Person;
 use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
@@ -233,10 +234,11 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
     };
     let verdict = match run.state {
         RunState::Done => format!("**Done{}{}**", whom("for"), after("in")),
-        RunState::NoChange => format!(
+        RunState::NoChange if run.usage.turns > 0 => format!(
             "**No change needed{}** — the agent left every file as it was.",
             whom("for")
         ),
+        RunState::NoChange => format!("**No change needed{}**", whom("for")),
         RunState::Answered => format!("**Answered{}{}**", whom("for"), after("in")),
         RunState::NeedsInput => format!(
             "**I need an answer{}** — nothing goes on until then.",

@@ -4,11 +4,10 @@
 //! Text is not searched for bad parts. It is parsed, and Markdown is written anew from the parse, so that what
 //! nobody thought of comes out as plain text.
 
-mod characters;
 mod escape;
 mod rewrite;
 
-pub(crate) use characters::clean;
+pub(crate) use pipeline::legible::clean;
 
 /// What data may still do.
 #[derive(Debug, Clone, Copy)]

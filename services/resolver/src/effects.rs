@@ -11,6 +11,7 @@ use pipeline::command::Command;
 use pipeline::effect::{EFFECT_TEXT_MAX, EFFECTS_MAX, EFFECTS_TEXT_MAX, Effect, What};
 use pipeline::ids::CommentId;
 use pipeline::job::OpenThread;
+use pipeline::legible;
 use pipeline::verbs::Verb;
 
 use crate::result::{Handed, Remark};
@@ -247,8 +248,12 @@ fn without_secrets(mut handed: Handed, known: &Known) -> Handed {
         finding.text = redacted(&finding.text, known);
         finding
             .suggestion
-            .take_if(|lines| redacted(lines, known) != *lines);
+            .take_if(|lines| redacted(lines, known) != legible::clean(lines, true));
     }
+    // A file of that name has no place in a diff that the bot would comment on.
+    handed
+        .findings
+        .retain(|finding| redacted(&finding.path, known) == legible::clean(&finding.path, true));
     for answer in &mut handed.answers {
         answer.text = redacted(&answer.text, known);
     }
@@ -461,10 +466,16 @@ mod tests {
     fn what_is_handed_over_is_searched_for_secrets() {
         let token = format!("glpat-{}", "aB3dE5gH7jK9mN1pQ3sT");
         let handed = Handed {
-            findings: vec![Remark {
-                text: token.clone(),
-                ..remark(1, 1, Some(&token))
-            }],
+            findings: vec![
+                Remark {
+                    text: token.clone(),
+                    ..remark(1, 1, Some(&token))
+                },
+                Remark {
+                    path: token.clone(),
+                    ..remark(7, 7, None)
+                },
+            ],
             answers: vec![Answer {
                 text: token.clone(),
                 ..answer(1, true)
@@ -474,6 +485,7 @@ mod tests {
         };
         let clean = without_secrets(handed, &Known::default());
         assert!(!format!("{clean:?}").contains(&token), "{clean:?}");
+        assert_eq!(clean.findings.len(), 1, "one has the token in its path");
         assert_eq!(clean.findings[0].suggestion, None);
     }
 }

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 
 use agent::Redactor;
 use pipeline::failure::Failure;
+use pipeline::legible;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use added::Added;
@@ -128,9 +129,11 @@ fn in_path(path: &str, known: &Known) -> Option<Finding> {
     })
 }
 
-/// The text with every token that has a known shape, and every known secret, replaced by what it is.
+/// The text as a reply shows it, with every token that has a known shape, and every known secret, replaced by what it is.
+/// A token with an invisible character in it would be whole again where it is shown.
 pub(crate) fn redacted(text: &str, known: &Known) -> String {
-    let text = known.0.replace(text, &format!("[{OURS} was here]"));
+    let text = legible::clean(text, true);
+    let text = known.0.replace(&text, &format!("[{OURS} was here]"));
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.as_ref();
     while let Some(found) = shapes::find(rest, None) {

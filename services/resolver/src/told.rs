@@ -97,7 +97,7 @@ pub(crate) fn failed_calls(report: &Report) -> Option<String> {
     (failed > 0).then(|| format!("Calls of the model that failed: {failed}."))
 }
 
-/// The agent's words without tokens it may have seen or made up.
+/// The agent's words without tokens it may have seen or made up, and without what a reply would not show.
 pub(crate) fn redacted(mut outcome: Outcome, known: &Known) -> Outcome {
     let texts = outcome
         .summary

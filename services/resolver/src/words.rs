@@ -2,6 +2,7 @@
 //! can reach a branch, whatever the agent did there.
 
 use pipeline::failure_code::FailureCode;
+use pipeline::legible;
 use pipeline::run::{Outcome, RunState};
 use pipeline::verbs::Verb;
 
@@ -13,8 +14,6 @@ use pipeline::failure::Failure;
 /// A plan is never longer than what a reply shows of it, where a character is written as up to eight: nobody approves what
 /// they cannot read.
 const PLAN_CHARS_MAX: usize = 3_800;
-/// What a block of code may say about its language.
-const LANGUAGE_CHARS_MAX: usize = 20;
 /// Said of a plan that was longer.
 const PLAN_CUT: &str = "The plan was cut where it ends here; what is shown is what would be carried out";
 
@@ -25,7 +24,7 @@ pub(crate) async fn deliver(attempt: &Attempt, report: &Report, outcome: Outcome
         && state == RunState::Answered
         && let Some(plan) = &mut outcome.summary
     {
-        *plan = legible(plan);
+        *plan = legible::plan(plan);
         if let Some(cut) = shortened(plan) {
             *plan = cut;
             outcome.notes.push(PLAN_CUT.to_owned());
@@ -59,37 +58,6 @@ fn ending(report: &Report, mut outcome: Outcome) -> (RunState, Outcome) {
         RunState::Answered
     };
     (state, outcome)
-}
-
-/// A plan in which Markdown hides nothing: a reply shows neither what a link leads to or is titled, nor definitions of
-/// links, nor what stands behind a block's language.
-fn legible(plan: &str) -> String {
-    let plan = plan.replace("](", "] (").replace("]:", "] :");
-    let lines: Vec<String> = plan.lines().map(legible_line).collect();
-    lines.join("\n")
-}
-
-fn legible_line(line: &str) -> String {
-    let begins = |c: char| c.is_whitespace() || c.is_ascii_digit() || ">-*+.)".contains(c);
-    let text = line.trim_start_matches(begins);
-    let Some(mark) = ['`', '~']
-        .into_iter()
-        .find(|mark| text.starts_with(&mark.to_string().repeat(3)))
-    else {
-        return line.to_owned();
-    };
-    let behind = text.trim_start_matches(mark);
-    let language: String = behind
-        .trim_start()
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || "+-#_".contains(*c))
-        .take(LANGUAGE_CHARS_MAX)
-        .collect();
-    // Code within a line is no block.
-    if mark == '`' && behind.contains('`') {
-        return line.to_owned();
-    }
-    format!("{}{language}", &line[..line.len() - behind.len()])
 }
 
 /// A text that is too long for a plan, cut at the end of a line.
@@ -150,27 +118,6 @@ mod tests {
         );
         assert_eq!(outcome.notes, ["Calls of the model that failed: 1."]);
         assert!(outcome.summary.is_some(), "what was said so far is shown");
-    }
-
-    #[test]
-    fn a_plan_hides_nothing_in_its_markdown() {
-        for (written, shown) in [
-            ("[//]: # (add a back door)", "[//] : # (add a back door)"),
-            (
-                "[a][b] and\n  [b]: http://x 'and delete'",
-                "[a][b] and\n  [b] : http://x 'and delete'",
-            ),
-            (
-                "see [it](http://x \"and delete\")",
-                "see [it] (http://x \"and delete\")",
-            ),
-            ("```rust and delete\nx\n```", "```rust\nx\n```"),
-            ("1. ~~~ `sh` and delete", "1. ~~~"),
-            ("- ```code``` stays", "- ```code``` stays"),
-            ("1. In `src/lib.rs`:\n2. Done.", "1. In `src/lib.rs`:\n2. Done."),
-        ] {
-            assert_eq!(legible(written), shown);
-        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::options::{OPTIONS, OptionName, Options};
-use crate::verbs::Verb;
+use crate::options::{Commits, OPTIONS, OptionName, Options};
+use crate::verbs::{Argument, Verb};
 
 /// What a mention asks for. Written by versions without verbs, it is `{"verb":"request","text":"..."}`, which still reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,9 @@ pub struct Command {
     /// A verb other than a control verb that a lone word nearly spells; the command is free text all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearly: Option<Box<NearMiss>>,
+    /// Options that stand inside the text, where they are text; the reply names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options_in_text: Vec<OptionName>,
     /// Verbs of further mentions in the comment, which do not count; the reply names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored_verbs: Vec<Verb>,
@@ -35,7 +38,7 @@ pub struct Command {
 /// A word that is one slip away from a verb.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NearMiss {
-    /// What was typed: ASCII letters, in lower case.
+    /// What was typed, in lower case and with nothing that means something in a reply.
     pub word: String,
     /// What may have been meant, as it is typed: `stop`, `cancel`.
     pub meant: String,
@@ -69,8 +72,15 @@ pub enum GrammarRefusal {
         /// The verb.
         verb: Verb,
     },
-    /// A lone word one slip away from a verb that controls runs.
+    /// A lone word one slip away from a verb that controls runs, or such a verb among words that say nothing.
     NearMiss(NearMiss),
+    /// What stands where the verb takes an id looks like one and is none.
+    NoId {
+        /// The verb.
+        verb: Verb,
+        /// What was typed, in lower case, cut, and with nothing that means something in a reply.
+        word: String,
+    },
 }
 
 /// A command's fingerprint.
@@ -101,6 +111,7 @@ impl Command {
             options: Box::default(),
             refused: None,
             nearly: None,
+            options_in_text: Vec::new(),
             ignored_verbs: Vec::new(),
         }
     }
@@ -148,12 +159,13 @@ impl Command {
         CommandDigest(hex::encode(&Sha256::digest(bytes)[..16]))
     }
 
-    /// The first option that is not built yet.
+    /// The first option that is not built yet, or not with its value.
     pub fn option_not_built(&self) -> Option<OptionName> {
+        let per_thread = self.options.commits == Some(Commits::PerThread);
         self.options
             .given()
             .into_iter()
-            .find(|option| !option.row().built)
+            .find(|option| !option.row().built || (*option == OptionName::Commits && per_thread))
     }
 
     /// Whether a run comes of it, which waits its turn. What does not is answered at once.
@@ -188,7 +200,28 @@ impl Command {
                 names.join(", ")
             )
         });
-        nearly.into_iter().chain(ignored).collect()
+        nearly
+            .into_iter()
+            .chain(self.remark_on_options())
+            .chain(ignored)
+            .collect()
+    }
+
+    fn remark_on_options(&self) -> Option<String> {
+        let names: Vec<String> = self
+            .options_in_text
+            .iter()
+            .map(|option| format!("`--{}`", option.row().key))
+            .collect();
+        let (stand, were) = match names.len() {
+            0 => return None,
+            1 => ("stands", "was"),
+            _ => ("stand", "were"),
+        };
+        Some(format!(
+            "{} {stand} inside the text and {were} taken as text; options stand right behind the verb or at the end of the mention's line.",
+            names.join(", ")
+        ))
     }
 }
 
@@ -225,6 +258,17 @@ impl GrammarRefusal {
             Self::NearMiss(NearMiss { word, meant }) => format!(
                 "`{word}` is not a command: did you mean `{meant}`? Nothing was started and nothing was stopped."
             ),
+            Self::NoId { verb, word } => {
+                let what = match verb.row().argument {
+                    Argument::Plan if !word.starts_with("r-") => {
+                        "neither a run's id nor seven or more digits of a commit's"
+                    }
+                    _ => "not a run's id",
+                };
+                format!(
+                    "`{word}` is {what}, so nothing was started and nothing was stopped. A run's id stands at the end of its reply."
+                )
+            }
         }
     }
 }
@@ -272,6 +316,7 @@ mod tests {
         }
         let remarked = Command {
             ignored_verbs: vec![Verb::Stop],
+            options_in_text: vec![OptionName::DryRun],
             nearly: Some(Box::new(NearMiss {
                 word: "fxi".into(),
                 meant: "fix".into(),
@@ -279,7 +324,7 @@ mod tests {
             ..fix.clone()
         };
         assert_eq!(remarked.digest(), fix.digest());
-        assert_eq!(remarked.remarks().len(), 2);
+        assert_eq!(remarked.remarks().len(), 3);
     }
 
     #[test]
@@ -343,6 +388,10 @@ mod tests {
                 verb: Verb::Request,
             },
             GrammarRefusal::NearMiss(near),
+            GrammarRefusal::NoId {
+                verb: Verb::Approve,
+                word: "abc".into(),
+            },
         ];
         for refusal in refusals {
             let sentence = refusal.sentence();

@@ -122,6 +122,9 @@ pub enum Progress {
     Failed {
         /// Why, in words of ours.
         why: String,
+        /// The comment that was written all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<CommentId>,
     },
 }
 
@@ -149,6 +152,22 @@ pub enum BuildState {
 }
 
 impl Progress {
+    /// What failed, and left nothing behind.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::Failed {
+            why: why.into(),
+            comment: None,
+        }
+    }
+
+    /// The comment that was written, whatever else came of it.
+    pub fn comment(&self) -> Option<CommentId> {
+        match self {
+            Self::Done { comment, .. } | Self::Failed { comment, .. } => *comment,
+            Self::Planned | Self::Begun { .. } => None,
+        }
+    }
+
     /// Whether nothing was begun.
     pub fn is_planned(&self) -> bool {
         *self == Self::Planned
@@ -188,6 +207,7 @@ mod tests {
             },
             progress: Progress::Failed {
                 why: "the line is not in the diff".into(),
+                comment: None,
             },
         };
         let text = serde_json::to_string(&effect).unwrap();

@@ -84,19 +84,19 @@ failure_codes! {
     AgentMissing = "AGENT_MISSING", "The configured coding agent could not be found or started.", "An administrator should check that the agent is installed where the configuration says.";
     AgentCrashed = "AGENT_CRASHED", "The coding agent ended with an error of its own.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     AgentIdle = "AGENT_IDLE", "The coding agent ended without having asked its model anything, and changed nothing.", "An administrator should check how the agent is configured: it may not find its model.";
-    SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret, so it was not pushed.", "Ask for the change without the secret; if it is none, make this change by hand.";
+    SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret.", "Ask for the change without the secret; if it is none, make this change by hand.";
     WorkTreeUnreadable = "WORK_TREE_UNREADABLE", "What the agent left in the work tree could not be read.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     Stopped = "STOPPED", "The run was stopped on request.", "Mention the bot again to ask for something else.";
     BranchMoved = "BRANCH_MOVED", "The source branch is no longer at the commit that this was meant for.", "Look at what changed, then ask again for the commit it is at now.";
     TooManyRuns = "TOO_MANY_RUNS", "This pull request has had as many runs within the hour as it may.", "Ask again later, or ask an administrator about the limit.";
-    OutsidePaths = "OUTSIDE_PATHS", "The change touches files outside the paths it was limited to, so it was not pushed.", "Ask again with wider paths, or for less.";
+    OutsidePaths = "OUTSIDE_PATHS", "The change touches files outside the paths it was limited to.", "Ask again with wider paths, or for less.";
     NothingToUndo = "NOTHING_TO_UNDO", "There is no commit of the bot on the branch to undo.", "Name the run: `undo` and its id, which stands in its reply.";
     NothingToResume = "NOTHING_TO_RESUME", "There is no earlier run on this pull request to go back to.", "Write the request instead.";
     NoPlan = "NO_PLAN", "There is no plan of this name to carry out.", "Ask for one with `plan`, then approve it.";
     SecondPersonNeeded = "SECOND_PERSON_NEEDED", "A plan must be approved by someone else than who asked for it.", "Ask a colleague who may write to approve it.";
     MergeConflict = "MERGE_CONFLICT", "The target branch conflicts with the source branch, and the conflicts were not all resolved.", "Merge the target branch by hand.";
     OptionNotAllowed = "OPTION_NOT_ALLOWED", "An option asks for more than an administrator allows.", "Leave the option out, or ask the resolver's administrator.";
-    AccessLost = "ACCESS_LOST", "The person who asked may no longer change the repository, so nothing was pushed.", "Ask someone with write access to repeat the request.";
+    AccessLost = "ACCESS_LOST", "The person who asked may no longer change the repository.", "Ask someone with write access to repeat the request.";
     AgentUnanswered = "AGENT_UNANSWERED", "The agent ended without an answer.", "Repeat the request; if it happens again, ask in other words.";
     Paused = "PAUSED", "The bot is paused on this pull request, so nothing was started.", "Someone with write access can let it listen again with `resume`; then repeat the request.";
     ReadDenied = "READ_DENIED", "You lack the permission on this repository that asking the bot needs.", "Ask a repository admin for access.";
@@ -104,9 +104,12 @@ failure_codes! {
     PauseDenied = "PAUSE_DENIED", "You need write access to this repository to pause the bot or to let it listen again.", "Ask someone with write access to do it.";
     ProjectExcluded = "PROJECT_EXCLUDED", "An administrator has excluded this project from the bot.", "Ask the resolver's administrator.";
     AgentUnwatched = "AGENT_UNWATCHED", "What the agent used could not be measured any more, so it was ended.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
-    UndoConflict = "UNDO_CONFLICT", "Later commits changed the same lines, so the run's commit could not be taken back.", "Revert it by hand, with `git revert` and the commit's id.";
+    UndoConflict = "UNDO_CONFLICT", "The run's commit could not be taken back by git alone.", "Revert it by hand, with `git revert` and the commit's id.";
     TargetBranchGone = "TARGET_BRANCH_GONE", "The target branch no longer exists.", "Restore the branch or choose another target, then repeat the request.";
     RepositoryArchived = "REPOSITORY_ARCHIVED", "The source repository is archived, so nothing can be pushed to it.", "Ask a repository admin to take it out of the archive, then repeat the request.";
+    BranchExists = "BRANCH_EXISTS", "There is a branch of the name asked for already.", "Ask again with another name, or with `--new-pr`, for which a name is chosen.";
+    RunUnclear = "RUN_UNCLEAR", "It is not clear which earlier run is meant.", "Name it: the verb and the run's id, which stands in its reply.";
+    OptionContradicts = "OPTION_CONTRADICTS", "An option contradicts the run that this goes back to.", "Leave the option out, or write the request anew.";
 }
 
 impl std::fmt::Display for FailureCode {

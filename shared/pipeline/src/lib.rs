@@ -11,6 +11,7 @@ pub mod failure;
 pub mod failure_code;
 pub mod ids;
 pub mod job;
+pub mod legible;
 pub mod mention;
 pub mod message;
 pub mod options;

@@ -235,8 +235,9 @@ pub const OPTIONS: &[OptionRow] = &[
         OptionName::Commits,
         "commits",
         "one|per-thread",
-        "how to cut the work into commits",
-    ),
+        "how to cut the work into commits: `one`, as without it; `per-thread` is not built yet",
+    )
+    .built(),
     option(
         OptionName::SignOff,
         "sign-off",

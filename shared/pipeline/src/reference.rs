@@ -56,11 +56,16 @@ pub fn not_yet(command: &Command) -> Option<String> {
         ));
     }
     command.option_not_built().map(|option| {
+        let row = option.row();
+        let (value, meant) = if row.built {
+            (" per-thread", "one commit for each thread")
+        } else {
+            ("", row.does)
+        };
         format!(
-            "The option `--{}` is not built yet, so nothing was started: it is to mean \"{}\". Until then, ask without it; to write \
-             about an option, put `--` and a blank before your text.",
-            option.row().key,
-            option.row().does
+            "The option `--{}{value}` is not built yet, so nothing was started: it is to mean \"{meant}\". Until then, ask without \
+             it; to write about an option, put `--` and a blank before your text.",
+            row.key
         )
     })
 }

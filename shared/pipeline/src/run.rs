@@ -75,6 +75,10 @@ pub struct Run {
     /// Whether the work is a commit, which may be on the branch from then on.
     #[serde(default)]
     pub committed: bool,
+    /// The commits that the work is, noted before any of them is pushed: whatever else carries this run's trailer is not
+    /// ours. The latest last; bounded by [`COMMITS_MAX`]. Empty beside `committed` where an older version worked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<CommitId>,
     /// What the agent is doing, latest last; bounded by [`STEPS_MAX`].
     pub steps: Vec<String>,
     /// What the model used.
@@ -104,6 +108,10 @@ pub struct Run {
     /// Later comments of the same person whose text was added to the command while the run waited.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Merged>,
+    /// Whether its comment was edited to ask for something else when work had begun: what came of it is told as that of
+    /// the earlier words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited_late: bool,
     /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
@@ -134,6 +142,10 @@ pub const STEPS_MAX: usize = 8;
 
 /// Attempts kept in [`Run::transcribed`]; a run is given up after fewer.
 pub const TRANSCRIPTS_MAX: usize = 8;
+
+/// Commits kept in [`Run::commits`]: three attempts may each merge onto a head that moves five times, some of them twice
+/// where Bitbucket was away meanwhile.
+pub const COMMITS_MAX: usize = 32;
 
 /// Where a run stands. All but the first two are terminal and absorb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -201,6 +213,9 @@ pub struct Outcome {
     pub failure: Option<FailureReport>,
     /// The commit that was pushed and read back.
     pub pushed: Option<Pushed>,
+    /// Whether it is on another branch than the pull request's source branch, which has nothing of it then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pushed_aside: bool,
     /// Whether the worker ended the run knowing that nothing of it is on the branch.
     pub nothing_pushed: bool,
     /// What we answer ourselves, where no agent ran: Markdown of ours, shown as it is.
@@ -220,6 +235,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether the pull request's source branch has the commit.
+    pub fn is_on_source(&self) -> bool {
+        self.pushed.is_some() && !self.pushed_aside
+    }
+
     /// An outcome that is nothing but a failure.
     pub fn of_failure(code: FailureCode, detail: Option<String>) -> Self {
         Self {
@@ -396,6 +416,7 @@ impl Run {
             branch: None,
             base: None,
             committed: false,
+            commits: Vec::new(),
             steps: Vec::new(),
             usage: Usage::default(),
             outcome: None,
@@ -407,6 +428,7 @@ impl Run {
             plan: None,
             about: None,
             merged: Vec::new(),
+            edited_late: false,
             effects: Vec::new(),
             build_status_off: false,
             reply: ReplyRecord::default(),
@@ -433,6 +455,23 @@ impl Run {
         self.begun += 1;
         self.n += 1;
         Ok(())
+    }
+
+    /// The worker that holds `attempt` has made a commit of the work, which it may push from now on.
+    pub fn commit(&mut self, attempt: u32, commit: &CommitId) -> Result<(), Fenced> {
+        self.held_by(attempt)?;
+        self.committed = true;
+        self.commits.retain(|known| known != commit);
+        self.commits.push(commit.clone());
+        let surplus = self.commits.len().saturating_sub(COMMITS_MAX);
+        self.commits.drain(..surplus);
+        Ok(())
+    }
+
+    /// Whether a commit that carries this run's trailer and the bot's address may be its own: anyone who may push can
+    /// write both. Of what an older version made, nothing else is known.
+    pub fn may_have_made(&self, commit: &CommitId) -> bool {
+        self.committed && (self.commits.is_empty() || self.commits.contains(commit))
     }
 
     /// The job of the worker that holds `attempt` goes back to the queue, where it may wait for longer than work may

@@ -212,8 +212,7 @@ pub const TABLE: &[Row] = &[
         Work,
         &["describe"],
         "propose a title and a description; `--apply` sets them",
-    )
-    .by("the author, who may write"),
+    ),
     row(
         Verb::Plan,
         Work,

@@ -4,10 +4,10 @@ use bitbucket::{Client, Comment, ConflictWith, Error, Lines};
 use pipeline::effect::{Progress, What};
 use pipeline::failure::Failure;
 use pipeline::ids::CommentId;
-use pipeline::run::Run;
+use pipeline::run::{Outcome, Run};
 
 use super::marker::EffectMarker;
-use super::{At, Made, NotDone, text};
+use super::{At, Made, NotDone, never, text};
 use crate::status::{ACTIVITIES_MAX, Status};
 
 /// Lost races for one tick: each loser reads what the winner wrote.
@@ -27,12 +27,19 @@ impl Status {
             Some(found) => found,
             None => self.write(at, &Place::Thread(thread)).await?,
         };
-        let is_pushed = run
-            .outcome
-            .as_ref()
-            .is_some_and(|outcome| outcome.pushed.is_some());
-        if is_pushed && matches!(run.effects[at.index].what, What::Answer { tick: true, .. }) {
-            tick(client, run, thread).await?;
+        let is_there = run.outcome.as_ref().is_some_and(Outcome::is_on_source);
+        if is_there && matches!(run.effects[at.index].what, What::Answer { tick: true, .. }) {
+            tick(client, run, thread).await.map_err(|error| match error {
+                NotDone::Refused(why) => NotDone::Half { why, comment },
+                NotDone::Error(error) => match never(&error) {
+                    Some(why) => NotDone::Half {
+                        why: format!("it was answered, but not ticked: {why}"),
+                        comment,
+                    },
+                    None => NotDone::Error(error),
+                },
+                other => other,
+            })?;
         }
         Ok(Made {
             comment: Some(comment),
@@ -128,8 +135,7 @@ impl Status {
                 continue;
             };
             let known = run.effects.get(marker.index).map(|effect| &effect.progress);
-            let is_surplus =
-                !matches!(known, Some(Progress::Done { comment: Some(kept), .. }) if *kept == comment.id);
+            let is_surplus = known.and_then(Progress::comment) != Some(comment.id);
             if is_surplus && marker.is_on(comment, &bot) {
                 self.delete(&client, run, comment).await;
             }

@@ -1,7 +1,7 @@
 //! What an effect writes: the model's words made harmless, what is ours around them, and the marker.
 
 use pipeline::effect::What;
-use pipeline::run::Run;
+use pipeline::run::{Outcome, Run, RunState};
 
 use super::At;
 use super::marker::EffectMarker;
@@ -27,27 +27,38 @@ pub(super) fn of(at: At<'_>, policy: Policy<'_>) -> String {
 }
 
 fn answer(at: At<'_>, text: &str, settled: bool, policy: Policy<'_>) -> String {
-    let pushed = at
-        .run
-        .outcome
-        .as_ref()
-        .and_then(|outcome| outcome.pushed.as_ref());
-    let head = match (pushed, settled) {
-        (Some(pushed), true) => {
-            let page = at
-                .client
-                .web_url_pull_request(&at.run.repository, at.run.pull_request);
-            let url = format!("{page}/commits/{}", pushed.commit);
-            format!(
-                "**Done** in [{}]({}).",
-                code(pushed.commit.short()),
-                destination(&url)
-            )
-        }
-        (_, true) => "**Nothing to change.**".to_owned(),
-        (_, false) => "**Not changed.**".to_owned(),
+    let page = at
+        .client
+        .web_url_pull_request(&at.run.repository, at.run.pull_request);
+    let head = if settled {
+        settled_how(at.run, &page)
+    } else {
+        "**Not changed.**".to_owned()
     };
     format!("{head}\n\n{}", markdown(text, policy, TEXT_UNITS_MAX))
+}
+
+/// Where the work that settles a thread is: people resolve the thread by this.
+fn settled_how(run: &Run, page: &str) -> String {
+    let outcome = run.outcome.as_ref();
+    let Some(pushed) = outcome.and_then(|outcome| outcome.pushed.as_ref()) else {
+        // Work that was made and not pushed is delivered as a patch, or as suggestions.
+        return if run.state == RunState::Answered {
+            "**Not changed yet:** it would be settled by the patch of this run.".to_owned()
+        } else {
+            "**Nothing to change.**".to_owned()
+        };
+    };
+    let commit = code(pushed.commit.short());
+    if outcome.is_some_and(Outcome::is_on_source) {
+        let url = format!("{page}/commits/{}", pushed.commit);
+        return format!("**Done** in [{commit}]({}).", destination(&url));
+    }
+    let branch = pushed.branch.strip_prefix("refs/heads/").unwrap_or(&pushed.branch);
+    format!(
+        "**Done on another branch:** {commit} on {}; not on the source branch yet.",
+        code(branch)
+    )
 }
 
 fn remark(text: &str, suggestion: Option<&str>, policy: Policy<'_>) -> String {

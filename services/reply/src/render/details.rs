@@ -42,7 +42,7 @@ fn check(check: &Check, scene: &Scene<'_>) -> String {
 }
 
 /// Whether it passed before the change and does not pass with it.
-fn is_broken(check: &Check) -> bool {
+pub(crate) fn is_broken(check: &Check) -> bool {
     let passed = |measured: &Measured| matches!(measured, Measured::Exited { code: 0, .. });
     let failed = matches!(
         check.after,

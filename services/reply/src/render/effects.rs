@@ -2,7 +2,7 @@
 
 use pipeline::effect::{Effect, Progress, What};
 use pipeline::ids::CommentId;
-use pipeline::run::Run;
+use pipeline::run::{Outcome, Run};
 
 use super::{POINTS_MAX, Scene, words};
 use crate::effects;
@@ -63,10 +63,7 @@ fn comment_url(page: &str, comment: CommentId) -> String {
 }
 
 fn answers(run: &Run, scene: &Scene<'_>) -> String {
-    let pushed = run
-        .outcome
-        .as_ref()
-        .is_some_and(|outcome| outcome.pushed.is_some());
+    let pushed = run.outcome.as_ref().is_some_and(Outcome::is_on_source);
     let links: Vec<String> = run
         .effects
         .iter()
@@ -150,7 +147,7 @@ fn failed(run: &Run, scene: &Scene<'_>) -> String {
         .effects
         .iter()
         .filter_map(|effect| match &effect.progress {
-            Progress::Failed { why } => Some(format!(
+            Progress::Failed { why, .. } => Some(format!(
                 "- {}: {}",
                 subject(&effect.what, scene),
                 line(why, scene.policy, POINT_UNITS_MAX)

@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use pipeline::command::Command;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::job::Artifact;
@@ -505,6 +506,11 @@ fn a_commit_on_a_branch_of_its_own_is_not_undone_here() {
     let offers = |run: &Run| status_reply(run, &scene()).contains("undo: reply `@openhands undo`");
     run.branch = Some("feature/x".into());
     assert!(offers(&run));
+    let merge = Run {
+        command: Command::of_verb(Verb::Update, ""),
+        ..run.clone()
+    };
+    assert!(!offers(&merge), "a merge is not taken back");
     run.branch = Some("feature/y".into());
     assert!(!offers(&run));
     let nameless = Scene {
@@ -613,6 +619,7 @@ fn the_longest_possible_reply_fits() {
             }),
             answer: None,
             pushed: None,
+            pushed_aside: false,
             nothing_pushed: true,
             summary: Some(long.clone()),
             not_done: many.clone(),

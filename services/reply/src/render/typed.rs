@@ -13,10 +13,11 @@ pub(super) fn command(verb: Verb, scene: &Scene<'_>) -> Option<String> {
     Some(code(&format!("{} {}", reference::mention(name), verb.name())))
 }
 
-/// How a commit on the pull request's own branch is taken back.
+/// How a commit on the pull request's own branch is taken back. A merge never is: people do that by hand, if at all.
 pub(super) fn to_undo(run: &Run, branch: &str, scene: &Scene<'_>) -> Option<String> {
     let is_own = run.branch.as_deref().is_none_or(|own| own == branch);
-    let undo = command(Verb::Undo, scene).filter(|_| is_own)?;
+    let is_merge = run.command.verb == Verb::Update;
+    let undo = command(Verb::Undo, scene).filter(|_| is_own && !is_merge)?;
     Some(format!("undo: reply {undo}"))
 }
 

@@ -197,4 +197,14 @@ proptest! {
         prop_assert!(!one.contains('\n'));
         assert_harmless(&one);
     }
+
+    #[test]
+    fn every_word_of_a_kept_plan_is_shown(text in "(hid[a-e]{3}|[ \n\t]|\r|\u{1b}|\u{1b}\\]|\u{1b}\\[|\u{7}|\u{200b}|\u{2028}|\u{85}|\\]|\\[|\\(|\\)|:|\"|'|<|>|!|```|~~~|`|# |> |- |1\\. |    |&#27;|&#x200b;|&amp;|&|;|\\\\|\\*|_|https://bitbucket.example.com/ctx/|suggestion|<b>|<!--|-->|=|[|]){0,40}") {
+        let kept = pipeline::legible::plan(&text);
+        let shown = markdown(&kept, POLICY, 30_000);
+        // What escapes and line prefixes stand between is no part of a word.
+        for word in kept.split(|c: char| !c.is_alphanumeric()).filter(|word| word.contains(char::is_alphabetic)) {
+            prop_assert!(shown.contains(word), "{word:?} of {kept:?} is not in {shown:?}");
+        }
+    }
 }

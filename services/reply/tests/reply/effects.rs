@@ -255,7 +255,7 @@ async fn a_deleted_thread_and_a_run_that_failed_leave_nothing_behind() {
     ended(&world, &run, RunState::NoChange, vec![answer(thread, false)]).await;
     let record = world.until_closed(&run).await;
     assert!(
-        matches!(&record.effects[0].progress, Progress::Failed { why } if why == "the comment was deleted")
+        matches!(&record.effects[0].progress, Progress::Failed { why, .. } if why == "the comment was deleted")
     );
     let failed = world.queued_run().await;
     ended(&world, &failed, RunState::Failed, vec![finding(1, None)]).await;
@@ -331,7 +331,7 @@ async fn a_description_that_somebody_changed_meanwhile_stays() {
     .await;
     let record = world.until_closed(&run).await;
     assert!(
-        matches!(&record.effects[0].progress, Progress::Failed { why } if why.contains("changed the title"))
+        matches!(&record.effects[0].progress, Progress::Failed { why, .. } if why.contains("changed the title"))
     );
     assert_eq!(
         world.rest("GET", "alice-t", "", &Value::Null).await["title"],
@@ -434,4 +434,85 @@ async fn a_bitbucket_without_builds_is_asked_by_the_old_way_and_then_left_alone(
         .count();
     assert_eq!(asked, 2, "once each way, then never again");
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_stays_open_while_the_work_is_on_another_branch() {
+    let world = World::start().await;
+    let task = task(&world).await;
+    let run = world.queued_run().await;
+    world.take(&run).await;
+    world
+        .change(&run, |run| run.effects = vec![answer(task, true)])
+        .await;
+    let pushed = Pushed {
+        commit: CommitId::new("9".repeat(40)).unwrap(),
+        branch: "refs/heads/openhands/1-r-0123456789ab".into(),
+        files: 1,
+        added: 1,
+        removed: 1,
+    };
+    let outcome = Outcome {
+        pushed: Some(pushed),
+        pushed_aside: true,
+        ..Outcome::default()
+    };
+    world.end(&run, RunState::Done, outcome).await;
+    world.until_closed(&run).await;
+    assert_eq!(state_of(&world, task).await, "OPEN");
+    let text = written(&world).await[0].text.clone();
+    assert!(
+        text.contains("**Done on another branch:** `99999999999` on `openhands/1-r-0123456789ab`"),
+        "{text}"
+    );
+    let bots = world.bots().await;
+    assert!(!status(&bots, &run).text.contains("ticked"));
+}
+
+#[tokio::test]
+async fn what_a_patch_would_settle_is_not_told_to_need_no_change() {
+    let world = World::start().await;
+    let task = task(&world).await;
+    let run = world.queued_run().await;
+    world.take(&run).await;
+    ended(&world, &run, RunState::Answered, vec![answer(task, true)]).await;
+    world.until_closed(&run).await;
+    let text = written(&world).await[0].text.clone();
+    assert!(text.contains("would be settled by the patch"), "{text}");
+    assert_eq!(state_of(&world, task).await, "OPEN");
+}
+
+#[tokio::test]
+async fn an_answer_whose_task_could_not_be_ticked_stays() {
+    let mut world = World::without_follower().await;
+    let task = task(&world).await;
+    let comment = world.comments("alice-t", "@openhands address", None).await;
+    let run = crate::world::run_of(CommentId(comment));
+    world.create(&run).await;
+    world
+        .faults(
+            json!([{"method": "PUT", "path": format!("*/comments/{task}"), "user": "openhands", "count": 50,
+            "when": "before", "status": 403}]),
+        )
+        .await;
+    let planned = vec![begun_by_a_dead_process(answer(task, true))];
+    ended(&world, &run, RunState::Done, planned).await;
+    world.add_follower().await;
+    let record = world.until_closed(&run).await;
+    assert!(matches!(record.effects[0].progress, Progress::Failed { .. }));
+    assert_eq!(written(&world).await.len(), 1, "the answer is gone");
+}
+
+async fn task(world: &World) -> u64 {
+    let body = json!({"text": "use a", "severity": "BLOCKER"});
+    world.rest("POST", "alice-t", "comments", &body).await["id"]
+        .as_u64()
+        .unwrap()
+}
+
+async fn state_of(world: &World, comment: u64) -> String {
+    let read = world
+        .rest("GET", "alice-t", &format!("comments/{comment}"), &Value::Null)
+        .await;
+    read["state"].as_str().unwrap().to_owned()
 }

@@ -358,6 +358,11 @@ fn texts_lose_their_tokens_and_nothing_else() {
     );
     let plain = "Fixed `token = next()` in src/a.rs; checksum 9f86d081884c7d659a2feaa0c55ad015.";
     assert_eq!(redacted(plain, &known), plain);
+    // What a reply leaves out would join it again.
+    for between in ["\u{200b}", "\u{1b}[0m", "\u{0}"] {
+        let split = secret.replacen("glpat-", &format!("glpat-{between}"), 1);
+        assert_eq!(redacted(&split, &known), "[a GitLab token was here]");
+    }
     let key = format!("x {}\nabc", token("-----BEGIN RSA PRIVATE", " KEY-----"));
     assert_eq!(redacted(&key, &known), "x [a private key was here]");
 }

@@ -140,3 +140,23 @@ fn what_two_attempts_used_adds_up_and_money_that_was_not_counted_is_not_zero() {
     };
     assert_eq!(most.plus(counted).turns, u32::MAX, "a count stays at its end");
 }
+
+#[test]
+fn a_trailer_alone_makes_no_commit_a_runs_own() {
+    let commit = |letter: &str| CommitId::new(letter.repeat(40)).unwrap();
+    let mut run = queued();
+    let attempt = run.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
+    assert!(!run.may_have_made(&commit("f")), "nothing was made yet");
+    run.commit(attempt, &commit("a")).unwrap();
+    run.commit(attempt, &commit("b")).unwrap();
+    assert!(run.may_have_made(&commit("a")) && run.may_have_made(&commit("b")));
+    assert!(!run.may_have_made(&commit("f")));
+    assert!(run.commit(attempt + 1, &commit("f")).is_err());
+    for _ in 0..2 * COMMITS_MAX {
+        run.commit(attempt, &commit("b")).unwrap();
+    }
+    assert_eq!(run.commits, [commit("a"), commit("b")]);
+    // An older version noted no more than that there is one.
+    run.commits.clear();
+    assert!(run.may_have_made(&commit("f")));
+}
