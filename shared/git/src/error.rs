@@ -118,6 +118,13 @@ pub enum Error {
     /// What has been fetched of the history does not go back far enough: fetch more and try again.
     #[error("not enough of the history has been fetched")]
     TooShallow,
+    /// A commit with several parents is not reverted: against the first, that would take back what others did on a branch
+    /// that was merged in, and a later merge would not bring it again.
+    #[error("{commit} is a merge and cannot be reverted")]
+    OfMerge {
+        /// The commit.
+        commit: CommitId,
+    },
     /// What the caller asked for makes no sense: a ref that is not a branch, a path that leaves the tree.
     #[error("invalid request: {0}")]
     Invalid(String),

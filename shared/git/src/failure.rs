@@ -32,7 +32,7 @@ impl From<Error> for Failure {
             | Error::Io { .. }
             | Error::TooShallow
             | Error::Stopped => Failure::retry(Code::GitFailed, error.into()),
-            Error::NotFastForward { .. } | Error::Invalid(_) => {
+            Error::NotFastForward { .. } | Error::OfMerge { .. } | Error::Invalid(_) => {
                 Failure::abandon(Code::Internal, None, error.into())
             }
         }

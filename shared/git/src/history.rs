@@ -19,7 +19,7 @@ pub(crate) fn commits_of_run(
     head: &CommitId,
     run: &RunId,
     by: &Identity,
-    (commits_max, found_max): (usize, usize),
+    commits_max: usize,
 ) -> Result<Vec<CommitId>, Error> {
     let mut seen = HashSet::new();
     let mut waiting = BinaryHeap::new();
@@ -29,7 +29,7 @@ pub(crate) fn commits_of_run(
     seen.insert(head);
     let (mut looked_at, mut found) = (0, Vec::new());
     while let Some((_, id)) = waiting.pop() {
-        if looked_at == commits_max || found.len() == found_max {
+        if looked_at == commits_max {
             break;
         }
         looked_at += 1;

@@ -95,6 +95,10 @@ pub(crate) fn revert(
     request: &CommitRequest,
 ) -> Result<Merged, Error> {
     let found = repo.find_commit(object_id(commit)).map_err(Error::damaged)?;
+    if found.parent_ids().nth(1).is_some() {
+        let commit = commit.clone();
+        return Err(Error::OfMerge { commit });
+    }
     let before = match found.parent_ids().next() {
         None => repo.empty_tree().id,
         Some(parent) if !repo.has_object(parent) => return Err(Error::TooShallow),

@@ -120,7 +120,8 @@ pub trait Mirror: Send {
     fn join(&self, theirs: &CommitId, names: (&str, &str), request: &CommitRequest) -> Result<Joined, Error>;
 
     /// Takes back what the commit did against its first parent, as one commit on top of the request's parent; the
-    /// request's changes are not used. [`Error::TooShallow`] where that parent has not been fetched.
+    /// request's changes are not used. [`Error::TooShallow`] where that parent has not been fetched, and
+    /// [`Error::OfMerge`] where it is not the only one.
     fn revert(&self, commit: &CommitId, request: &CommitRequest) -> Result<Merged, Error>;
 
     /// The best common ancestor, one of them where there are several; [`Error::TooShallow`] where what has been fetched
@@ -163,15 +164,6 @@ pub trait Mirror: Send {
         by: &Identity,
         commits_max: usize,
     ) -> Result<Vec<CommitId>, Error>;
-
-    /// As [`commits_of_run`](Self::commits_of_run), the newest only; it looks no further than that.
-    fn find_run(
-        &self,
-        head: &CommitId,
-        run: &RunId,
-        by: &Identity,
-        commits_max: usize,
-    ) -> Result<Option<CommitId>, Error>;
 
     /// The commit's first parent.
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error>;
@@ -362,20 +354,7 @@ impl Mirror for GixMirror {
         by: &Identity,
         commits_max: usize,
     ) -> Result<Vec<CommitId>, Error> {
-        let bounds = (commits_max, usize::MAX);
-        self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, bounds))
-    }
-
-    fn find_run(
-        &self,
-        head: &CommitId,
-        run: &RunId,
-        by: &Identity,
-        commits_max: usize,
-    ) -> Result<Option<CommitId>, Error> {
-        let bounds = (commits_max, 1);
-        let found = self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, bounds))?;
-        Ok(found.into_iter().next())
+        self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, commits_max))
     }
 
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error> {

@@ -300,19 +300,19 @@ fn a_run_is_found_below_newer_commits() {
     let head = world.author_pushes("even-more.txt", "more");
     assert_eq!(world.fetch(mirror.as_ref()).unwrap(), head);
     let run = RunId::new("r-0123456789ab").unwrap();
-    assert_eq!(mirror.find_run(&head, &run, &alice(), 10).unwrap(), Some(ours));
+    assert_eq!(mirror.commits_of_run(&head, &run, &alice(), 10).unwrap(), [ours]);
     assert_eq!(
-        mirror.find_run(&head, &run, &alice(), 2).unwrap(),
-        None,
+        mirror.commits_of_run(&head, &run, &alice(), 2).unwrap(),
+        [],
         "two commits are not enough"
     );
     assert_eq!(
         mirror
-            .find_run(&head, &RunId::new("r-000000000000").unwrap(), &alice(), 10)
+            .commits_of_run(&head, &RunId::new("r-000000000000").unwrap(), &alice(), 10)
             .unwrap(),
-        None
+        []
     );
-    assert_eq!(mirror.find_run(&start, &run, &alice(), 10).unwrap(), None);
+    assert_eq!(mirror.commits_of_run(&start, &run, &alice(), 10).unwrap(), []);
 }
 
 #[test]
@@ -452,14 +452,20 @@ fn a_pull_requests_source_is_read_and_never_pushed_to() {
     git(&world.bare(), &["update-ref", &name, theirs.as_str()]);
     let mirror = world.mirror();
     let go = AtomicBool::new(false);
-    let head = mirror.fetch(&world.remote(), &name, Depth::Shallow(1), &go).unwrap();
+    let head = mirror
+        .fetch(&world.remote(), &name, Depth::Shallow(1), &go)
+        .unwrap();
     assert_eq!(head, theirs);
     let refused = mirror.push(&world.remote(), &name, &head, &head);
     assert!(
         matches!(refused, Err(git::PushError::Git(Error::Invalid(_)))),
         "{refused:?}"
     );
-    for other in ["refs/pull-requests/7/merge", "refs/pull-requests/x/from", "refs/tags/v1"] {
+    for other in [
+        "refs/pull-requests/7/merge",
+        "refs/pull-requests/x/from",
+        "refs/tags/v1",
+    ] {
         let refused = mirror.fetch(&world.remote(), other, Depth::Shallow(1), &go);
         assert!(matches!(refused, Err(Error::Invalid(_))), "{other}: {refused:?}");
     }

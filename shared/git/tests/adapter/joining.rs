@@ -334,3 +334,18 @@ fn lines_that_were_changed_again_are_not_taken_back() {
         Merged::Conflict(vec!["a.txt".to_owned()])
     );
 }
+
+#[test]
+fn a_merge_is_not_taken_back() {
+    let theirs = [("CODEOWNERS", "* @security\n"), ("fix.txt", "theirs\n")];
+    let parted = Parted::new(&[("ours.txt", "ours\n")], &theirs);
+    let Joined::Commit(merge) = parted.join() else {
+        panic!("nothing is in the way");
+    };
+    let wanted = request(&merge, &PathBuf::new(), Vec::new());
+    // Against its first parent it would remove what the target branch has, from the target branch as well once it is merged.
+    match parted.mirror.revert(&merge, &wanted) {
+        Err(Error::OfMerge { commit }) => assert_eq!(commit, merge),
+        other => panic!("{other:?}"),
+    }
+}

@@ -84,12 +84,18 @@ fn a_push_moves_the_branch_to_a_commit_of_the_bot() {
     );
     let run = RunId::new("r-0123456789ab").unwrap();
     assert_eq!(
-        ready.mirror.find_run(&ready.commit, &run, &bot(), 8).unwrap(),
-        Some(ready.commit.clone())
+        ready
+            .mirror
+            .commits_of_run(&ready.commit, &run, &bot(), 8)
+            .unwrap(),
+        std::slice::from_ref(&ready.commit)
     );
     assert_eq!(
-        ready.mirror.find_run(&ready.commit, &run, &alice(), 8).unwrap(),
-        None,
+        ready
+            .mirror
+            .commits_of_run(&ready.commit, &run, &alice(), 8)
+            .unwrap(),
+        [],
         "a trailer that anyone may have written"
     );
 }
