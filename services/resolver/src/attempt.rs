@@ -64,7 +64,7 @@ impl Attempt {
 
     /// Whether this attempt may still act, asked of the record now. Called right before everything irreversible.
     pub(crate) async fn is_held(&self) -> Result<bool, Failure> {
-        let run = self.nats.runs().get(&subject::run_key(&self.run.id)).await?;
+        let run = self.record().await?;
         Ok(run.is_some_and(|run| run.held_by(self.number).is_ok()))
     }
 
@@ -132,19 +132,17 @@ impl Attempt {
         }
     }
 
-    /// Notes that the work is a commit now, and keeps its patch with the run. `false` when that is too large to be kept.
-    pub(crate) async fn keep_patch(&self, patch: &[u8]) -> Result<bool, Failure> {
+    /// Notes that the work is this commit now, and keeps its patch with the run. `false` when that is too large to be
+    /// kept.
+    pub(crate) async fn keep_patch(&self, commit: &CommitId, patch: &[u8]) -> Result<bool, Failure> {
         let key = subject::artifact(&self.run.id, subject::PATCH);
         let kept = match self.nats.artifacts().put(&key, patch).await {
             Ok(artifact) => Some(artifact),
             Err(worker::Error::TooLarge { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        self.change(|run| {
-            run.committed = true;
-            run.patch.clone_from(&kept);
-        })
-        .await?;
+        self.change(|run| run.patch.clone_from(&kept)).await?;
+        self.committed(commit).await?;
         Ok(kept.is_some())
     }
 
@@ -156,9 +154,20 @@ impl Attempt {
         self.change(|run| run.plan = Some(plan.clone())).await
     }
 
-    /// Notes that the work is a commit now, where a patch of it would say nothing that the branches do not.
-    pub(crate) async fn committed(&self) -> Result<(), Failure> {
-        self.change(|run| run.committed = true).await
+    /// Notes a commit of the work; only one that was noted is pushed, and taken for ours later. `false` where the run is
+    /// not ours any more: nothing may be pushed then.
+    pub(crate) async fn committed(&self, commit: &CommitId) -> Result<bool, Failure> {
+        let key = subject::run_key(&self.run.id);
+        let runs = self.nats.runs();
+        let noted = runs.update(&key, |run| run.commit(self.number, commit)).await?;
+        let is_held = noted.is_ok();
+        log_if_fenced(noted.err());
+        Ok(is_held)
+    }
+
+    /// The record as it is now, with the commits that were noted.
+    pub(crate) async fn record(&self) -> Result<Option<Run>, Failure> {
+        Ok(self.nats.runs().get(&subject::run_key(&self.run.id)).await?)
     }
 
     /// Notes what is to be done to the pull request once the run has ended as it should; in place of what an earlier
@@ -328,12 +337,14 @@ mod tests {
         let record = async || nats.runs().get(&key).await.unwrap().unwrap();
 
         let too_large = vec![b'x'; usize::try_from(worker::ARTIFACT_BYTES_MAX).unwrap() + 1];
-        assert!(!attempt.keep_patch(&too_large).await.unwrap());
+        let commit = CommitId::new("a".repeat(40)).unwrap();
+        assert!(!attempt.keep_patch(&commit, &too_large).await.unwrap());
         let noted = record().await;
         assert_eq!((noted.committed, noted.patch), (true, None));
 
-        assert!(attempt.keep_patch(b"+x\n").await.unwrap());
-        assert_eq!(record().await.patch.unwrap().bytes, 3);
+        assert!(attempt.keep_patch(&commit, b"+x\n").await.unwrap());
+        let noted = record().await;
+        assert_eq!((noted.commits, noted.patch.unwrap().bytes), (vec![commit], 3));
         server.stop().await;
     }
 

@@ -72,7 +72,11 @@ pub(crate) async fn deliver(
     let delivery = course::delivery(&attempt.run.command);
     if delivery == Delivery::Words {
         let mut outcome = told::redacted(outcome, &known);
-        effects::note(door, attempt, job, (handed, &known), &mut outcome).await?;
+        let handed = (handed, &known);
+        let in_the_way = effects::note(door, attempt, job, handed, &start.base, &mut outcome).await?;
+        if let Some((state, code, detail)) = in_the_way {
+            return Ok(kept(outcome, state, code, Some(detail)));
+        }
         return words::deliver(attempt, &report, outcome).await;
     }
     let cut_short = told::cut_short(&report);
@@ -83,7 +87,8 @@ pub(crate) async fn deliver(
     let (verdict, notes) = judged(resolver, start, handed_back);
     outcome.notes.extend(notes);
     let mut outcome = told::redacted(outcome, &known);
-    effects::note(door, attempt, job, (handed, &known), &mut outcome).await?;
+    // What is in the way of this is in the way of a push as well, which ends the run with its patch.
+    effects::note(door, attempt, job, (handed, &known), &start.base, &mut outcome).await?;
     let changes = match verdict {
         Verdict::Nothing => {
             let ending = nothing_to_commit(outcome, cut_short, &report);
@@ -176,7 +181,7 @@ async fn as_suggestions(door: &GitDoor, attempt: &Attempt, mut work: Work) -> Re
     let patch = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?))
         .await?;
-    effects::note_suggestions(door, attempt, &patch.text, &mut work.outcome).await?;
+    effects::note_suggestions(door, attempt, (&patch.text, &work.base), &mut work.outcome).await?;
     Ok(as_patch(work.outcome))
 }
 
@@ -217,7 +222,7 @@ async fn keep(
         return Ok(Some(with_secret(work.outcome.clone(), &secrets)));
     }
     if !patience
-        .with("keep the patch", || attempt.keep_patch(&patch))
+        .with("keep the patch", || attempt.keep_patch(&work.commit, &patch))
         .await?
     {
         work.outcome.notes.push(NOT_KEPT.to_owned());

@@ -37,6 +37,7 @@ pub(crate) struct GitDoor {
     shown: String,
     /// Whether the source branch itself can be pushed to.
     reaches_source: bool,
+    is_pinned: bool,
     target: TargetBranch,
     near: Option<String>,
 }
@@ -113,6 +114,7 @@ impl GitDoor {
             branch: job.from_ref.id.clone(),
             shown: job.from_ref.display_id.clone(),
             reaches_source: true,
+            is_pinned: job.expect_head.is_some(),
         })
     }
 
@@ -135,6 +137,11 @@ impl GitDoor {
     /// Whether the source branch itself can be pushed to; otherwise a branch of the target repository can.
     pub(crate) fn reaches_source(&self) -> bool {
         self.reaches_source
+    }
+
+    /// Whether the work is meant for one head of the source branch, and for no other that it may move to.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.is_pinned
     }
 
     /// The REST client of the same connection, with the bot's token as it is now.

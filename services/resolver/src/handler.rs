@@ -22,7 +22,7 @@ use crate::secrets::Known;
 use crate::terms::{Allowed, Terms};
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
-use crate::{deliver, patching, reach, recover, resume, undo, update};
+use crate::{deliver, new_branch, patching, reach, recover, resume, still_may, undo, update};
 
 /// What every job needs.
 pub(crate) struct Resolver {
@@ -127,11 +127,11 @@ impl Resolver {
 
     /// From a taken job to the way it ends.
     async fn work(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
-        match self.work_at(job, attempt).await {
+        match Box::pin(self.work_at(job, attempt)).await {
             Err(failure) => match reach::renamed(self, job, &failure).await? {
                 Some(job) => {
                     attempt.renamed(&job.repository).await?;
-                    self.work_at(&job, attempt).await
+                    Box::pin(self.work_at(&job, attempt)).await
                 }
                 None => Err(failure),
             },
@@ -159,6 +159,12 @@ impl Resolver {
             Ok(terms) => terms,
             Err(why) => return Ok(not_started(FailureCode::OptionNotAllowed, why)),
         };
+        if let Some(why) = still_may::never_could(&door, job, &attempt.run).await? {
+            return Ok(not_started(FailureCode::PermissionDenied, why));
+        }
+        if let Some(branch) = new_branch::is_taken(&door, attempt).await? {
+            return Ok(not_started(FailureCode::BranchExists, branch));
+        }
         attempt.working_on(&start.base).await?;
         if let Some(leaked) = self.gate.leaks().await? {
             return Ok(leaked);

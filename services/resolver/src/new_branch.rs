@@ -12,8 +12,9 @@ use crate::attempt::{Attempt, Ending};
 use crate::course::{self, Delivery};
 use crate::deliver::{Work, kept};
 use crate::git_door::{DEPTH_SEARCHED, GitDoor};
+use crate::instructions::quoted;
 use crate::patience::pause;
-use crate::push;
+use crate::{push, recover};
 
 /// Pushes tried while nobody can tell whether one landed.
 const PUSHES_MAX: u32 = 3;
@@ -33,21 +34,15 @@ pub(crate) async fn deliver(
     attempt.plan_also(&[effect]).await?;
     let mut in_the_way = FailureCode::GitFailed;
     for pushes in 1..=PUSHES_MAX {
-        if !attempt.is_held().await? {
+        if !attempt.committed(&work.commit).await? {
             return Ok(Ending::NotOurs);
         }
         match head_of(door, attempt, &branch).await? {
             There::Nothing => {}
             There::Ours(commit) => return done(door, work.outcome.clone(), &branch, commit).await,
             There::Foreign => {
-                let detail = "there is a branch of that name already".to_owned();
-                let outcome = work.outcome.clone();
-                return Ok(kept(
-                    outcome,
-                    RunState::Failed,
-                    FailureCode::PushRejected,
-                    Some(detail),
-                ));
+                let (outcome, code) = (work.outcome.clone(), FailureCode::BranchExists);
+                return Ok(kept(outcome, RunState::Failed, code, Some(shown(&branch))));
             }
         }
         let pushed = create(door, work, &branch).await?;
@@ -91,6 +86,22 @@ pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<E
     }
 }
 
+/// Why a run may not start whose branch was named by a person: somebody has one of this name. Looked up before anything is
+/// worked on, and once more before the push.
+pub(crate) async fn is_taken(door: &GitDoor, attempt: &Attempt) -> Result<Option<String>, Failure> {
+    let Delivery::NewBranch { name: Some(name) } = course::delivery(&attempt.run.command) else {
+        return Ok(None);
+    };
+    let branch = full_name(&attempt.run, Some(&name));
+    let there = head_of(door, attempt, &branch).await?;
+    Ok(matches!(there, There::Foreign).then(|| shown(&branch)))
+}
+
+/// A branch as people see it.
+fn shown(branch: &str) -> String {
+    quoted(branch.trim_start_matches("refs/heads/"))
+}
+
 /// The branch's full ref name.
 fn full_name(run: &Run, name: Option<&str>) -> String {
     format!(
@@ -130,14 +141,15 @@ enum There {
 }
 
 async fn head_of(door: &GitDoor, attempt: &Attempt, branch: &str) -> Result<There, Failure> {
-    let (branch, run) = (branch.to_owned(), attempt.run.id.clone());
+    let branch = branch.to_owned();
+    let record = attempt.record().await?.unwrap_or_else(|| attempt.run.clone());
     let bot = door.identity().await?;
     door.with_remote(move |mirror, remote, _, stop| {
         let head = match mirror.fetch(remote, &branch, Depth::Shallow(DEPTH_SEARCHED), stop) {
             Err(git::Error::BranchGone { .. }) => return Ok(There::Nothing),
             head => head?,
         };
-        let ours = mirror.find_run(&head, &run, &bot, DEPTH_SEARCHED as usize)?;
+        let ours = recover::made_by(mirror, &record, &head, &bot)?;
         Ok(ours.map_or(There::Foreign, There::Ours))
     })
     .await
@@ -170,5 +182,6 @@ async fn done(
         added: patch.added,
         removed: patch.removed,
     });
+    outcome.pushed_aside = true;
     Ok(Ending::new(RunState::Done, outcome))
 }

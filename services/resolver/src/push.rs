@@ -17,14 +17,15 @@ const PUSHES_MAX: u32 = 5;
 
 /// Pushes as a fast-forward; merges onto the new head and tries again while the branch moves.
 pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Ending, Failure> {
-    if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
-        return Ok(ending);
-    }
     let (mut head, mut tip) = (work.base.clone(), work.commit.clone());
     let mut outcome = work.outcome.clone();
     let mut in_the_way = FailureCode::BranchBusy;
     for pushes in 1..=PUSHES_MAX {
-        if !attempt.is_held().await? {
+        // Before each try: the branch may keep moving for a while.
+        if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
+            return Ok(ending);
+        }
+        if !attempt.committed(&tip).await? {
             return Ok(Ending::NotOurs);
         }
         let pushed = push_once(door, &head, &tip).await?;
@@ -94,6 +95,11 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
         outcome.pushed = Some(pushed);
         return Ok(Moved::Ends(Ending::new(RunState::Done, outcome)));
     }
+    if door.is_pinned() && new_head != work.base {
+        let there = format!("it is at `{}`, not at `{}`", new_head.short(), work.base.short());
+        let (state, code) = (RunState::Failed, FailureCode::BranchMoved);
+        return Ok(Moved::Ends(kept(outcome, state, code, Some(there))));
+    }
     match merge_onto(door, work, &new_head).await? {
         Merged::Commit(commit) => Ok(Moved::Onto { new_head, commit }),
         Merged::Nothing => {
@@ -121,17 +127,8 @@ pub(crate) async fn closed_meanwhile(
     attempt: &Attempt,
     work: &Work,
 ) -> Result<Option<Ending>, Failure> {
-    let run = &attempt.run;
-    let client = door.client()?;
-    let pull_request = client.pull_request(&run.repository, run.pull_request).await?;
-    let (state, code, detail) = if pull_request.open {
-        match still_may::lacking(&client, door.rules(), run, &pull_request).await? {
-            None => return Ok(None),
-            Some(lacking) => (RunState::Failed, FailureCode::AccessLost, lacking),
-        }
-    } else {
-        let detail = format!("it is {} now", pull_request.state.to_lowercase());
-        (RunState::Cancelled, FailureCode::PullRequestClosed, detail)
+    let Some((state, code, detail)) = still_may::in_the_way(door, &attempt.run).await? else {
+        return Ok(None);
     };
     let mut outcome = work.outcome.clone();
     // A push whose answer was lost may have landed, and been merged, before this try.

@@ -47,10 +47,16 @@ pub(crate) async fn undo(
     }
     match revert_all(door, (&attempt.run, terms), start, (about, &bot), &commits).await? {
         Reverted::InTheWay { commit, paths } => {
-            let by_hand = format!("commit `{}`, in {}", commit.short(), named(&paths));
-            let (state, code) = (RunState::Failed, FailureCode::UndoConflict);
-            Ok(kept(Outcome::default(), state, code, Some(by_hand)))
+            let (commit, paths) = (commit.short(), named(&paths));
+            Ok(by_hand(format!(
+                "later commits changed the same lines: commit `{commit}`, in {paths}"
+            )))
         }
+        Reverted::Merge(commit) => Ok(by_hand(format!(
+            "commit `{0}` is a merge: taking it back would take back what others did on the branch that it merged in, and \
+             remove that there as well once this pull request is merged. Where that is wanted: `git revert -m 1 {0}`",
+            commit.short()
+        ))),
         Reverted::Nothing => Ok(nothing(format!(
             "what run `{about}` changed was taken back already"
         ))),
@@ -148,6 +154,8 @@ enum Reverted {
         commit: CommitId,
         paths: Vec<String>,
     },
+    /// Never taken back by us.
+    Merge(CommitId),
 }
 
 async fn revert_all(
@@ -172,9 +180,10 @@ async fn revert_all(
         request.parent = tip.clone();
         request.message = revert_message(run, (commit, about), terms.sign_off);
         match revert(door, commit, &request).await? {
-            Merged::Commit(reverted) => tip = reverted,
-            Merged::Nothing => {}
-            Merged::Conflict(paths) => {
+            None => return Ok(Reverted::Merge(commit.clone())),
+            Some(Merged::Commit(reverted)) => tip = reverted,
+            Some(Merged::Nothing) => {}
+            Some(Merged::Conflict(paths)) => {
                 let commit = commit.clone();
                 return Ok(Reverted::InTheWay { commit, paths });
             }
@@ -189,12 +198,18 @@ async fn revert_all(
     })
 }
 
-async fn revert(door: &GitDoor, commit: &CommitId, request: &CommitRequest) -> Result<Merged, Failure> {
+/// Nothing where the commit is a merge.
+async fn revert(
+    door: &GitDoor,
+    commit: &CommitId,
+    request: &CommitRequest,
+) -> Result<Option<Merged>, Failure> {
     let try_once = || {
         let (commit, request) = (commit.clone(), request.clone());
         door.with_mirror(move |mirror, _, _, _| match mirror.revert(&commit, &request) {
             Err(git::Error::TooShallow) => Ok(None),
-            merged => Ok(Some(merged?)),
+            Err(git::Error::OfMerge { .. }) => Ok(Some(None)),
+            merged => Ok(Some(Some(merged?))),
         })
     };
     if let Some(merged) = try_once().await? {
@@ -213,9 +228,15 @@ async fn keep(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<(), Fail
     let patch = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?.text))
         .await?;
-    let keep = || attempt.keep_patch(&patch);
+    let keep = || attempt.keep_patch(&work.commit, &patch);
     attempt.patience.with("keep the patch", keep).await?;
     Ok(())
+}
+
+/// People have to do it.
+fn by_hand(why: String) -> Ending {
+    let (state, code) = (RunState::Failed, FailureCode::UndoConflict);
+    kept(Outcome::default(), state, code, Some(why))
 }
 
 fn nothing(why: String) -> Ending {

@@ -74,7 +74,7 @@ pub(crate) async fn update(
                     ..Outcome::default()
                 },
             };
-            let note = || attempt.committed();
+            let note = || attempt.committed(&work.commit);
             attempt.patience.with("note the commit", note).await?;
             finish(resolver, terms, attempt, door, (start, work)).await
         }

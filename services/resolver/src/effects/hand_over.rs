@@ -3,19 +3,25 @@
 use agent::Report;
 use bitbucket::Diff;
 use pipeline::failure::Failure;
+use pipeline::failure_code::FailureCode;
+use pipeline::ids::CommitId;
 use pipeline::job::Job;
-use pipeline::run::{Outcome, Run};
+use pipeline::run::{Outcome, Run, RunState};
 
 use super::{Commentable, Plan, has_result, plan, suggest, without_secrets};
 use crate::attempt::Attempt;
 use crate::git_door::GitDoor;
 use crate::result::{self, Handed};
 use crate::secrets::Known;
+use crate::still_may;
 
 /// Bytes read of the pull request's diff; what lies behind is not commented on. More than a person reviews.
 const DIFF_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Said where the agent said nothing beside what it handed over.
 const SEE_COMMENTS: &str = "See the comments on the pull request.";
+
+/// Why nothing may be written on the pull request, and how a run ends that was for nothing else.
+type InTheWay = (RunState, FailureCode, String);
 
 /// Takes the block out of the agent's last message, where the verb has one: what is left is what people read.
 pub(crate) fn take(run: &Run, report: &mut Report) -> (Handed, Vec<String>) {
@@ -27,36 +33,57 @@ pub(crate) fn take(run: &Run, report: &mut Report) -> (Handed, Vec<String>) {
     (parsed.handed, parsed.notes)
 }
 
-/// Plans the effects of what was handed over, notes them in the record, and tells of them in the outcome.
+/// Plans the effects of what was handed over, notes them in the record, and tells of them in the outcome. Where nothing may
+/// be written on the pull request any more, nothing is planned: then how a run ends that is for that alone.
 pub(crate) async fn note(
     door: &GitDoor,
     attempt: &Attempt,
     job: &Job,
     (handed, known): (Handed, &Known),
+    base: &CommitId,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
+) -> Result<Option<InTheWay>, Failure> {
     let commentable = if handed.findings.is_empty() {
         Commentable::default()
     } else {
-        commentable(door, attempt, outcome).await?
+        commentable(door, attempt, base, outcome).await?
     };
     let handed = without_secrets(handed, known);
-    let plan = plan(&attempt.run.command, handed, &job.threads, &commentable);
+    let mut plan = plan(&attempt.run.command, handed, &job.threads, &commentable);
+    let in_the_way = hinder(door, attempt, &mut plan).await?;
     tell(&plan, outcome);
     let keep = || attempt.plan(&plan.effects);
-    attempt.patience.with("note what is to be done", keep).await
+    attempt.patience.with("note what is to be done", keep).await?;
+    Ok(in_the_way)
+}
+
+/// Takes the effects out of a plan where the pull request has ended, or who asked may not have it changed any more.
+async fn hinder(door: &GitDoor, attempt: &Attempt, plan: &mut Plan) -> Result<Option<InTheWay>, Failure> {
+    if plan.effects.is_empty() {
+        return Ok(None);
+    }
+    let look = || still_may::in_the_way(door, &attempt.run);
+    let in_the_way = attempt.patience.with("look who may", look).await?;
+    if let Some((_, code, detail)) = &in_the_way {
+        plan.effects.clear();
+        plan.notes.push(format!(
+            "Nothing was written on the pull request beside this reply (`{code}`): {detail}"
+        ));
+    }
+    Ok(in_the_way)
 }
 
 /// Plans the suggestions that a patch comes to.
 pub(crate) async fn note_suggestions(
     door: &GitDoor,
     attempt: &Attempt,
-    patch: &[u8],
+    (patch, base): (&[u8], &CommitId),
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    let commentable = commentable(door, attempt, outcome).await?;
+    let commentable = commentable(door, attempt, base, outcome).await?;
     // What is no text has no lines to stand on: its hunks do not match, and it is told to be in the patch.
-    let plan = suggest(&String::from_utf8_lossy(patch), &commentable);
+    let mut plan = suggest(&String::from_utf8_lossy(patch), &commentable);
+    hinder(door, attempt, &mut plan).await?;
     tell(&plan, outcome);
     let keep = || attempt.plan_also(&plan.effects);
     attempt.patience.with("note what is to be done", keep).await
@@ -70,10 +97,12 @@ fn tell(plan: &Plan, outcome: &mut Outcome) {
     }
 }
 
-/// Where Bitbucket takes comments now.
+/// Where Bitbucket takes comments now. Nowhere once the source branch has moved from `base`: the agent's line numbers are
+/// those of other lines then.
 async fn commentable(
     door: &GitDoor,
     attempt: &Attempt,
+    base: &CommitId,
     outcome: &mut Outcome,
 ) -> Result<Commentable, Failure> {
     let run = &attempt.run;
@@ -83,7 +112,11 @@ async fn commentable(
             .diff(&run.repository, run.pull_request, DIFF_BYTES_MAX)
             .await
         {
-            Ok(diff) => Ok(Some(diff)),
+            // Asked for after the diff: a head that is still there has been there since the check-out.
+            Ok(diff) => {
+                let now = client.pull_request(&run.repository, run.pull_request).await?;
+                Ok(Some((diff, now.from_ref.latest_commit)))
+            }
             Err(error) => match Failure::from(error) {
                 failure @ Failure::Retry { .. } => Err(failure),
                 Failure::Refuse { report } | Failure::Abandon { report, .. } => {
@@ -93,13 +126,21 @@ async fn commentable(
             },
         }
     };
-    let diff: Option<Diff> = attempt.patience.with("read the diff", read).await?;
-    let Some(diff) = diff else {
+    let diff: Option<(Diff, CommitId)> = attempt.patience.with("read the diff", read).await?;
+    let Some((diff, head)) = diff else {
         outcome
             .notes
             .push("Bitbucket did not give the diff, so nothing could be written beside its lines".to_owned());
         return Ok(Commentable::default());
     };
+    if head != *base {
+        outcome.notes.push(format!(
+            "The branch moved from `{}` to `{}` meanwhile, so nothing was written beside its lines",
+            base.short(),
+            head.short()
+        ));
+        return Ok(Commentable::default());
+    }
     if diff.truncated {
         outcome.notes.push(format!(
             "Only the first {DIFF_BYTES_MAX} bytes of the diff could be commented on"
