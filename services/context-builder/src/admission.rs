@@ -127,7 +127,7 @@ impl Case<'_> {
             Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run, &known).await,
             Course::TooLate(run) => {
                 self.builder
-                    .change_run(&run, |run| records::note(run, records::EDIT_TOO_LATE))
+                    .change_run(&run, records::edited_late)
                     .await?;
                 Ok(plain(
                     Verdict::Ignored,
@@ -139,6 +139,9 @@ impl Case<'_> {
                 let outcome = self.withdrawn()?;
                 self.builder.end(&run, RunState::Cancelled, outcome).await?;
                 self.builder.finish(&self.lane, &run).await?;
+                if let Some(command) = self.gave_up(&run)? {
+                    return self.answer(run_of(self.mention), command).await;
+                }
                 Ok(plain(
                     Verdict::Cancelled,
                     Some(run),
@@ -166,6 +169,9 @@ impl Case<'_> {
         };
         if record.state.is_terminal() {
             self.builder.finish(&self.lane, &run).await?;
+            if let Some(command) = self.gave_up(&run)? {
+                return self.answer(run_of(self.mention), command).await;
+            }
             return Ok(plain(Verdict::Duplicate, Some(run), "the run has already ended"));
         }
         let Some(command) = &self.mention.command else {
@@ -176,7 +182,7 @@ impl Case<'_> {
             let _seat = self.builder.seats.take(&self.mention.origin.connection).await?;
             match self.licence(command, Asks::ForOtherThings).await? {
                 Licence::Granted(licensed) => licensed.resolved,
-                Licence::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),
+                Licence::Ignored(why) => return Ok(plain(Verdict::Ignored, None, why)),
                 Licence::Refused(report) => return self.end_refused(run, report).await,
             }
         } else {
@@ -222,19 +228,20 @@ impl Case<'_> {
         }
         let _seat = self.builder.seats.take(&origin.connection).await?;
         let licensed = match self.licence(command, Asks::ForTheFirstTime).await? {
-            Licence::Own => return Ok(plain(Verdict::Ignored, None, "the bot's own comment")),
+            Licence::Ignored(why) => return Ok(plain(Verdict::Ignored, None, why)),
             Licence::Refused(report) => return self.refuse(run, report).await,
             Licence::Granted(licensed) => licensed,
         };
         let now = Timestamp::now();
-        let rules = self.builder.rules();
+        let rules = self.builder.rules(licensed.resolved.command.verb);
         let (lane, course) = self
             .builder
             .change_or_begin_lane(&self.lane, |lane| lane.admit(self.mention, rules, now))
             .await?;
         match course {
             Course::Barred(run, code) => {
-                return self.refuse(run, FailureReport { code, detail: None }).await;
+                let detail = (code == FailureCode::TooManyRuns).then(|| lane.fuse(rules, now));
+                return self.refuse(run, FailureReport { code, detail }).await;
             }
             Course::Merge { run, into } => return self.merge(run, &into).await,
             // A record without a place would wait for ever.

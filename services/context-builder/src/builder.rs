@@ -11,13 +11,13 @@ use pipeline::decision::{Decision, Verdict};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, ConnectionId, RunId};
-use pipeline::mention::Origin;
+use pipeline::mention::{Class, Origin, Verb};
 use pipeline::message::VERSION;
 use pipeline::run::{Fenced, Outcome, Run, RunState};
 use pipeline::subject;
 use worker::{Error, Nats, Records};
 
-use crate::lane::{Lane, Rules};
+use crate::lane::{Lane, Memory, Rules};
 use crate::limits::HISTORY_MAX;
 use crate::pause::Pause;
 use crate::records;
@@ -117,13 +117,21 @@ impl Builder {
         Ok(changed)
     }
 
-    /// The records of the runs that a lane remembers, the last one asked for first.
+    /// The records of everything that a lane remembers, answers and refusals, too; the last one asked for first.
     pub(crate) async fn history(&self, lane: &Lane) -> Result<Vec<Run>, Error> {
-        let known = lane
-            .comments
-            .values()
-            .rev()
-            .filter_map(|memory| memory.run.as_ref());
+        self.latest(lane, |_| true).await
+    }
+
+    /// The records of the runs that a lane remembers, the last one asked for first. However much is asked at once or
+    /// refused meanwhile, they are found.
+    pub(crate) async fn runs_of(&self, lane: &Lane) -> Result<Vec<Run>, Error> {
+        self.latest(lane, |memory| !memory.refused && !memory.answered)
+            .await
+    }
+
+    async fn latest(&self, lane: &Lane, counts: fn(&Memory) -> bool) -> Result<Vec<Run>, Error> {
+        let known = lane.comments.values().rev().filter(|memory| counts(memory));
+        let known = known.filter_map(|memory| memory.run.as_ref());
         let mut history = Vec::new();
         for run in known.take(HISTORY_MAX) {
             history.extend(self.runs.get(&subject::run_key(run)).await?);
@@ -132,12 +140,13 @@ impl Builder {
         Ok(history)
     }
 
-    /// What an operator allows on one pull request.
-    pub(crate) fn rules(&self) -> Rules {
+    /// What an operator allows on one pull request, to a run that does `verb` in the end.
+    pub(crate) fn rules(&self, verb: Verb) -> Rules {
         let limits = &self.settings.limits;
         Rules {
             runs_per_hour: usize::try_from(limits.runs_per_pull_request_hour).unwrap_or(usize::MAX),
             merge_within: SignedDuration::from_secs(i64::from(limits.merge_within_seconds)),
+            only_reads: verb.class() == Class::Read,
         }
     }
 

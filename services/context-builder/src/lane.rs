@@ -44,14 +44,17 @@ pub(crate) struct Lane {
     /// The same by people who may stop their own.
     #[serde(default)]
     pub(crate) stopped_for: BTreeMap<String, u64>,
-    /// When the runs of the last hour were asked for.
+    /// When the runs of the last hour that may change something were asked for.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(crate) started: Vec<Timestamp>,
-    /// When something was answered at once within the last hour.
+    /// When those were asked for that only read. They are counted apart: whoever may only ask keeps nobody from working.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
-    pub(crate) answered: Vec<Timestamp>,
+    pub(crate) started_to_read: Vec<Timestamp>,
+    /// What was answered at once within the last hour.
+    #[serde(default)]
+    pub(crate) answers: Vec<Spoken>,
 }
 
 /// A run that waits.
@@ -72,6 +75,9 @@ pub(crate) struct Entry {
     /// Whether it goes before what else waits.
     #[serde(default)]
     pub(crate) front: bool,
+    /// Whether its text is what is done, so that a comment in free text may add to it.
+    #[serde(default)]
+    pub(crate) takes_text: bool,
     /// Comments whose text was added to the request.
     #[serde(default)]
     pub(crate) merged: Vec<CommentId>,
@@ -108,6 +114,9 @@ pub(crate) struct Memory {
     /// Its last run was refused, so that it has no place in the queue.
     #[serde(default)]
     pub(crate) refused: bool,
+    /// Its last run was an answer given at once, which nobody goes back to.
+    #[serde(default)]
+    pub(crate) answered: bool,
     /// The run its last request was added to.
     #[serde(default)]
     pub(crate) merged_into: Option<RunId>,
@@ -128,6 +137,16 @@ pub(crate) struct Refusal {
     pub(crate) at: Timestamp,
     /// The run that says it.
     pub(crate) run: RunId,
+}
+
+/// Something that was answered at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Spoken {
+    /// To whom, as [`crate::permission::key_of`] says it.
+    pub(crate) person: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub(crate) at: Timestamp,
 }
 
 /// What follows from a mention.
@@ -204,7 +223,8 @@ impl Default for Lane {
             stopped_for_all: 0,
             stopped_for: BTreeMap::new(),
             started: Vec::new(),
-            answered: Vec::new(),
+            started_to_read: Vec::new(),
+            answers: Vec::new(),
         }
     }
 }

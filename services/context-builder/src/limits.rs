@@ -41,9 +41,12 @@ pub(crate) const REFUSALS_MAX: usize = 200;
 /// What the limits of an hour are counted over.
 pub(crate) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Answers given at once on one pull request within an hour: more than people ask, and an end to a program that asks
-/// whenever it is answered. `stop` does not count.
-pub(crate) const ANSWERS_PER_HOUR_MAX: usize = 100;
+/// Answers given at once to one person on one pull request within an hour: more than people ask, and an end to a program
+/// that asks whenever it is answered. What controls runs does not count.
+pub(crate) const ANSWERS_PER_HOUR_MAX: usize = 30;
+
+/// Answers that are counted, to all people together: about 70 bytes each in the lane.
+pub(crate) const ANSWERS_KEPT_MAX: usize = 1_000;
 
 /// People whose `stop` is remembered for requests that arrive late.
 pub(crate) const STOPPED_PEOPLE_MAX: usize = 100;

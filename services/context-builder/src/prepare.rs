@@ -95,6 +95,12 @@ impl Builder {
             Some(known) if known.id == run.pull_request => Cow::Borrowed(known),
             _ => Cow::Owned(client.pull_request(&run.repository, run.pull_request).await?),
         };
+        if pull_request.to_ref.repository.id != run.repository.id {
+            // The name is another repository's now, whose pull request of this number nobody asked about.
+            let outcome = records::because(FailureCode::BitbucketNotFound);
+            self.end(&run.id, RunState::Cancelled, outcome).await?;
+            return Ok(Prepared::Ended);
+        }
         if !pull_request.open {
             let outcome = records::because(FailureCode::PullRequestClosed);
             self.end(&run.id, RunState::Cancelled, outcome).await?;
@@ -194,7 +200,7 @@ impl Builder {
             return Ok(None);
         }
         let lane = self.lanes.get(&lane_of_run(run)).await?.unwrap_or_default();
-        let history = self.history(&lane).await?;
+        let history = self.runs_of(&lane).await?;
         let is_review = |earlier: &&Run| {
             earlier.id != run.id
                 && earlier.command.verb == Verb::Review

@@ -13,7 +13,7 @@ use crate::limits::MERGED_BYTES_MAX;
 const WHAT_TO_DO: &str = "What should I do? Write it behind the mention.";
 
 /// Said on a run whose comment was edited after it began.
-pub(crate) const EDIT_TOO_LATE: &str = "The comment was edited after work had begun; the edit does not count. Edit it again when this run has ended.";
+const EDIT_TOO_LATE: &str = "The comment was edited after work had begun; the edit does not count. To stop this, edit it so that it no longer mentions the bot; to have more done, write a new comment.";
 
 /// Said on a run whose mention stood alone.
 pub(crate) const POINTED_AT: &str = "Taking the comment above the mention as the request.";
@@ -185,6 +185,14 @@ pub(crate) fn note(run: &mut Run, step: &str) {
     }
 }
 
+/// Notes that the comment of a run that works was edited, for the end, too: steps are not shown then.
+pub(crate) fn edited_late(run: &mut Run) {
+    if !run.state.is_terminal() {
+        run.edited_late = true;
+        note(run, EDIT_TOO_LATE);
+    }
+}
+
 /// Sets how many runs are before this one, for a run that waits.
 pub(crate) fn set_ahead(run: &mut Run, ahead: u32) {
     if run.state == RunState::Queued && run.ahead != ahead {
@@ -285,9 +293,10 @@ mod tests {
     #[test]
     fn a_note_is_made_once_and_not_on_a_run_that_has_ended() {
         let mut running = run();
-        note(&mut running, EDIT_TOO_LATE);
-        note(&mut running, EDIT_TOO_LATE);
+        edited_late(&mut running);
+        edited_late(&mut running);
         assert_eq!((running.steps.len(), running.n), (1, 2));
+        assert!(running.edited_late, "the end tells it, too");
         let mut over = ended(
             run(),
             RunState::Refused,
@@ -295,7 +304,7 @@ mod tests {
             Timestamp::UNIX_EPOCH,
         );
         let before = over.clone();
-        note(&mut over, EDIT_TOO_LATE);
+        edited_late(&mut over);
         assert_eq!(over, before);
     }
 

@@ -1,68 +1,113 @@
-//! The earlier run that `retry`, `continue`, `approve` and `undo` are about. Pure.
+//! The earlier run that `retry`, `continue`, `approve` and `undo` are about, and what they take over of it. Pure.
 
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::CommentId;
+use pipeline::ids::{CommentId, CommitId, RunId};
 use pipeline::mention::{Command, Verb};
-use pipeline::run::{Run, RunState};
+use pipeline::run::{FailureReport, Outcome, Run, RunState};
 
 use crate::records::Resolved;
 
+mod taken_over;
+#[cfg(test)]
+mod tests;
+
+/// Runs named to a person who has to choose; the last ones are meant, mostly.
+const NAMED_MAX: usize = 5;
+
 /// Finds the run in the history of a pull request, the last one asked for first: the one that the command names, else
-/// the one whose request or reply the mention answers, else the last that fits.
+/// the one whose request or reply the mention answers, else the last that fits. Where that would be a guess, as in a
+/// thread that is no run's or among several plans for one head, the person is asked to name it.
 pub(super) fn earlier<'a>(
     history: &'a [Run],
     command: &Command,
     parent: Option<CommentId>,
-) -> Result<&'a Run, FailureCode> {
-    let missing = match command.verb {
+    head: &CommitId,
+) -> Result<&'a Run, FailureReport> {
+    let verb = command.verb;
+    let missing = || report(missing(verb), None);
+    let fitting: Vec<&Run> = history.iter().filter(|run| fits(verb, run)).collect();
+    if let Some(named) = &command.argument {
+        let named = fitting.into_iter().filter(|run| is_named(run, named));
+        return the_only(verb, &named.collect::<Vec<_>>());
+    }
+    let answered = |parent| {
+        let is_its = |run: &&Run| run.comment == parent || run.reply.comment == Some(parent);
+        history.iter().find(is_its)
+    };
+    if let Some(run) = parent.and_then(answered) {
+        return Some(run).filter(|run| fits(verb, run)).ok_or_else(missing);
+    }
+    let open: Vec<&Run> = fitting
+        .into_iter()
+        .filter(|run| is_open(verb, run, history))
+        .collect();
+    if parent.is_some() {
+        return the_only(verb, &open);
+    }
+    if verb == Verb::Approve && open.len() > 1 {
+        let at_head: Vec<&Run> = open
+            .iter()
+            .copied()
+            .filter(|plan| plan.base.as_ref() == Some(head))
+            .collect();
+        return the_only(verb, if at_head.is_empty() { &open } else { &at_head });
+    }
+    open.first().copied().ok_or_else(missing)
+}
+
+/// What a run is to do: of a `retry`, what the earlier one was to do, with what that was about. What limited the earlier
+/// one limits this one; a report where an option that was typed contradicts that.
+pub(super) fn resolved(command: &Command, earlier: Option<&Run>) -> Result<Resolved, FailureReport> {
+    let Some(earlier) = earlier else {
+        return Ok(Resolved {
+            command: command.clone(),
+            about: None,
+        });
+    };
+    let mut resolved = Resolved {
+        command: command.clone(),
+        about: Some(earlier.id.clone()),
+    };
+    if command.verb == Verb::Retry {
+        resolved.command = Command {
+            ignored_verbs: command.ignored_verbs.clone(),
+            nearly: None,
+            ..earlier.command.clone()
+        };
+        if earlier.command.verb.is_about_a_run() {
+            resolved.about.clone_from(&earlier.about);
+        }
+    }
+    // What an undo reverts was decided by the run that it undoes; nothing of its options is left to keep.
+    if command.verb != Verb::Undo {
+        resolved.command.options = Box::new(taken_over::options(command, earlier)?);
+    }
+    Ok(resolved)
+}
+
+/// One run, or the question which.
+fn the_only<'a>(verb: Verb, runs: &[&'a Run]) -> Result<&'a Run, FailureReport> {
+    match runs {
+        [] => Err(report(missing(verb), None)),
+        [run] => Ok(run),
+        runs => {
+            let named = runs.iter().take(NAMED_MAX);
+            let named: Vec<String> = named.map(|run| format!("`{} {}`", verb.name(), run.id)).collect();
+            Err(report(FailureCode::RunUnclear, Some(named.join(" or "))))
+        }
+    }
+}
+
+fn missing(verb: Verb) -> FailureCode {
+    match verb {
         Verb::Approve => FailureCode::NoPlan,
         Verb::Undo => FailureCode::NothingToUndo,
         _ => FailureCode::NothingToResume,
-    };
-    let fits = |run: &&Run| fits(command.verb, run);
-    if let Some(named) = &command.argument {
-        let mut named = history.iter().filter(|run| is_named(run, named));
-        return named.find(fits).ok_or(missing);
     }
-    if let Some(parent) = parent {
-        let mut answered = history
-            .iter()
-            .filter(|run| run.comment == parent || run.reply.comment == Some(parent));
-        if let Some(run) = answered.next() {
-            return Some(run).filter(fits).ok_or(missing);
-        }
-    }
-    let undone = |run: &&Run| {
-        command.verb == Verb::Undo
-            && (run.command.verb == Verb::Undo || history.iter().any(|later| has_undone(later, run)))
-    };
-    history
-        .iter()
-        .filter(fits)
-        .find(|run| !undone(run))
-        .ok_or(missing)
 }
 
-/// What a run is to do: of a `retry`, what the earlier one was to do, with what that was about.
-pub(super) fn resolved(command: &Command, earlier: Option<&Run>) -> Resolved {
-    match earlier {
-        Some(earlier) if command.verb == Verb::Retry => Resolved {
-            command: Command {
-                ignored_verbs: command.ignored_verbs.clone(),
-                nearly: None,
-                ..earlier.command.clone()
-            },
-            about: if earlier.command.verb.is_about_a_run() {
-                earlier.about.clone()
-            } else {
-                Some(earlier.id.clone())
-            },
-        },
-        earlier => Resolved {
-            command: command.clone(),
-            about: earlier.map(|run| run.id.clone()),
-        },
-    }
+fn report(code: FailureCode, detail: Option<String>) -> FailureReport {
+    FailureReport { code, detail }
 }
 
 /// Whether a run can be repeated, continued, approved or undone. What somebody was refused is never repeated: somebody
@@ -101,156 +146,20 @@ fn is_named(run: &Run, name: &str) -> bool {
             .is_some_and(|base| base.as_str().starts_with(name))
 }
 
-fn has_undone(later: &Run, run: &Run) -> bool {
-    later.command.verb == Verb::Undo && later.state == RunState::Done && later.about.as_ref() == Some(&run.id)
+/// Whether a run may be meant without being named: what was undone or continued already is not, neither is a merge of the
+/// target branch, whose undoing would take other people's work, nor what was pushed elsewhere.
+fn is_open(verb: Verb, run: &Run, history: &[Run]) -> bool {
+    match verb {
+        Verb::Undo => {
+            !matches!(run.command.verb, Verb::Undo | Verb::Update)
+                && run.outcome.as_ref().is_some_and(Outcome::is_on_source)
+                && !history.iter().any(|later| has_done(verb, later, &run.id))
+        }
+        Verb::Continue => !history.iter().any(|later| has_done(verb, later, &run.id)),
+        _ => true,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use pipeline::ids::{CommitId, RunId};
-    use pipeline::job::Artifact;
-    use pipeline::run::{Outcome, Pushed};
-
-    use super::*;
-    use crate::lane::tests::mention;
-    use crate::records;
-
-    /// A run for comment `comment` that has ended.
-    fn run(comment: u64, verb: Verb, state: RunState) -> Run {
-        let mut asked = mention(comment, 0, comment, None);
-        asked.command = Some(Command::of_verb(verb, "x"));
-        let id = RunId::derive(&asked.origin.instance, asked.comment, 0);
-        let mut run = records::queued(&asked, &id, None, Timestamp::UNIX_EPOCH);
-        run.started_at = Some(Timestamp::UNIX_EPOCH);
-        records::ended(run, state, Outcome::default(), Timestamp::UNIX_EPOCH)
-    }
-
-    fn pushed(mut run: Run) -> Run {
-        run.outcome = Some(Outcome {
-            pushed: Some(Pushed {
-                commit: CommitId::new("a".repeat(40)).unwrap(),
-                branch: "refs/heads/x".to_owned(),
-                files: 1,
-                added: 1,
-                removed: 0,
-            }),
-            ..Outcome::default()
-        });
-        run
-    }
-
-    fn found(history: &[Run], command: &Command, parent: Option<u64>) -> Result<u64, FailureCode> {
-        earlier(history, command, parent.map(CommentId)).map(|run| run.comment.0)
-    }
-
-    fn named(verb: Verb, argument: &str) -> Command {
-        Command {
-            argument: Some(argument.to_owned()),
-            ..Command::of_verb(verb, "")
-        }
-    }
-
-    #[test]
-    fn retry_takes_the_last_run_that_ended_or_the_one_it_answers_and_never_what_was_refused() {
-        let retry = Command::of_verb(Verb::Retry, "");
-        let mut running = run(5, Verb::Fix, RunState::Done);
-        running.state = RunState::Running;
-        let mut replied = run(1, Verb::Test, RunState::Done);
-        replied.reply.comment = Some(CommentId(100));
-        let history = [
-            running,
-            run(4, Verb::Fix, RunState::Refused),
-            run(3, Verb::Help, RunState::Answered),
-            run(2, Verb::Fix, RunState::Failed),
-            replied,
-        ];
-        assert_eq!(found(&history, &retry, None), Ok(2));
-        assert_eq!(found(&history, &retry, Some(100)), Ok(1));
-        assert_eq!(found(&history, &retry, Some(1)), Ok(1));
-        assert_eq!(
-            found(&history, &retry, Some(4)),
-            Err(FailureCode::NothingToResume)
-        );
-        assert_eq!(found(&history, &retry, Some(999)), Ok(2), "another thread");
-        assert_eq!(
-            found(&history[..3], &retry, None),
-            Err(FailureCode::NothingToResume)
-        );
-    }
-
-    #[test]
-    fn continue_takes_kept_work_or_open_questions() {
-        let go_on = Command::of_verb(Verb::Continue, "");
-        let patch = Artifact {
-            key: "k".to_owned(),
-            bytes: 1,
-        };
-        let mut kept = run(1, Verb::Fix, RunState::Expired);
-        kept.patch = Some(patch.clone());
-        let mut done = pushed(run(2, Verb::Fix, RunState::Done));
-        done.patch = Some(patch);
-        let mut asks = run(3, Verb::Fix, RunState::NeedsInput);
-        asks.outcome = Some(Outcome {
-            questions: vec!["which?".to_owned()],
-            ..Outcome::default()
-        });
-        assert_eq!(found(&[done.clone(), kept.clone()], &go_on, None), Ok(1));
-        assert_eq!(found(&[asks, done.clone(), kept], &go_on, None), Ok(3));
-        assert_eq!(found(&[done], &go_on, None), Err(FailureCode::NothingToResume));
-    }
-
-    #[test]
-    fn approve_takes_the_last_plan_or_the_one_it_names() {
-        let mut first = run(1, Verb::Plan, RunState::Answered);
-        first.base = Some(CommitId::new("abc1".repeat(10)).unwrap());
-        let second = run(2, Verb::Plan, RunState::Answered);
-        let failed = run(3, Verb::Plan, RunState::Failed);
-        let history = [failed, run(4, Verb::Fix, RunState::Done), second, first.clone()];
-        let approve = Command::of_verb(Verb::Approve, "");
-        assert_eq!(found(&history, &approve, None), Ok(2));
-        assert_eq!(
-            found(&history, &named(Verb::Approve, first.id.as_str()), None),
-            Ok(1)
-        );
-        assert_eq!(found(&history, &named(Verb::Approve, "abc1abc"), None), Ok(1));
-        assert_eq!(
-            found(&history, &named(Verb::Approve, "fff"), None),
-            Err(FailureCode::NoPlan)
-        );
-    }
-
-    #[test]
-    fn undo_takes_what_was_pushed_last_and_steps_back_when_it_is_repeated() {
-        let first = pushed(run(1, Verb::Fix, RunState::Done));
-        let second = pushed(run(2, Verb::Fix, RunState::Done));
-        let undo = Command::of_verb(Verb::Undo, "");
-        let mut undone = pushed(run(3, Verb::Undo, RunState::Done));
-        undone.about = Some(second.id.clone());
-        let history = [undone, second, first.clone()];
-        assert_eq!(found(&history[1..], &undo, None), Ok(2));
-        assert_eq!(found(&history, &undo, None), Ok(1));
-        assert_eq!(
-            found(&history, &named(Verb::Undo, first.id.as_str()), None),
-            Ok(1)
-        );
-        assert_eq!(
-            found(&[run(1, Verb::Fix, RunState::NoChange)], &undo, None),
-            Err(FailureCode::NothingToUndo)
-        );
-    }
-
-    #[test]
-    fn a_retry_does_what_the_earlier_run_did_about_what_that_was_about() {
-        let retry = Command::of_verb(Verb::Retry, "");
-        let fix = run(1, Verb::Fix, RunState::Done);
-        let again = resolved(&retry, Some(&fix));
-        assert_eq!(
-            (again.command, again.about),
-            (fix.command.clone(), Some(fix.id.clone()))
-        );
-        let mut undo = run(2, Verb::Undo, RunState::Failed);
-        undo.about = Some(fix.id.clone());
-        assert_eq!(resolved(&retry, Some(&undo)).about, Some(fix.id));
-    }
+fn has_done(verb: Verb, later: &Run, run: &RunId) -> bool {
+    later.command.verb == verb && later.state == RunState::Done && later.about.as_ref() == Some(run)
 }

@@ -9,15 +9,16 @@ use pipeline::event::Person;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use pipeline::mention::{Command, Verb};
+use pipeline::mention::{Class, Command, Verb};
 use pipeline::run::{FailureReport, Outcome as Ended, RunState};
 use pipeline::{reference, subject};
 use worker::Created;
 
-use super::{Case, OVERTAKEN, Outcome, plain};
+use super::{Case, OVERTAKEN, Outcome, plain, run_of};
 use crate::builder::not_yet;
-use crate::limits::OVERTAKEN_RETRY;
-use crate::permission::{Gate, Need};
+use crate::lane::Lane;
+use crate::limits::{ANSWERS_PER_HOUR_MAX, OVERTAKEN_RETRY};
+use crate::permission::{Gate, Need, key_of};
 use crate::records;
 
 /// What is said, and how the record ends.
@@ -48,11 +49,16 @@ impl Case<'_> {
         if let Some(report) = gate.refusal(author, (command.verb, need)).await? {
             return self.refuse(run, report).await;
         }
-        if !command.stops() {
-            let now = Timestamp::now();
-            let count = |lane: &mut crate::lane::Lane| lane.may_answer(now);
+        // What controls runs always counts, and takes the right to where it does more than end one's own.
+        if command.refused.is_some() || command.verb.class() != Class::Control {
+            let (now, person) = (Timestamp::now(), key_of(Some(author)));
+            let count = |lane: &mut Lane| lane.may_answer(&person, now);
             if !self.builder.change_or_begin_lane(&self.lane, count).await?.1 {
-                return self.refuse(run, refused(FailureCode::TooManyRuns)).await;
+                let report = FailureReport {
+                    code: FailureCode::TooManyRuns,
+                    detail: Some(format!("{ANSWERS_PER_HOUR_MAX} answers to you within the hour")),
+                };
+                return self.refuse(run, report).await;
             }
         }
         let answer = match said {
@@ -164,6 +170,15 @@ impl Case<'_> {
             None if command.stops() => records::because(FailureCode::Stopped),
             None => withdrawn,
         })
+    }
+
+    /// What an edit asks for instead of `run`, where that looks or acts: the end of the run does not say it.
+    pub(super) fn gave_up(&self, run: &RunId) -> Result<Option<&Command>, Failure> {
+        let Some(command) = &self.mention.command else {
+            return Ok(None);
+        };
+        let is_edit = *run != run_of(self.mention) && !command.starts_a_run();
+        Ok((is_edit && self.said(command)?.is_none()).then_some(command))
     }
 
     /// The name the bot is mentioned by.

@@ -4,10 +4,13 @@ use bitbucket::PullRequest;
 use pipeline::event::Person;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
+use pipeline::ids::RunId;
 use pipeline::mention::{Command, Verb};
 use pipeline::run::{FailureReport, Run};
+use pipeline::subject;
 
 use super::{Case, about};
+use crate::builder::lane_of_run;
 use crate::context::framing;
 use crate::permission::{Gate, Need, is_same};
 use crate::records::Resolved;
@@ -27,8 +30,8 @@ pub(super) enum Licence {
     Granted(Box<Licensed>),
     /// May not, or not here, or there is nothing to do it to.
     Refused(FailureReport),
-    /// The bot talks to itself.
-    Own,
+    /// Nothing is to be done or said, and why: the bot talks to itself, or the pull request is not the one that was meant.
+    Ignored(&'static str),
 }
 
 /// What may be done.
@@ -54,13 +57,17 @@ impl Case<'_> {
             client.pull_request(&origin.repository, origin.pull_request)
         );
         if bot?.is(author) {
-            return Ok(Licence::Own);
+            return Ok(Licence::Ignored("the bot's own comment"));
         }
         let pull_request = pull_request?;
+        if pull_request.to_ref.repository.id != origin.repository.id {
+            // To say so, there is no place: the pull request of this name is another one.
+            return Ok(Licence::Ignored("another repository has this name now"));
+        }
         if !pull_request.open {
             return Ok(refused(FailureCode::PullRequestClosed));
         }
-        let earlier = self.earlier(command).await?;
+        let earlier = self.earlier(command, &pull_request).await?;
         let gate = Gate::of(&self.builder.files, (&connection, &client), &pull_request).await?;
         let needed = needed(
             command.verb,
@@ -70,16 +77,18 @@ impl Case<'_> {
         if let Some(report) = gate.refusal(author, needed).await? {
             return Ok(Licence::Refused(report));
         }
-        let mut resolved = match earlier {
-            Err(code) => return Ok(refused(code)),
-            Ok(Some(plan)) if command.verb == Verb::Approve && is_alone(&plan, author) => {
-                if gate.plan_needs_second_person() {
-                    return Ok(refused(FailureCode::SecondPersonNeeded));
-                }
-                about::resolved(command, Some(&plan))
-            }
-            Ok(earlier) => about::resolved(command, earlier.as_ref()),
+        let resolved = earlier.and_then(|earlier| about::resolved(command, earlier.as_ref()));
+        let mut resolved = match resolved {
+            Ok(resolved) => resolved,
+            Err(report) => return Ok(Licence::Refused(report)),
         };
+        // Also of an approval that is repeated: it may have been taken back.
+        if resolved.command.verb == Verb::Approve
+            && gate.plan_needs_second_person()
+            && self.is_alone(&resolved, author).await?
+        {
+            return Ok(refused(FailureCode::SecondPersonNeeded));
+        }
         if command.verb == Verb::Retry
             && resolved.command.text.is_empty()
             && !framing::needs_no_text(resolved.command.verb)
@@ -105,13 +114,33 @@ impl Case<'_> {
     }
 
     /// The earlier run that a command is about, or why there is none; nothing for a command that is about none.
-    async fn earlier(&self, command: &Command) -> Result<Result<Option<Run>, FailureCode>, Failure> {
+    async fn earlier(
+        &self,
+        command: &Command,
+        pull_request: &PullRequest,
+    ) -> Result<Result<Option<Run>, FailureReport>, Failure> {
         if !command.verb.is_about_a_run() {
             return Ok(Ok(None));
         }
         let lane = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
-        let history = self.builder.history(&lane).await?;
-        Ok(about::earlier(&history, command, self.mention.parent).map(|run| Some(run.clone())))
+        let mut history = self.builder.runs_of(&lane).await?;
+        // One that is named is found however long ago it was.
+        let named = command.argument.as_deref().and_then(|name| RunId::new(name).ok());
+        if let Some(named) = named.filter(|named| history.iter().all(|run| run.id != *named)) {
+            let named = self.builder.runs.get(&subject::run_key(&named)).await?;
+            history.extend(named.filter(|run| lane_of_run(run) == self.lane));
+        }
+        let head = &pull_request.from_ref.latest_commit;
+        Ok(about::earlier(&history, command, self.mention.parent, head).map(|run| Some(run.clone())))
+    }
+
+    /// Whether nobody else than the author has looked at the plan that is to be carried out.
+    async fn is_alone(&self, approval: &Resolved, author: &Person) -> Result<bool, Failure> {
+        let Some(plan) = &approval.about else {
+            return Ok(true);
+        };
+        let plan = self.builder.runs.get(&subject::run_key(plan)).await?;
+        Ok(plan.is_none_or(|plan| plan.requester.is_none() || is_requester(&plan, author)))
     }
 }
 
@@ -124,11 +153,6 @@ fn needed(verb: Verb, earlier: Option<&Run>, author: &Person) -> (Verb, Need) {
         }
         _ => (verb, Need::of(verb)),
     }
-}
-
-/// Whether nobody else than the author has looked at a plan.
-fn is_alone(plan: &Run, author: &Person) -> bool {
-    plan.requester.is_none() || is_requester(plan, author)
 }
 
 fn is_requester(run: &Run, author: &Person) -> bool {

@@ -12,16 +12,15 @@ use worker::Created;
 use super::{Case, Outcome, plain};
 use crate::builder::Decided;
 use crate::lane::Lane;
+use crate::permission::key_of;
 use crate::records;
 
 /// How often a refusal is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     /// Once an hour to each person, whatever they ask.
-    OnceToEach,
-    /// Once an hour on the pull request: it is the same for everyone.
     Once,
-    /// Every time: the next request may well be another one.
+    /// Every time, as often as one is answered at once: the next request may well be another one.
     Always,
 }
 
@@ -32,14 +31,22 @@ impl Case<'_> {
         let now = Timestamp::now();
         let author = self.mention.author.as_ref();
         let name = author.map_or("", |author| author.name.as_str());
-        let code = report.code;
-        let said = match how_often(code) {
-            Said::OnceToEach => Some((name, code)),
-            Said::Once => Some(("", code)),
-            Said::Always => None,
+        let person = key_of(author);
+        let change = |lane: &mut Lane| {
+            let mut report = report.clone();
+            // One that quotes what it is told would go on for ever.
+            if how_often(report.code) == Said::Always && !lane.may_answer(&person, now) {
+                report = FailureReport {
+                    code: FailureCode::TooManyRuns,
+                    detail: None,
+                };
+            }
+            let code = report.code;
+            let said = (how_often(code) == Said::Once).then_some((name, code));
+            (lane.refuse(self.mention, &run, said, now), report)
         };
-        let change = |lane: &mut Lane| lane.refuse(self.mention, &run, said, now);
-        let (_, spoken) = self.builder.change_or_begin_lane(&self.lane, change).await?;
+        let (_, (spoken, report)) = self.builder.change_or_begin_lane(&self.lane, change).await?;
+        let code = report.code;
         let (state, verdict) = ending(code);
         let reason = code.sentence();
         if spoken != run {
@@ -83,12 +90,13 @@ fn ending(code: FailureCode) -> (RunState, Verdict) {
 fn how_often(code: FailureCode) -> Said {
     use FailureCode as Code;
     match code {
-        Code::TooManyRuns => Said::Once,
         Code::NothingToResume
         | Code::NoPlan
         | Code::NothingToUndo
         | Code::SecondPersonNeeded
+        | Code::RunUnclear
+        | Code::OptionContradicts
         | Code::Stopped => Said::Always,
-        _ => Said::OnceToEach,
+        _ => Said::Once,
     }
 }

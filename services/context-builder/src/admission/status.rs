@@ -37,7 +37,7 @@ impl Case<'_> {
         if lane.is_at_rest() {
             lines.push("Nothing runs or waits on this pull request.".to_owned());
         }
-        lines.push(format!("\n{}", cost(&self.builder.history(&lane).await?)));
+        lines.push(format!("\n{}", cost(&self.builder.runs_of(&lane).await?)));
         Ok(lines.join("\n"))
     }
 

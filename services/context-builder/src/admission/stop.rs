@@ -10,7 +10,7 @@ use pipeline::mention::Command;
 use pipeline::run::{FailureReport, Run, RunState};
 use pipeline::subject;
 
-use super::Case;
+use super::{Case, run_of};
 use crate::lane::Lane;
 use crate::permission::{Gate, key_of};
 use crate::records;
@@ -31,8 +31,9 @@ impl Case<'_> {
         // What is their own takes no question to Bitbucket, which may be slow.
         let (mine, sequence) = (key_of(Some(author)), self.mention.origin.event_sequence);
         let stop_mine = |lane: &mut Lane| lane.stop(sequence, Some(&mine));
-        let (_, own) = self.builder.change_or_begin_lane(&self.lane, stop_mine).await?;
+        let (lane, own) = self.builder.change_or_begin_lane(&self.lane, stop_mine).await?;
         let mut stopped = self.end_stopped(own, author).await?;
+        stopped.extend(self.gave_up_by_edit(&lane).await?);
         match self.cannot_stop((connection, client), author).await? {
             None => {
                 let stop_all = |lane: &mut Lane| lane.stop(sequence, None);
@@ -95,6 +96,17 @@ impl Case<'_> {
         let gate = Gate::of(&self.builder.files, (connection, client), &pull_request).await?;
         let may = gate.may_stop_all(&pull_request, author).await?;
         Ok((!may).then(|| gate.cannot_stop()))
+    }
+
+    /// The run that the comment itself asked for before it was edited to this, which has ended it.
+    async fn gave_up_by_edit(&self, lane: &Lane) -> Result<Option<String>, Failure> {
+        let memory = lane.comments.get(&self.mention.comment);
+        let before = memory.and_then(|memory| memory.run.as_ref());
+        let Some(before) = before.filter(|run| **run != run_of(self.mention)) else {
+            return Ok(None);
+        };
+        let record = self.builder.runs.get(&subject::run_key(before)).await?;
+        Ok(record.filter(was_stopped).map(|_| format!("`{before}`")))
     }
 
     /// Ends runs and gives up their places; one without a record yet ends when that is written.

@@ -6,17 +6,19 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::{Command, Mention, Verb};
 
-use super::{Course, Entry, Lane};
-use crate::limits::{ANSWERS_PER_HOUR_MAX, HOUR, MERGED_MAX, STOPPED_PEOPLE_MAX};
+use super::{Course, Entry, Lane, Spoken};
+use crate::limits::{ANSWERS_KEPT_MAX, ANSWERS_PER_HOUR_MAX, HOUR, MERGED_MAX, STOPPED_PEOPLE_MAX};
 use crate::permission::key_of;
 
-/// What an operator sets.
+/// What an operator sets, and what is known of the run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     /// Runs that may be asked for within an hour.
     pub(crate) runs_per_hour: usize,
     /// How long a request that waits may be added to; zero is never.
     pub(crate) merge_within: SignedDuration,
+    /// Whether the run can only read: such runs are counted apart.
+    pub(crate) only_reads: bool,
 }
 
 impl Lane {
@@ -54,12 +56,36 @@ impl Lane {
             }
             return Course::Merge { run, into };
         }
-        self.started.retain(|at| now.duration_since(*at) < HOUR);
-        if self.started.len() >= rules.runs_per_hour {
+        let started = if rules.only_reads {
+            &mut self.started_to_read
+        } else {
+            &mut self.started
+        };
+        started.retain(|at| now.duration_since(*at) < HOUR);
+        if started.len() >= rules.runs_per_hour {
             return Course::Barred(run, FailureCode::TooManyRuns);
         }
-        self.started.push(now);
+        started.push(now);
         self.enter(mention, now)
+    }
+
+    /// How many runs there may be within the hour, and when the next one may be asked for.
+    pub(crate) fn fuse(&self, rules: Rules, now: Timestamp) -> String {
+        let first = self.started(rules.only_reads).first();
+        let ends = first.map_or(HOUR, |first| HOUR - now.duration_since(*first));
+        format!(
+            "{} within the hour; again in {} min",
+            rules.runs_per_hour,
+            ends.as_mins().max(0) + 1
+        )
+    }
+
+    fn started(&self, only_reads: bool) -> &[Timestamp] {
+        if only_reads {
+            &self.started_to_read
+        } else {
+            &self.started
+        }
     }
 
     /// The run that waits and that a mention only adds to: the last one in the queue, by the same person, asked for a
@@ -75,7 +101,7 @@ impl Lane {
         }
         let entry = self.queue.last_mut().filter(|entry| {
             entry.person == person
-                && !entry.front
+                && entry.takes_text
                 && entry.sequence < mention.origin.event_sequence
                 && entry.merged.len() < MERGED_MAX
                 && now.duration_since(entry.at) <= rules.merge_within
@@ -105,12 +131,17 @@ impl Lane {
         }
     }
 
-    /// Whether something more may be answered at once within the hour; takes note of it.
-    pub(crate) fn may_answer(&mut self, now: Timestamp) -> bool {
-        self.answered.retain(|at| now.duration_since(*at) < HOUR);
-        let may = self.answered.len() < ANSWERS_PER_HOUR_MAX;
+    /// Whether something more may be answered at once to `person` within the hour; takes note of it. One person's
+    /// questions keep nobody else from theirs.
+    pub(crate) fn may_answer(&mut self, person: &str, now: Timestamp) -> bool {
+        self.answers.retain(|spoken| now.duration_since(spoken.at) < HOUR);
+        let theirs = self.answers.iter().filter(|spoken| spoken.person == person);
+        let may = theirs.count() < ANSWERS_PER_HOUR_MAX && self.answers.len() < ANSWERS_KEPT_MAX;
         if may {
-            self.answered.push(now);
+            self.answers.push(Spoken {
+                person: person.to_owned(),
+                at: now,
+            });
         }
         may
     }
@@ -175,6 +206,7 @@ mod tests {
     const RULES: Rules = Rules {
         runs_per_hour: 2,
         merge_within: SignedDuration::from_secs(10),
+        only_reads: false,
     };
 
     fn at(seconds: i64) -> Timestamp {
@@ -307,12 +339,57 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_what_is_answered_within_an_hour() {
+    fn there_is_an_end_to_what_one_person_is_answered_within_an_hour() {
         let mut lane = Lane::default();
         for _ in 0..ANSWERS_PER_HOUR_MAX {
-            assert!(lane.may_answer(at(0)));
+            assert!(lane.may_answer("bob", at(0)));
         }
-        assert!(!lane.may_answer(at(1)));
-        assert!(lane.may_answer(at(HOUR.as_secs())));
+        assert!(!lane.may_answer("bob", at(1)));
+        assert!(
+            lane.may_answer("alice", at(1)),
+            "others have an allowance of their own"
+        );
+        assert!(lane.may_answer("bob", at(HOUR.as_secs())));
+        for person in 0..ANSWERS_KEPT_MAX {
+            lane.may_answer(&person.to_string(), at(HOUR.as_secs()));
+        }
+        assert_eq!(lane.answers.len(), ANSWERS_KEPT_MAX, "a lane stays small");
+        assert!(!lane.may_answer("carol", at(HOUR.as_secs())));
+    }
+
+    #[test]
+    fn what_only_reads_keeps_nothing_that_works_from_its_turn() {
+        let mut lane = Lane::default();
+        let reads = Rules {
+            only_reads: true,
+            ..RULES
+        };
+        let mut ask = |comment, expected: fn(RunId) -> Course| {
+            let asked = by("bob", comment, Verb::Ask, "why?");
+            assert_eq!(lane.admit(&asked, reads, at(0)), expected(run(comment, 0)));
+        };
+        ask(1, Course::Start);
+        ask(2, Course::Start);
+        ask(3, |run| Course::Barred(run, FailureCode::TooManyRuns));
+        assert_eq!(
+            lane.admit(&request("alice", 4), RULES, at(0)),
+            Course::Start(run(4, 0))
+        );
+        assert_eq!(
+            lane.fuse(reads, at(60 * 30)),
+            "2 within the hour; again in 31 min"
+        );
+    }
+
+    #[test]
+    fn free_text_joins_only_what_reads_it() {
+        for verb in Verb::all().filter(|verb| verb.is_queued()) {
+            let mut lane = Lane::default();
+            lane.admit(&by("alice", 1, verb, "x"), RULES, at(0));
+            let course = lane.admit(&request("alice", 2), RULES, at(5));
+            let merges = matches!(course, Course::Merge { .. });
+            let reads_it = matches!(verb, Verb::Request | Verb::Fix | Verb::Test | Verb::Continue);
+            assert_eq!(merges, reads_it, "{verb:?}");
+        }
     }
 }

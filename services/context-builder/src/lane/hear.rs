@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
-use pipeline::mention::{Command, CommandDigest, Mention};
+use pipeline::mention::{Command, CommandDigest, Mention, Verb};
 use pipeline::subject::lane_key;
 
 use super::{Course, Entry, Lane, Memory, Refusal};
@@ -100,15 +100,28 @@ impl Lane {
 
     /// Takes note that a mention is answered at once. Whether it is: another delivery may have come first.
     pub(crate) fn answered(&mut self, mention: &Mention, run: &RunId) -> bool {
-        match self.hear(mention) {
-            Course::Start(started) => {
-                let digest = mention.command.as_ref().map(Command::digest);
-                self.remember(mention, digest, Some(started));
+        let course = self.hear(mention);
+        match course {
+            Course::Start(_) => {
+                self.remember_answer(mention, run);
+                true
+            }
+            // The edit that gave up the comment's run, which has ended, is answered beside that.
+            Course::Resume(given_up) if given_up != *run && *run == run_of(mention) => {
+                self.remember_answer(mention, run);
                 true
             }
             // An answer that was interrupted.
             Course::Resume(known) => known == *run,
             _ => false,
+        }
+    }
+
+    fn remember_answer(&mut self, mention: &Mention, run: &RunId) {
+        let digest = mention.command.as_ref().map(Command::digest);
+        self.remember(mention, digest, Some(run.clone()));
+        if let Some(memory) = self.comments.get_mut(&mention.comment) {
+            memory.answered = true;
         }
     }
 
@@ -163,6 +176,7 @@ impl Lane {
             at: now,
             person: key_of(mention.author.as_ref()),
             front: goes_first(mention),
+            takes_text: takes_text(mention),
             merged: Vec::new(),
         });
     }
@@ -181,6 +195,7 @@ impl Lane {
         };
         let mut entry = self.queue.remove(at);
         entry.front = goes_first(mention);
+        entry.takes_text = takes_text(mention);
         self.place(entry);
     }
 
@@ -233,6 +248,7 @@ impl Lane {
             digest,
             run,
             refused: false,
+            answered: false,
             merged_into: None,
             deleted: false,
         };
@@ -267,6 +283,17 @@ fn goes_first(mention: &Mention) -> bool {
         .command
         .as_ref()
         .is_some_and(|command| command.verb.goes_first())
+}
+
+/// Of an undo, a merge, a review or a repetition more text would change nothing, though it were told as added; of a plan
+/// it would make something else than work.
+fn takes_text(mention: &Mention) -> bool {
+    mention.command.as_ref().is_some_and(|command| {
+        matches!(
+            command.verb,
+            Verb::Request | Verb::Fix | Verb::Test | Verb::Continue
+        )
+    })
 }
 
 /// The run that a mention starts.

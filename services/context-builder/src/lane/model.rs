@@ -44,6 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 const RULES: Rules = Rules {
     runs_per_hour: usize::MAX,
     merge_within: SignedDuration::ZERO,
+    only_reads: false,
 };
 
 /// What a run that was given its turn and has not ended looks like from outside.

@@ -370,6 +370,24 @@ fn a_lane_survives_its_bytes() {
 }
 
 #[test]
+fn an_edit_that_gave_up_a_run_is_answered_once_also_after_a_crash() {
+    let mut lane = busy();
+    let mut edit = mention(2, 1, 30, None);
+    edit.command = Some(Command::of_verb(Verb::Pause, ""));
+    assert_eq!(lane.hear(&edit), Course::Withdraw(run(2, 0)));
+    lane.finished(&run(2, 0));
+    assert_eq!(
+        lane.hear(&edit),
+        Course::Resume(run(2, 0)),
+        "a delivery after a crash finds the run that ended"
+    );
+    assert!(lane.answered(&edit, &run(2, 1)));
+    assert_eq!(lane.hear(&edit), Course::Resume(run(2, 1)));
+    assert!(lane.answered(&edit, &run(2, 1)), "an answer that was interrupted");
+    assert!(lane.comments[&CommentId(2)].answered);
+}
+
+#[test]
 fn the_schema_is_that_of_the_type() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/lane.v1.json");
     let stale = pipeline::schema::keep(path.as_ref(), &schemars::schema_for!(Lane)).unwrap();

@@ -39,6 +39,17 @@ fn answer(run: &Run) -> String {
         .unwrap_or_default()
 }
 
+/// As many as one person is given within an hour.
+const ANSWERS_OF_AN_HOUR: usize = 30;
+/// More than a look back on earlier runs goes over.
+const ASKED_BY_A_READER: usize = 110;
+
+fn refusal(run: &Run) -> FailureCode {
+    let outcome = run.outcome.as_ref();
+    let report = outcome.and_then(|outcome| outcome.failure.as_ref());
+    report.expect("it says why").code
+}
+
 fn argument(verb: Verb, argument: &str) -> Command {
     Command {
         argument: Some(argument.to_owned()),
@@ -71,10 +82,8 @@ async fn what_is_not_built_and_what_is_refused_is_answered_while_another_run_wor
     assert!(answer(&ended).contains("did you mean `stop`?"));
     let mut each = Command::request("three");
     each.options.commits = Some(Commits::PerThread);
-    if each.option_not_built().is_some() {
-        let run = asks(&world, "alice", each).await;
-        assert!(answer(&until_ended(&world, &run).await).contains("`--commits` is not built yet"));
-    }
+    let run = asks(&world, "alice", each).await;
+    assert!(answer(&until_ended(&world, &run).await).contains("`--commits per-thread` is not built yet"));
     let help = asks(&world, "bob", Command::of_verb(Verb::Help, "")).await;
     assert!(answer(&until_ended(&world, &help).await).contains("`@openhands stop [run-id|all]`"));
     let waiting = world.run(&second).await.unwrap();
@@ -184,5 +193,92 @@ async fn an_edit_to_stop_ends_the_run_and_another_without_a_run_gives_up_only_on
     world.until_running(&again).await;
     world.end_one_run();
     until_ended(&world, &again).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_looks_or_acts_instead_is_answered() {
+    let world = World::start().await;
+    let [_, (second, comment)] = busy(&world).await;
+    let edit = Some(Command::of_verb(Verb::Pause, ""));
+    let pause = world.mention_of("alice", comment, 1, edit, None).await;
+    let given_up = until_ended(&world, &second).await;
+    assert_eq!(given_up.state, RunState::Cancelled);
+    assert_eq!(until_ended(&world, &pause).await.state, RunState::Answered);
+    let paused = world.comment("carol", "@openhands three", None).await;
+    let paused = world.mention("carol", paused, 0, Some("three")).await;
+    assert_eq!(refusal(&until_ended(&world, &paused).await), FailureCode::Paused);
+    world.end_one_run();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_to_stop_ends_what_else_there_is_and_says_so() {
+    let world = World::start().await;
+    let [(first, _), (second, comment)] = busy(&world).await;
+    let edit = Some(Command::of_verb(Verb::Stop, ""));
+    let stop = world.mention_of("alice", comment, 1, edit, None).await;
+    let said = answer(&until_ended(&world, &stop).await);
+    for run in [&first, &second] {
+        assert_eq!(refusal(&until_ended(&world, run).await), FailureCode::Stopped);
+        assert_eq!(said.matches(run.as_str()).count(), 1, "{said}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_asks_hides_no_run_and_keeps_nobody_from_pausing() {
+    let world = World::start().await;
+    let asked = world.comment("alice", "@openhands one", None).await;
+    let run = world.mention("alice", asked, 0, Some("one")).await;
+    world.until_running(&run).await;
+    world.end_one_run();
+    until_ended(&world, &run).await;
+    let mut silent = None;
+    for _ in 0..ASKED_BY_A_READER {
+        let comment = world.comment("bob", "@openhands help", None).await;
+        let help = Some(Command::of_verb(Verb::Help, ""));
+        silent = Some(world.mention_of("bob", comment, 0, help, None).await);
+    }
+    world.until_decided("Not said again within the hour").await;
+    let status = asks(&world, "alice", Command::of_verb(Verb::Status, "")).await;
+    assert_eq!(until_ended(&world, &status).await.state, RunState::Answered);
+    assert_eq!(world.run(&silent.unwrap()).await, None, "there is an end to it");
+    for verb in [Verb::Pause, Verb::Resume] {
+        let control = asks(&world, "alice", Command::of_verb(verb, "")).await;
+        assert_eq!(until_ended(&world, &control).await.state, RunState::Answered);
+    }
+    let retry = asks(&world, "alice", Command::of_verb(Verb::Retry, "")).await;
+    let again = world.until_running(&retry).await;
+    assert_eq!(again.about, Some(run));
+    world.end_one_run();
+    until_ended(&world, &retry).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_the_same_again_and_again_is_told_no_more_in_the_end() {
+    let world = World::start().await;
+    let undo = || Command::of_verb(Verb::Undo, "");
+    for _ in 0..ANSWERS_OF_AN_HOUR {
+        let told = asks(&world, "alice", undo()).await;
+        assert_eq!(
+            refusal(&until_ended(&world, &told).await),
+            FailureCode::NothingToUndo
+        );
+    }
+    let last = asks(&world, "alice", undo()).await;
+    assert_eq!(
+        refusal(&until_ended(&world, &last).await),
+        FailureCode::TooManyRuns
+    );
+    let silent = asks(&world, "alice", undo()).await;
+    world.until_decided("Not said again within the hour").await;
+    assert_eq!(world.run(&silent).await, None);
+    let other = asks(&world, "carol", undo()).await;
+    assert_eq!(
+        refusal(&until_ended(&world, &other).await),
+        FailureCode::NothingToUndo
+    );
     world.end().await;
 }

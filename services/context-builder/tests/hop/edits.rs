@@ -44,6 +44,10 @@ async fn an_edit_amends_a_waiting_run_and_comes_too_late_for_a_running_one() {
     );
     assert_eq!(running.command.text, "one");
     world.end_one_run();
+    let done = world
+        .until(&first, "it should be done", |run| run.state == RunState::Done)
+        .await;
+    assert!(done.edited_late, "the reply at the end tells it, too");
     let running = world.until_running(&second).await;
     assert!(
         world

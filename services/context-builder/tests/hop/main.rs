@@ -2,6 +2,7 @@
 
 mod answers;
 mod edits;
+mod going_back;
 #[expect(
     clippy::unwrap_used,
     reason = "what fails in the world of a test fails the test"

@@ -33,6 +33,9 @@ pub(crate) fn settings(directory: &TempDir, base_url: &str) -> Config {
     config::load_with(at("resolver.toml").as_ref(), BTreeMap::new()).unwrap()
 }
 
+/// What the target branch says.
+const SECOND_PERSON: &str = "[permission]\nplan_needs_second_person = true\n";
+
 pub(crate) fn document() -> Value {
     let person = |name: &str, right: &str| json!({"name": name, "email": format!("{name}@example.test"), "tokens": [{"token": format!("{name}-t"), "permission": right}]});
     json!({
@@ -41,7 +44,7 @@ pub(crate) fn document() -> Value {
         "repositories": [{
             "project": "PROJ", "slug": "demo", "id": 84,
             "branches": {
-                "main": {"files": {"a.rs": "fn add() {}\n"}},
+                "main": {"files": {"a.rs": "fn add() {}\n", ".openhands/resolver.toml": SECOND_PERSON}},
                 "feature/x": {"from": "main", "files": {"a.rs": "fn add() {}\nfn sub() {}\n"}},
             },
             "permissions": {"alice": "REPO_WRITE", "bob": "REPO_READ", "mallory": "REPO_WRITE", "carol": "REPO_WRITE", "openhands": "REPO_WRITE"},

@@ -191,14 +191,7 @@ impl World {
             comment: CommentId(comment),
             comment_version: version,
             parent: parent.map(CommentId),
-            author: Some(Person {
-                id: None,
-                name: who.to_owned(),
-                slug: None,
-                display_name: None,
-                email: None,
-                is_service: false,
-            }),
+            author: Some(Self::person(who)),
             written_at: Some(Timestamp::now()),
             command,
         };
@@ -207,6 +200,17 @@ impl World {
             .await
             .unwrap();
         RunId::derive(&mention.origin.instance, mention.comment, version)
+    }
+
+    pub(crate) fn person(who: &str) -> Person {
+        Person {
+            id: None,
+            name: who.to_owned(),
+            slug: None,
+            display_name: None,
+            email: None,
+            is_service: false,
+        }
     }
 
     pub(crate) async fn deleted(&self, comment: u64) {
@@ -238,7 +242,7 @@ impl World {
     }
 
     /// Each event has the next place in `EVENTS`.
-    fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         Origin {
             delivery: DeliveryId::new(format!("d-{sequence}")).unwrap(),
