@@ -53,9 +53,10 @@ fn takes_all(typed: &Options, verb: Verb) -> Result<(), FailureReport> {
         | OptionName::Quiet
         | OptionName::Ref => true,
         OptionName::Apply => verb == Verb::Describe,
-        OptionName::Path => !matches!(verb, Verb::Update | Verb::Undo),
+        OptionName::Path if verb == Verb::Plan => true,
         OptionName::DryRun if verb == Verb::Undo => true,
-        OptionName::NewPr
+        OptionName::Path
+        | OptionName::NewPr
         | OptionName::Branch
         | OptionName::Suggest
         | OptionName::DryRun
