@@ -84,9 +84,12 @@ _tests *filter:
     cargo build --workspace --bins --locked
     export INSTA_SNAPSHOT_REFERENCES_FILE="$(mktemp)"
     trap 'rm -f "$INSTA_SNAPSHOT_REFERENCES_FILE"' EXIT
-    # The scenarios start the programs as a site does.
-    cargo build --quiet --workspace --bins --locked
-    cargo test --workspace --no-fail-fast --locked -- "$@"
+    failed=0
+    cargo test --workspace --exclude tests --no-fail-fast --locked -- "$@" || failed=$?
+    # Scenarios wait for other processes half of the time.
+    threads=$(($(getconf _NPROCESSORS_ONLN) * 3 / 2 + 1))
+    cargo test --package tests --no-fail-fast --locked -- --test-threads "$threads" "$@" || failed=$?
+    [ "$failed" = 0 ] || exit "$failed"
     [ $# -gt 0 ] || python3 - "$INSTA_SNAPSHOT_REFERENCES_FILE" <<'PYTHON'
     import os, sys
     used = {os.path.realpath(line.strip()) for line in open(sys.argv[1])}
