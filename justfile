@@ -87,7 +87,7 @@ _tests *filter:
     failed=0
     cargo test --workspace --exclude tests --no-fail-fast --locked -- "$@" || failed=$?
     # Scenarios wait for other processes half of the time.
-    threads=$(($(getconf _NPROCESSORS_ONLN) * 3 / 2 + 1))
+    threads=$(($(getconf _NPROCESSORS_ONLN) + 1))
     cargo test --package tests --no-fail-fast --locked -- --test-threads "$threads" "$@" || failed=$?
     [ "$failed" = 0 ] || exit "$failed"
     [ $# -gt 0 ] || python3 - "$INSTA_SNAPSHOT_REFERENCES_FILE" <<'PYTHON'
