@@ -8,4 +8,6 @@ mod once;
 mod people;
 mod plain;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod world;

@@ -57,6 +57,11 @@ impl World {
     }
 
     pub(crate) async fn without_follower() -> Self {
+        Self::with("", json!({})).await
+    }
+
+    /// Without a process of the role; with lines added to the configuration, and another database behind Bitbucket.
+    pub(crate) async fn with(more: &str, switches: Value) -> Self {
         // A second start in one process keeps the first provider: all are the same.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let directory = TempDir::new().unwrap();
@@ -73,7 +78,7 @@ impl World {
             .unwrap();
         std::fs::write(directory.path().join("token"), "bot-t").unwrap();
         let file = directory.path().join("resolver.toml");
-        std::fs::write(&file, configuration(&directory, &bitbucket.base_url())).unwrap();
+        std::fs::write(&file, configuration(&directory, &bitbucket.base_url()) + more).unwrap();
         let mut settings = config::load(&file).unwrap();
         settings.nats = server.settings(&settings.nats);
         let nats = Nats::connect(&settings.nats, "test").await.unwrap();
@@ -88,7 +93,9 @@ impl World {
             server,
             _directory: directory,
         };
-        world.control("POST", "/sim/v1/world", &document()).await;
+        let mut document = document();
+        document["server"] = switches;
+        world.control("POST", "/sim/v1/world", &document).await;
         world
     }
 

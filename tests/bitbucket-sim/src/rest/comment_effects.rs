@@ -117,19 +117,23 @@ pub(crate) fn refuse_archived(world: &World, key: PullRequestKey) -> Result<(), 
     Ok(())
 }
 
-/// A comment's text: not empty, not over the limit, and nothing the database cannot store.
-pub(crate) fn checked_text<'t>(app: &App, text: Option<&'t str>) -> Result<&'t str, RestError> {
+/// A comment's text as it is stored: not empty, not over the limit, and nothing the database cannot store.
+pub(crate) fn checked_text(app: &App, text: Option<&str>) -> Result<String, RestError> {
     let text = text.filter(|text| !text.trim().is_empty());
     let text = text.ok_or_else(|| RestError::invalid("text", "A comment must have text."))?;
     check_text("text", text)?;
-    let storable = app.world().server.four_byte_characters || text.chars().all(|c| c.len_utf8() < 4);
-    if !storable {
-        let message = "A database error has occurred.";
-        return Err(RestError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server.DataStoreException",
-            message,
-        ));
+    let server = app.world().server;
+    let is_long = |c: char| c.len_utf8() == 4;
+    if server.four_byte_characters || !text.contains(is_long) {
+        return Ok(text.to_owned());
     }
-    Ok(text)
+    if server.four_byte_replaced {
+        return Ok(text.replace(is_long, "????"));
+    }
+    let message = "A database error has occurred.";
+    Err(RestError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "server.DataStoreException",
+        message,
+    ))
 }

@@ -85,7 +85,7 @@ pub(crate) async fn create_with(call: Call, blocker: bool) -> Reply {
         refuse_archived(&world, key)?;
         key
     };
-    let text = checked_text(&call.app, body.text.as_deref())?.to_owned();
+    let text = checked_text(&call.app, body.text.as_deref())?;
     // A reply has no place of its own: it is where its thread is.
     let anchored = match (&body.parent, &body.anchor) {
         (None, Some(anchor)) => Some(anchors::check(&call.app, key, anchor).await?),
@@ -121,7 +121,7 @@ pub(crate) async fn create_with(call: Call, blocker: bool) -> Reply {
 pub(crate) async fn edit(call: Call) -> Reply {
     let body: CommentBody = call.json()?;
     let text = match &body.text {
-        Some(text) => Some(checked_text(&call.app, Some(text))?.to_owned()),
+        Some(text) => Some(checked_text(&call.app, Some(text))?),
         None => None,
     };
     let mut world = call.app.change();

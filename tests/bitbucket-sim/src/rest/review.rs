@@ -35,7 +35,7 @@ pub(crate) async fn finish(call: Call) -> Reply {
     let body: ReviewBody = call.json()?;
     let text = body.comment_text.filter(|text| !text.trim().is_empty());
     let text = match text {
-        Some(text) => Some(checked_text(&call.app, Some(&text))?.to_owned()),
+        Some(text) => Some(checked_text(&call.app, Some(&text))?),
         None => None,
     };
     {

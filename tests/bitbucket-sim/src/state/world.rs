@@ -32,6 +32,8 @@ pub(crate) struct ServerSwitches {
     pub(crate) webhook_create_status: u16,
     /// Whether the database stores characters of four bytes; MySQL-backed instances may not.
     pub(crate) four_byte_characters: bool,
+    /// Whether a database that does not store them puts `?` in their place instead of failing, a byte each.
+    pub(crate) four_byte_replaced: bool,
 }
 
 impl Default for ServerSwitches {
@@ -39,6 +41,7 @@ impl Default for ServerSwitches {
         ServerSwitches {
             webhook_create_status: 201,
             four_byte_characters: true,
+            four_byte_replaced: false,
         }
     }
 }

@@ -217,6 +217,18 @@ async fn a_database_without_four_byte_characters_fails_on_them() {
 }
 
 #[tokio::test]
+async fn a_database_may_store_question_marks_instead_of_four_byte_characters() {
+    let mut world = world();
+    world["server"] = json!({"four_byte_characters": false, "four_byte_replaced": true});
+    let scene = Scene::with(world, "", bitbucket_sim::Payloads::V9).await;
+    let stored = scene
+        .pr(JANE, "POST", "/comments", Some(json!({"text": "é 👀"})))
+        .await
+        .is(201);
+    assert_eq!(stored.json()["text"], "é ????");
+}
+
+#[tokio::test]
 async fn an_archived_repository_answers_409() {
     let scene = Scene::start().await;
     scene
