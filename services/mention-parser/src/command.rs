@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use pipeline::mention::{Class, Command, GrammarRefusal, Options};
 
 use self::form::Form;
+use self::near::Miss;
 use self::scan::{Scan, is_blank, is_line_end};
 
 /// What may touch a mention or a verb without belonging to it.
@@ -117,8 +118,8 @@ impl Read<'_> {
         let mut command = Command::request(joined(&line, self.below));
         if !is_text {
             match near::miss(&line) {
-                Some((Class::Control | Class::Query, near)) => return Err(GrammarRefusal::NearMiss(near)),
-                Some((Class::Work | Class::Read, near)) => command.nearly = Some(Box::new(near)),
+                Some(Miss::Refused(refusal)) => return Err(refusal),
+                Some(Miss::Noted(near)) => command.nearly = Some(Box::new(near)),
                 None => {}
             }
         }

@@ -14,7 +14,7 @@ fn arguments(argument: Argument) -> (Vec<&'static str>, Vec<&'static str>) {
         Argument::Nothing => (vec![], vec!["the parser", RUN, "all"]),
         Argument::Word => (vec!["jenkins-unit", "PROJ/plan-1"], vec!["two words"]),
         Argument::OneOf(words) => (words.to_vec(), vec!["everything", "all this"]),
-        Argument::Run => (vec![RUN], vec!["all", "r-1", "the last change"]),
+        Argument::Run => (vec![RUN], vec!["all", "the rename of it"]),
         Argument::RunOrAll => (vec![RUN, "all"], vec!["all the noise", "using unwrap", "310"]),
         Argument::Request => (
             vec![RUN, "310", "7a0d7c7e-9b5f-4f0e-8d0e-1f6b1f0f0a01"],
@@ -22,7 +22,7 @@ fn arguments(argument: Argument) -> (Vec<&'static str>, Vec<&'static str>) {
         ),
         Argument::Plan => (
             vec![RUN, "abc1234", "0123456789012345678901234567890123456789"],
-            vec!["this", "abc"],
+            vec!["the certificate", "abc of it"],
         ),
     }
 }
@@ -126,12 +126,35 @@ fn control_verbs_among_words_that_say_nothing_start_nothing_and_are_told() {
         ("@openhands please stop", "please stop", "stop"),
         ("@openhands stop it now!", "stop it now", "stop"),
         ("@openhands cancel that", "cancel that", "cancel"),
+        ("@openhands undo the last commit", "undo the last commit", "undo"),
+        ("@openhands retry, please!", "retry, please", "retry"),
+        ("@openhands approve the plan", "approve the plan", "approve"),
     ] {
         check(
             comment,
             &format!(r#"refused {{"kind":"near-miss","word":"{word}","meant":"{meant}"}}"#),
         );
     }
+}
+
+#[test]
+fn what_looks_like_an_id_and_is_none_starts_nothing_and_is_told() {
+    for (typed, word) in [
+        ("stop r-qr0624swpnv", "r-qr0624swpnv"),
+        ("undo r-zzzz", "r-zzzz"),
+        ("approve r-s8swkkdvkcv", "r-s8swkkdvkcv"),
+        ("approve abc", "abc"),
+        ("why r-zzzz", "r-zzzz"),
+    ] {
+        let refused = command(&format!("@openhands {typed}")).refused;
+        let said = refused.map(|refused| refused.sentence()).unwrap_or_default();
+        assert!(
+            said.starts_with(&format!("`{word}` is ")) && said.contains("nothing was started"),
+            "{typed}: {said:?}"
+        );
+    }
+    check("@openhands undo abc", r#"request "undo abc""#);
+    check("@openhands -- stop r-zzzz", r#"request "stop r-zzzz""#);
 }
 
 #[test]
