@@ -64,6 +64,7 @@ fn request(scan: &mut Scan<'_>) -> Result<Command, GrammarRefusal> {
         }
     }
     let mut line = Cow::Borrowed(scan.take_while(|c| !is_line_end(c)));
+    let says_text = ends_options || is_text || line.split_whitespace().any(|word| word == "--");
     if on_mention_line && !ends_options {
         line = option::trailing(&line, scan, &mut options)?.map_or(line, Cow::Owned);
     }
@@ -75,6 +76,9 @@ fn request(scan: &mut Scan<'_>) -> Result<Command, GrammarRefusal> {
     };
     let mut command = read.command(ends_options || is_text)?;
     *command.options = options;
+    if !says_text {
+        command.options_in_text = option::in_text(&command.text);
+    }
     match option::misplaced(&command) {
         Some(option) => Err(GrammarRefusal::NotHere {
             option,

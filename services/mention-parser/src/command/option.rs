@@ -3,6 +3,8 @@
 use pipeline::mention::{Class, Command, GrammarRefusal, OptionName, Options, Verb};
 use pipeline::options::value::{self, Read};
 
+use crate::prose;
+
 use super::scan::{Scan, is_blank, is_line_end};
 
 /// Of an unknown option's name, this much is told.
@@ -76,6 +78,31 @@ fn tail(line: &str, counted: &mut Scan<'_>) -> (Option<usize>, usize) {
     }
     counted.look(scan.looked_at());
     (start, end)
+}
+
+/// The known options that stand in prose as words of their own, each once, in their order; up to a `--` alone.
+pub(super) fn in_text(text: &str) -> Vec<OptionName> {
+    let mut found = Vec::new();
+    if !text.contains("--") {
+        return found;
+    }
+    let stands_alone = |at: usize| text[..at].chars().next_back().is_none_or(char::is_whitespace);
+    for span in prose::spans(text) {
+        for (offset, _) in text[span.clone()].match_indices("--") {
+            let at = span.start + offset;
+            if !stands_alone(at) {
+                continue;
+            }
+            let word = text[at..span.end].split_whitespace().next().unwrap_or_default();
+            if word == "--" {
+                return found;
+            }
+            let key = word["--".len()..].split('=').next().unwrap_or_default();
+            let key = key.trim_end_matches(|c| PUNCTUATION.contains(c)).to_lowercase();
+            found.extend(OptionName::of_key(&key).filter(|option| !found.contains(option)));
+        }
+    }
+    found
 }
 
 /// An option that does not go with the command's verb.

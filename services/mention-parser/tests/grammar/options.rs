@@ -46,6 +46,44 @@ fn what_stands_elsewhere_is_text() {
 }
 
 #[test]
+fn a_known_option_that_stands_in_the_text_is_told() {
+    let remarks = |comment: &str| command(comment).remarks().concat();
+    for comment in [
+        "@openhands fix it\n--dry-run",
+        "@openhands please fix --dry-run the thing",
+        "@openhands\nfix --DRY-RUN, it",
+        "@openhands go on\n\n- --dry-run",
+    ] {
+        assert_eq!(
+            remarks(comment),
+            "`--dry-run` stands inside the text and was taken as text; options stand right behind the verb or at the end of the mention's line.",
+            "{comment:?}"
+        );
+    }
+    assert!(
+        remarks("@openhands fix it\n--path src\n--dry-run\n--path b")
+            .starts_with("`--path`, `--dry-run` stand ")
+    );
+    for comment in [
+        "@openhands remove `--quiet`",
+        "@openhands go\n\n    --quiet",
+        "@openhands go\n```\n--quiet\n```",
+        "@openhands go\n> --quiet",
+        "@openhands -- fix --quiet it",
+        "@openhands go -- it says --quiet",
+        "@openhands fix -- --quiet",
+        "@openhands fix it --time 5m -- with --quiet inside",
+        "@openhands fix it\n\n-- \n--quiet",
+        "@openhands fix the --unknown flag",
+        "@openhands fix a--quiet b",
+        "@openhands fix it --quiet",
+        "@openhands stop\n--quiet",
+    ] {
+        assert_eq!(remarks(comment), "", "{comment:?}");
+    }
+}
+
+#[test]
 fn every_option_takes_its_value() {
     let all = "--model fast --effort LOW --budget 50k-tokens --time 1h30m --path src/** --path \"a b/*.rs\" --path src/** \
                --new-pr --branch fix/x --suggest --dry-run --no-test --commits per-thread --sign-off --lang pt-BR --quiet \
