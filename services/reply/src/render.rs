@@ -45,6 +45,9 @@ fn how_to_stop(scene: &Scene<'_>) -> String {
 /// What a reply says first that could not stand under the comment it answers.
 const ALONE: &str = "*(The comment this answers was deleted.)*";
 
+/// What stands below the verdict on a request that was edited while it was worked on.
+const EDITED_LATE: &str = "The comment was edited after work had begun: this is what came of its earlier words. To have done what it asks for now, write a new comment.";
+
 /// What the record does not say.
 #[derive(Debug, Clone)]
 pub(crate) struct Scene<'a> {
@@ -166,6 +169,9 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     let outcome = run.outcome.as_ref().unwrap_or(&nothing);
     let summary = summary(run, outcome, scene);
     let mut parts = vec![verdict(run, outcome, scene)];
+    if run.edited_late && run.state != RunState::Cancelled {
+        parts.push(EDITED_LATE.to_owned());
+    }
     if let Some(failure) = &outcome.failure {
         parts.extend(reason(run.state, failure, scene));
     }

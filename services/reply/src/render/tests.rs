@@ -32,6 +32,17 @@ fn scene() -> Scene<'static> {
     }
 }
 
+#[test]
+fn an_edit_that_came_too_late_is_told_at_the_end() {
+    let told = |state, edited_late| {
+        let mut run = ended_as(state, Outcome::default());
+        run.edited_late = edited_late;
+        status_reply(&run, &scene()).contains("edited after work had begun")
+    };
+    assert!(told(RunState::Done, true) && told(RunState::Failed, true) && told(RunState::NeedsInput, true));
+    assert!(!told(RunState::Done, false) && !told(RunState::Cancelled, true));
+}
+
 fn ended_as(state: RunState, outcome: Outcome) -> Run {
     let mut run = sample::running();
     run.end(Some(1), state, outcome, sample::at(123)).unwrap();
