@@ -149,6 +149,7 @@ fn refused(refusal: &GrammarRefusal) -> String {
             format!("--{}", option.row().key)
         }
         GrammarRefusal::NotHere { option, verb } => format!("{} --{}", verb.name(), option.row().key),
+        GrammarRefusal::NoId { verb, word } => format!("{} {word}", verb.name()),
         GrammarRefusal::NearMiss(near) => near.word.clone(),
     }
 }
