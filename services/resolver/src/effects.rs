@@ -14,6 +14,7 @@ use pipeline::job::OpenThread;
 use pipeline::legible;
 use pipeline::verbs::Verb;
 
+use crate::policy::OnlyPaths;
 use crate::result::{Handed, Remark};
 use crate::secrets::{Known, redacted};
 
@@ -242,6 +243,13 @@ fn cut(text: &mut String) {
     }
 }
 
+/// The same without findings where the request was not to look.
+fn within(mut handed: Handed, paths: &[String]) -> Handed {
+    let only = OnlyPaths::default().and(paths);
+    handed.findings.retain(|finding| !only.leave_out(&finding.path));
+    handed
+}
+
 /// The same without tokens that the agent may have seen or made up. A suggestion that would be another one goes.
 fn without_secrets(mut handed: Handed, known: &Known) -> Handed {
     for finding in &mut handed.findings {
@@ -353,6 +361,27 @@ mod tests {
             plan.more,
             "On lines that the diff does not show:\n\n- `a` line 3: on 3\n- `a` line 7: on 7"
         );
+    }
+
+    #[test]
+    fn a_review_of_some_paths_says_nothing_of_others() {
+        let findings = vec![
+            remark(2, 2, None),
+            Remark {
+                path: "src/b".into(),
+                ..remark(3, 3, None)
+            },
+        ];
+        let handed = Handed {
+            findings,
+            ..Handed::default()
+        };
+        let left = |paths: &[String]| -> Vec<String> {
+            let left = within(handed.clone(), paths).findings;
+            left.into_iter().map(|finding| finding.path).collect()
+        };
+        assert_eq!(left(&["src/**".to_owned()]), ["src/b"]);
+        assert_eq!(left(&[]), ["a", "src/b"]);
     }
 
     #[test]

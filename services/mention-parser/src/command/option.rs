@@ -124,8 +124,11 @@ pub(super) fn misplaced(command: &Command) -> Option<OptionName> {
             true
         }
         OptionName::DryRun if verb == Verb::Update => true,
+        // Of a plan it is kept for who carries it out, of a review it bounds the findings; answers are about all there is.
+        OptionName::Path => matches!(verb, Verb::Ask | Verb::Explain | Verb::Describe),
         OptionName::NewPr
         | OptionName::Branch
+        | OptionName::Suggest
         | OptionName::DryRun
         | OptionName::NoTest
         | OptionName::Commits

@@ -241,6 +241,11 @@ fn options_that_do_not_go_with_the_verb_are_refused() {
         "@openhands rebase --new-pr",
         "@openhands resolve conflicts --path src/**",
         "@openhands undo --suggest",
+        "@openhands ask --suggest why",
+        "@openhands plan --suggest a cache",
+        "@openhands describe --suggest",
+        "@openhands review --suggest",
+        "@openhands explain --path src/** it",
     ] {
         assert_eq!(refused(comment).0, "not-here", "{comment:?}");
     }

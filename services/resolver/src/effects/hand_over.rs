@@ -8,7 +8,7 @@ use pipeline::ids::CommitId;
 use pipeline::job::Job;
 use pipeline::run::{Outcome, Run, RunState};
 
-use super::{Commentable, Plan, has_result, plan, suggest, without_secrets};
+use super::{Commentable, Plan, has_result, plan, suggest, within, without_secrets};
 use crate::attempt::Attempt;
 use crate::git_door::GitDoor;
 use crate::result::{self, Handed};
@@ -30,7 +30,7 @@ pub(crate) fn take(run: &Run, report: &mut Report) -> (Handed, Vec<String>) {
     }
     let parsed = result::parse(&report.summary);
     report.summary = parsed.words;
-    (parsed.handed, parsed.notes)
+    (within(parsed.handed, &run.command.options.paths), parsed.notes)
 }
 
 /// Plans the effects of what was handed over, notes them in the record, and tells of them in the outcome. Where nothing may
