@@ -30,7 +30,10 @@ const POINTS_MAX: usize = 20;
 /// What a server or the resolver said about a failure.
 const DETAIL_UNITS_MAX: usize = 2_000;
 /// A patch up to this many bytes is shown in the reply; a longer one is fetched with `runs show`.
-pub(crate) const PATCH_BYTES_MAX: u64 = 8 * 1024;
+const PATCH_BYTES_MAX: usize = 8 * 1024;
+/// The same where the patch is what was asked for, and where its beginning is shown if it is longer: what a reply has
+/// room for beside a long summary.
+const ASKED_PATCH_BYTES_MAX: usize = 22 * 1024;
 
 /// Bitbucket keeps a comment that has replies, and ours is one, so deleting is not what people can do
 /// (bitbucket-dc.md 3.6); editing it is, also where the bot's name is not known.
@@ -339,11 +342,20 @@ fn patch(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> Vec<String> {
     } else {
         "work"
     };
+    let command = code(&format!("openhands-resolver runs show {} --patch", run.id));
     let mut parts = if let Some(patch) = &scene.patch {
         let shown = fence(patch, "diff", scene.policy, limit::UNITS_MAX);
-        vec![format!("The {work}, as a patch:"), shown]
+        let kept = run.patch.as_ref().map_or(0, |kept| kept.bytes);
+        let is_whole = !is_asked(run) || kept <= patch.len() as u64;
+        let title = if is_whole {
+            format!("The {work}, as a patch:")
+        } else {
+            format!(
+                "The beginning of the {work}, as a patch; an administrator gets all of it with {command}:"
+            )
+        };
+        vec![title, shown]
     } else {
-        let command = code(&format!("openhands-resolver runs show {} --patch", run.id));
         vec![format!(
             "The {work} is kept as a patch. An administrator gets it with {command}."
         )]
@@ -354,11 +366,28 @@ fn patch(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> Vec<String> {
     parts
 }
 
-/// Whether a patch can be shown: text that the reply would show unchanged, so that what is copied applies.
-pub(crate) fn showable(patch: Vec<u8>, policy: Policy<'_>) -> Option<String> {
-    let text = String::from_utf8(patch).ok()?;
-    let small = text.len() as u64 <= PATCH_BYTES_MAX;
-    (small && sanitise::clean(&text, policy.beyond_bmp) == text).then_some(text)
+/// Whether the patch is what was asked for.
+fn is_asked(run: &Run) -> bool {
+    run.command.options.dry_run && run.state == RunState::Answered
+}
+
+/// What of a patch can be shown: text that the reply would show unchanged, so that what is copied applies. Of one that is
+/// too long, where it is what was asked for, the hunks that there is room for.
+pub(crate) fn showable(patch: Vec<u8>, run: &Run, policy: Policy<'_>) -> Option<String> {
+    let mut text = String::from_utf8(patch).ok()?;
+    let is_asked = is_asked(run);
+    if is_asked && text.len() > ASKED_PATCH_BYTES_MAX {
+        let room = &text[..text.floor_char_boundary(ASKED_PATCH_BYTES_MAX)];
+        let end = room.rfind("\n@@ ").max(room.rfind("\ndiff --git "))?;
+        text.truncate(end + 1);
+        // A file's name without a hunk says nothing.
+        if !text.contains("\n@@ ") {
+            return None;
+        }
+    } else if !is_asked && text.len() > PATCH_BYTES_MAX {
+        return None;
+    }
+    (sanitise::clean(&text, policy.beyond_bmp) == text).then_some(text)
 }
 
 fn list(title: &str, points: &[String], scene: &Scene<'_>) -> String {

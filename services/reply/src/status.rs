@@ -324,14 +324,14 @@ impl Status {
 
     async fn patch(&self, run: &Run, policy: Policy<'_>) -> Result<Option<String>, Failure> {
         let Some(patch) = &run.patch else { return Ok(None) };
-        if !run.state.is_terminal() || patch.bytes > render::PATCH_BYTES_MAX {
+        if !run.state.is_terminal() {
             return Ok(None);
         }
         Ok(self
             .artifacts
             .get(&patch.key)
             .await?
-            .and_then(|bytes| render::showable(bytes, policy)))
+            .and_then(|bytes| render::showable(bytes, run, policy)))
     }
 }
 

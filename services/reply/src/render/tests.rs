@@ -663,12 +663,53 @@ fn the_longest_possible_reply_fits() {
 
 #[test]
 fn a_patch_that_would_not_apply_as_shown_is_not_shown() {
-    let policy = scene().policy;
-    assert!(showable(b"+ok\n".to_vec(), policy).is_some());
-    assert!(showable("+a\u{202e}b\n".into(), policy).is_none());
-    assert!(showable(b"+\r\n".to_vec(), policy).is_none());
-    assert!(showable(vec![0xff], policy).is_none());
-    assert!(showable(vec![b'x'; 9000], policy).is_none());
+    let run = failed(RunState::Failed, FailureCode::BranchConflict, None);
+    let shown = |patch: &[u8]| showable(patch.to_vec(), &run, scene().policy);
+    assert!(shown(b"+ok\n").is_some());
+    assert!(shown("+a\u{202e}b\n".as_bytes()).is_none());
+    assert!(shown(b"+\r\n").is_none());
+    assert!(shown(&[0xff]).is_none());
+    assert!(shown(&[b'x'; 9000]).is_none());
+}
+
+#[test]
+fn a_dry_run_shows_a_long_patch_as_far_as_there_is_room_for_hunks() {
+    let mut run = ended_as(RunState::Answered, Outcome::default());
+    run.command.options.dry_run = true;
+    let hunk = |n: usize| format!("@@ -{n},1 +{n},1 @@\n-a\n+{}\n", "b".repeat(1000));
+    let head = "diff --git a/x b/x\n--- a/x\n+++ b/x\n";
+    let whole = format!("{head}{}", (1..15).map(hunk).collect::<String>());
+    let shown = |run: &Run, patch: &str| showable(patch.as_bytes().to_vec(), run, scene().policy);
+    assert_eq!(shown(&run, &whole).as_deref(), Some(whole.as_str()));
+    let long = format!("{head}{}", (1..60).map(hunk).collect::<String>());
+    let beginning = shown(&run, &long).unwrap();
+    let hunks = beginning.matches("@@ -").count();
+    assert_eq!(
+        beginning,
+        format!("{head}{}", (1..=hunks).map(hunk).collect::<String>())
+    );
+    assert!((20..=22).contains(&hunks), "{hunks}");
+    run.patch = Some(Artifact {
+        key: "k".into(),
+        bytes: long.len() as u64,
+    });
+    let scene = Scene {
+        patch: Some(beginning),
+        ..scene()
+    };
+    let reply = status_reply(&run, &scene);
+    assert!(
+        reply.contains("The beginning of the work, as a patch") && reply.contains("@@ -20,1"),
+        "{}",
+        reply.len()
+    );
+    // One hunk that is longer than that, and what is no dry run.
+    assert_eq!(
+        shown(&run, &format!("{head}@@ -1 +1 @@\n+{}", "b".repeat(30_000))),
+        None
+    );
+    run.command.options.dry_run = false;
+    assert_eq!(shown(&run, &whole), None);
 }
 
 #[test]
