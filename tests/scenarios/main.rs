@@ -21,6 +21,7 @@ mod handing_back;
 mod leaving_nothing;
 mod limits;
 mod looking_in;
+mod meanwhile;
 mod model_fails;
 mod nats_away;
 mod option_new_pr;

@@ -60,11 +60,12 @@ async fn a_branch_that_is_there_is_left_alone() {
             .unwrap();
         let reply = pr.final_reply_to(asked).await;
         assert!(
-            reply.text.starts_with("**Failed") && reply.text.contains("a branch of that name already"),
+            reply.text.starts_with("**Refused") && reply.text.contains("BRANCH_EXISTS"),
             "{}",
             reply.text
         );
         assert!(pr.bots_commits().await.is_empty());
+        assert!(world.model.requests().is_empty(), "found out before the agent started");
     })
     .await;
 }

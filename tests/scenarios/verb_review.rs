@@ -18,7 +18,7 @@ fn findings() -> Value {
 }
 
 /// Threads that the bot began on lines of the diff.
-async fn on_the_diff(world: &World) -> Vec<Value> {
+pub(crate) async fn on_the_diff(world: &World) -> Vec<Value> {
     let activities = world.root().get_all("/pull-requests/1/activities").await.unwrap();
     let mut threads: Vec<Value> = activities
         .into_iter()

@@ -1,5 +1,6 @@
 //! `undo`: what a run pushed is reverted, and what people pushed since stays.
 
+use tests::git_cli;
 use tests::pull_request::PullRequest;
 use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::world::{World, scenario, scenario_in};
@@ -162,6 +163,37 @@ async fn a_commit_of_somebody_elses_that_names_a_run_is_not_undone() {
             !pr.file("README.md").await.contains("# Demo"),
             "not the other one"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_merge_of_the_target_branch_is_left_to_people() {
+    scenario(async |world| {
+        let pr = world.pull_request(1);
+        git_cli::commit_and_push(&pr.clone_url(), "main", "CODEOWNERS", "* @security\n")
+            .await
+            .unwrap();
+        let comment = asks(world, "@openhands update branch").await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Done") && !reply.text.contains("undo: reply"),
+            "{}",
+            reply.text
+        );
+        let (_, run) = newest(&pr).await;
+        let head = pr.head().await;
+        let comment = asks(world, &format!("@openhands undo {run}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.contains("UNDO_CONFLICT")
+                && reply.text.contains("is a merge")
+                && reply.text.contains(&format!("git revert -m 1 {}", &head[..11])),
+            "{}",
+            reply.text
+        );
+        assert_eq!(pr.head().await, head);
+        assert_eq!(pr.file("CODEOWNERS").await, "* @security\n");
     })
     .await;
 }

@@ -37,7 +37,9 @@ pub(crate) async fn undo(
         Err(why) => return Ok(nothing(format!("run `{about}` {why}"))),
     };
     let bot = door.identity().await?;
-    let commits = commits_of(door, &start.base, (about, &bot), pushed).await?;
+    let mut commits = commits_of(door, &start.base, (about, &bot), pushed).await?;
+    // Below what the run pushed there may be what somebody else wrote its trailer into.
+    commits.retain(|commit| record.as_ref().is_none_or(|record| record.may_have_made(commit)));
     if commits.is_empty() {
         let why = match pushed {
             Some(commit) => format!("its commit `{}` is not on the branch any more", commit.short()),
