@@ -1,5 +1,5 @@
-//! An example reply for each verb, as `docs/commands.md` shows it: rendered here, so that the document cannot differ from
-//! what people see.
+//! An example reply for each verb, as `docs/commands.md` shows it. Rendered here, so that the document cannot differ from
+//! how a record is shown; what `services/context-builder` answers at once is `config`'s and `help`'s own, else its words.
 
 use std::fmt::Write as _;
 
@@ -67,17 +67,15 @@ fn ending(verb: Verb) -> (RunState, Outcome) {
         ),
         Verb::Describe => (
             RunState::Answered,
-            answered("Title: Retry uploads\n\nUploads are tried three times."),
+            answered(
+                "The change is about uploads alone.\n\n**Title:** Retry uploads\n\n**Description:**\n\nUploads are tried three times.",
+            ),
         ),
         Verb::Plan => (
             RunState::Answered,
             answered("1. Return the error from `send`.\n2. Test it."),
         ),
-        Verb::Update => (RunState::Done, pushed("Merged `main` into `feature/x`.")),
-        Verb::Undo => (
-            RunState::Done,
-            pushed("Reverted the commits of run `r-0123456789ab`."),
-        ),
+        Verb::Update | Verb::Undo => (RunState::Done, by_git(verb, pushed(""))),
         Verb::Test => {
             let exited = |code, milliseconds| Measured::Exited { code, milliseconds };
             let check = Check {
@@ -96,6 +94,20 @@ fn ending(verb: Verb) -> (RunState, Outcome) {
             RunState::Done,
             pushed("`send` returns the error instead of dropping it."),
         ),
+    }
+}
+
+/// The same where no agent has worked, which says nothing then.
+fn by_git(verb: Verb, outcome: Outcome) -> Outcome {
+    let note = if verb == Verb::Undo {
+        "Reverted `abc1234abc1` of run `r-0123456789ab`; later commits were kept"
+    } else {
+        "`main` at `1234567890a` was merged in; history is never rewritten, nor would `rebase` do it"
+    };
+    Outcome {
+        summary: None,
+        notes: vec![note.to_owned()],
+        ..outcome
     }
 }
 
@@ -133,6 +145,19 @@ fn worked(verb: Verb) -> Run {
             },
         }];
     }
+    if verb == Verb::Review {
+        run.effects = vec![effect::Effect {
+            what: finding(),
+            progress: effect::Progress::Done {
+                comment: Some(CommentId(321)),
+                pull_request: None,
+            },
+        }];
+    }
+    if matches!(verb, Verb::Update | Verb::Undo) {
+        run.end(Some(1), state, outcome, sample::at(5)).unwrap();
+        return run;
+    }
     run.usage = Usage {
         turns: 4,
         input_tokens: 30_000,
@@ -159,17 +184,80 @@ fn answer() -> effect::What {
     serde_json::from_value(serde_json::json!({"kind": "answer", "thread": 305, "text": "Done."})).unwrap()
 }
 
-/// The reply to each verb that works on something; to one that does not yet, what is said instead.
+fn finding() -> effect::What {
+    serde_json::from_value(serde_json::json!({
+        "kind": "finding", "path": "src/upload.rs", "first_line": 40, "last_line": 42, "text": "The error is dropped."
+    }))
+    .unwrap()
+}
+
+/// What `config` answers where little is configured and the repository has no file.
+fn configured() -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, token) = (
+        directory.path().join("resolver.toml"),
+        directory.path().join("token"),
+    );
+    std::fs::write(&token, "t").unwrap();
+    let text = format!(
+        "data_dir = {data:?}\n[llm]\nbase_url = \"http://127.0.0.1:1/v1\"\n[[model]]\nalias = \"default\"\nmodel = \"m\"\n\
+         [[connection]]\nid = \"main\"\nbase_url = \"{BASE}\"\nbot_token_file = {token:?}\n\
+         webhook_secret_files = [{token:?}]\nrepositories = [\"PROJ/*\"]\n[connection.mention]\nnames = [\"openhands\"]\n",
+        data = directory.path(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let config = config::load(&file).unwrap();
+    config::shown(&config::Shown {
+        config: &config,
+        connection: &config.connections[0],
+        file: &config::RepositoryFile::default(),
+        branch: "main",
+        at: None,
+    })
+}
+
+/// What `services/context-builder` answers at once, in its words.
+fn at_once(verb: Verb) -> Option<String> {
+    const RUN: &str = "r-0123456789ab";
+    Some(match verb {
+        Verb::Stop => format!("Stopped `{RUN}`."),
+        Verb::Status => format!(
+            "- Working for 1 min 12 s: `{RUN}`, `fix` for `alice`, step `edited src/upload.rs`; $0.12, 14k tokens so far\n\n\
+             Spent on this pull request so far: $0.54, 45k tokens in 2 runs."
+        ),
+        Verb::Why => format!(
+            "About `305`:\n\n- 2025-06-15 15:06:40 UTC `context-builder`, comment 305: queued, the requester may, the pull request is open\n\
+             - Run `{RUN}` is done; its reply is comment 306"
+        ),
+        Verb::Pause => "The bot is paused on this pull request, by `alice` since 2025-06-15 15:06:40 UTC: requests start \
+             nothing until somebody who may write types `resume`. What runs or waits goes on; questions about it, `stop` \
+             and `resume` still count."
+            .to_owned(),
+        Verb::Resume => "The bot listens on this pull request. If something was asked while it was paused, ask again: \
+             that is not remembered."
+            .to_owned(),
+        Verb::Config => configured(),
+        Verb::Help => reference::help("openhands"),
+        Verb::Ping => format!(
+            "I am here: openhands-resolver {}. Connection `main` reaches Bitbucket as `openhands`, which answered within \
+             12 ms.",
+            env!("CARGO_PKG_VERSION")
+        ),
+        _ => return None,
+    })
+}
+
+/// The reply to each verb; to one that is not built yet, what is said instead.
 fn examples() -> String {
     let mut text = String::new();
     for verb in Verb::all() {
         let row = verb.row();
-        let not_yet = reference::not_yet(&Command::of_verb(verb, ""));
-        if matches!(row.class, Class::Control | Class::Query) && not_yet.is_none() {
+        let said = reference::not_yet(&Command::of_verb(verb, "")).or_else(|| at_once(verb));
+        if matches!(row.class, Class::Control | Class::Query) && said.is_none() {
             continue;
         }
         // Continued and approved runs, and repeated ones, end as what they do.
-        let run = match not_yet {
+        let run = match said {
             Some(said) => told(verb, said),
             None => worked(verb),
         };
