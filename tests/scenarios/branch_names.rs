@@ -3,7 +3,8 @@
 use serde_json::json;
 use tests::git_cli;
 use tests::setup::{FILE, Setup};
-use tests::world::scenario_in;
+
+use crate::verb_queries::however_delivered;
 
 /// Slashes, characters that mean something in URLs, other scripts, what looks like an option, a ref or Markdown.
 const NAMES: [&str; 6] = [
@@ -29,7 +30,7 @@ async fn branches_with_odd_names_get_their_push_and_their_merge() {
         document["pull_requests"][number]["from"] = json!(name);
     }
     setup.document = Some(document);
-    scenario_in(setup, async |world| {
+    however_delivered(setup, async |world| {
         world.agent_runs(&format!("sed -i 's/a - b/a + b/' {FILE}"), "Repaired the sign.");
         let url = world.pull_request(1).clone_url();
         let alice = world.alice();

@@ -8,6 +8,8 @@ use tests::waiting::{WAIT_MAX, until};
 use tests::world::{World, scenario_in};
 use tests::{git_cli, inside};
 
+use crate::verb_queries::however_delivered;
+
 /// Pull request 1 comes from alice's personal fork, in which the bot may do `bots_permission`.
 fn from_fork(bots_permission: Option<&str>) -> Setup {
     let mut setup = Setup::default();
@@ -43,7 +45,7 @@ async fn repairs(world: &World, request: &str) -> String {
 
 #[tokio::test]
 async fn a_fork_that_the_bot_may_write_to_gets_the_push() {
-    scenario_in(from_fork(Some("REPO_WRITE")), async |world| {
+    however_delivered(from_fork(Some("REPO_WRITE")), async |world| {
         let reply = repairs(world, "@openhands fix the sign").await;
         assert!(reply.starts_with("**Done"), "{reply}");
         assert!(file(&fork_url(world), "feature/1", FILE).await.contains("a + b"));
@@ -72,7 +74,7 @@ async fn a_fork_that_the_bot_may_write_to_gets_the_push() {
 #[tokio::test]
 async fn a_fork_that_is_closed_to_the_bot_gets_a_stacked_pull_request_in_the_target_repository() {
     for permission in [Some("REPO_READ"), None] {
-        scenario_in(from_fork(permission), async |world| {
+        however_delivered(from_fork(permission), async |world| {
             let before = git_cli::remote_head(&fork_url(world), "feature/1").await.unwrap();
             let reply = repairs(world, "@openhands fix the sign").await;
             assert!(reply.starts_with("**Done"), "{reply}");

@@ -5,9 +5,10 @@ use serde_json::json;
 use tests::inside;
 use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario, scenario_in, works};
+use tests::world::{World, scenario_in, works};
 
 use crate::looking_in::redacted;
+use crate::verb_queries::however_delivered;
 
 const FIX: &str = "sed -i 's/a - b/a + b/' src/lib.rs";
 /// A second model, which takes an effort, and prices of the first.
@@ -115,7 +116,7 @@ async fn changes_outside_the_paths_of_a_request_are_kept_and_not_pushed() {
 
 #[tokio::test]
 async fn a_model_is_chosen_by_its_alias_and_told_how_hard_to_think() {
-    scenario_in(two_models(), async |world| {
+    however_delivered(two_models(), async |world| {
         world.agent_runs(FIX, "Add again.");
         let reply = asked(world, "fix it --model second --effort high --dry-run").await;
         assert!(
@@ -191,7 +192,7 @@ async fn a_budget_and_a_time_end_the_run_and_the_reply_counts_against_them() {
 
 #[tokio::test]
 async fn a_request_for_another_commit_than_the_head_starts_nothing() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         world.agent_runs(FIX, "Add again.");
         let pr = world.pull_request(1);
         let head = pr.head().await;
@@ -209,7 +210,7 @@ async fn a_request_for_another_commit_than_the_head_starts_nothing() {
 
 #[tokio::test]
 async fn a_signed_off_commit_names_the_requester() {
-    scenario(async |world| {
+    however_delivered(Setup::default(), async |world| {
         world.agent_runs(FIX, "Add again.");
         let reply = asked(world, "fix it --sign-off --lang de").await;
         assert!(reply.starts_with("**Done"), "{reply}");
@@ -259,7 +260,7 @@ async fn checks_are_left_out_where_the_operator_lets_them_be() {
             "[checks]\ntest = { command = \"grep -q 'a + b' src/lib.rs\" }\n",
         )
     };
-    scenario_in(setup, async |world| {
+    however_delivered(setup, async |world| {
         world.agent_runs(FIX, "Add again.");
         let reply = asked(world, "fix it --no-test --dry-run").await;
         assert!(
