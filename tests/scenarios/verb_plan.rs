@@ -8,6 +8,7 @@ use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::world::{World, scenario, scenario_in, works};
 
 use crate::looking_in::redacted;
+use crate::verb_queries::{answer, however_delivered};
 
 const PLAN: &str = "1. In `src/lib.rs`, make `add` add.\n2. Nothing else.";
 
@@ -136,6 +137,34 @@ async fn a_plan_that_is_not_what_was_shown_is_not_carried_out() {
             reply.text
         );
         assert_eq!(pr.bots_commits().await.len(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_two_have_to_agree_who_planned_does_not_approve() {
+    let setup = Setup {
+        config: "[permission]\nplan_needs_second_person = true\n".to_owned(),
+        ..Setup::default()
+    };
+    however_delivered(setup, async |world| {
+        model_plans_then_works(world);
+        let pr = world.pull_request(1);
+        let run = planned(world, &pr).await;
+        let asked = world.model.requests().len();
+        let approve = format!("approve {run}");
+        let refused = answer(world, &world.alice(), &approve).await;
+        assert!(
+            refused.starts_with("**Refused for @alice**") && refused.contains("SECOND_PERSON_NEEDED"),
+            "{refused}"
+        );
+        let by_a_reader = answer(world, &world.bob(), &approve).await;
+        assert!(by_a_reader.contains("PERMISSION_DENIED"), "{by_a_reader}");
+        assert_eq!(world.model.requests().len(), asked, "no agent was started");
+        assert_eq!(pr.bots_commits().await.len(), 0);
+        let done = answer(world, &world.root(), &approve).await;
+        assert!(done.starts_with("**Done for @root"), "{done}");
+        assert_eq!(pr.file(FILE).await, FILE_ON_BRANCH.replace("a - b", "a + b"));
     })
     .await;
 }
