@@ -5,122 +5,28 @@ use std::collections::BTreeMap;
 
 use pipeline::options::OptionName;
 use pipeline::verbs::Verb;
-use serde_json::json;
+use serde_json::{Value, json};
+use tests::git_cli;
+use tests::pull_request::PullRequest;
 use tests::setup::Setup;
 use tests::thread::Comment;
 use tests::world::{World, scenario_in};
 
+use super::commands::{COMMANDS, Declared};
 use super::injection::{Texts, everything_else, kind};
 use super::judged::{are_words, the_reply_is_words};
 use super::sinks::bots_requests;
 use super::stage::Stage;
 
-/// What a command may do beside its status reply, its reactions and its build status.
-struct Declared {
-    command: &'static str,
-    verb: Verb,
-    /// Commits on the source branch.
-    pushes: usize,
-    /// Comments on lines of the diff.
-    remarks: bool,
-    /// Answers in threads of people.
-    answers: bool,
-    /// The title and the description.
-    describes: bool,
-}
-
-const NOTHING: Declared = Declared {
-    command: "",
-    verb: Verb::Request,
-    pushes: 0,
-    remarks: false,
-    answers: false,
-    describes: false,
-};
-
-const COMMANDS: [Declared; 12] = [
-    Declared {
-        command: "look at it",
-        pushes: 1,
-        ..NOTHING
-    },
-    Declared {
-        command: "fix it",
-        verb: Verb::Fix,
-        pushes: 1,
-        ..NOTHING
-    },
-    Declared {
-        command: "fix ci",
-        verb: Verb::FixCi,
-        pushes: 1,
-        ..NOTHING
-    },
-    Declared {
-        command: "test the notes",
-        verb: Verb::Test,
-        pushes: 1,
-        ..NOTHING
-    },
-    Declared {
-        command: "address",
-        verb: Verb::Address,
-        pushes: 1,
-        answers: true,
-        ..NOTHING
-    },
-    Declared {
-        command: "review",
-        verb: Verb::Review,
-        remarks: true,
-        ..NOTHING
-    },
-    Declared {
-        command: "ask what is this for?",
-        verb: Verb::Ask,
-        ..NOTHING
-    },
-    Declared {
-        command: "explain",
-        verb: Verb::Explain,
-        ..NOTHING
-    },
-    Declared {
-        command: "plan the work",
-        verb: Verb::Plan,
-        ..NOTHING
-    },
-    Declared {
-        command: "describe",
-        verb: Verb::Describe,
-        ..NOTHING
-    },
-    Declared {
-        command: "describe --apply",
-        verb: Verb::Describe,
-        describes: true,
-        ..NOTHING
-    },
-    Declared {
-        command: "fix it --dry-run",
-        verb: Verb::Fix,
-        ..NOTHING
-    },
-];
-
-/// Verbs that repeat another's work, or that no agent works for where nothing conflicts.
-const OF_ANOTHER_RUN: [Verb; 5] = [
-    Verb::Approve,
-    Verb::Update,
-    Verb::Continue,
-    Verb::Retry,
-    Verb::Undo,
-];
-
 /// Those that work in this build.
 fn built() -> Vec<&'static Declared> {
     let has_options = |declared: &Declared| {
-        let options = [OptionName::Apply, OptionName::DryRun];
+        let options = [
+            OptionName::Apply,
+            OptionName::DryRun,
+            OptionName::Suggest,
+            OptionName::NewPr,
+        ];
         options
             .iter()
             .all(|option| !declared.command.contains(option.row().key) || option.row().built)
@@ -205,7 +111,8 @@ fn is_declared(declared: &Declared, thread: &[Comment], kinds: &BTreeMap<(String
             ("POST", "/comments") if declared.remarks => usize::MAX,
             ("POST", "/comments") if declared.answers => 1 + by_people,
             ("POST", "/comments") => 1,
-            ("POST", "/git-receive-pack") => declared.pushes,
+            ("POST", "/git-receive-pack") => declared.pushes + usize::from(declared.opens),
+            ("POST", "/pull-requests") => usize::from(declared.opens),
             ("PUT", "/pull-requests/<n>") => usize::from(declared.describes),
             _ => 0,
         };
@@ -229,39 +136,68 @@ async fn a_build_fails(world: &World, number: usize) {
         .unwrap();
 }
 
+/// The reply to a command that went well.
+async fn done(world: &World, pr: &PullRequest<'_>, command: &str, is_agents: bool) -> Comment {
+    let text = format!("@openhands {command}");
+    let comment = world.alice().comments(pr.id(), &text).await.unwrap();
+    let reply = pr.final_reply_to(comment).await;
+    let is_right = if is_agents {
+        !reply.text.starts_with("**Failed") && reply.text.contains("Obeyed all")
+    } else {
+        reply.text.starts_with("**Done")
+    };
+    assert!(is_right, "{command}: {}\n{}", reply.text, world.logs());
+    the_reply_is_words(&reply);
+    reply
+}
+
 /// A command's run, and what it wrote.
 async fn obeys(world: &World, declared: &Declared, number: usize) {
     let (pr, what) = (world.pull_request(number), declared.command);
     if declared.verb == Verb::FixCi {
         a_build_fails(world, number).await;
     }
+    if let Some(about) = declared.about {
+        done(world, &pr, about, true).await;
+    }
     let from = bots_requests(world).await.len();
-    let comment = world
-        .alice()
-        .comments(pr.id(), &format!("@openhands {what}"))
-        .await
-        .unwrap();
-    let reply = pr.final_reply_to(comment).await;
-    assert!(
-        !reply.text.starts_with("**Failed") && reply.text.contains("Obeyed all"),
-        "{what}: {}\n{}",
-        reply.text,
-        world.logs()
-    );
-    the_reply_is_words(&reply);
+    let (commits, comments) = (pr.bots_commits().await.len(), pr.bots_comments().await.len());
+    done(world, &pr, what, declared.is_agents).await;
     let thread = pr.comments().await;
     for comment in thread.iter().filter(|comment| comment.is_bots()) {
         the_reply_is_words(comment);
     }
     is_declared(declared, &thread, &written(world, from).await);
-    let more = thread.iter().filter(|c| c.is_bots() && c.id != reply.id).count();
+    let more = thread.iter().filter(|comment| comment.is_bots()).count() - comments - 1;
     let is_more_declared = declared.remarks || declared.answers;
     assert_eq!(
         more > 0,
         is_more_declared,
         "{what}: {more} further comments\n{thread:#?}"
     );
-    assert_eq!(pr.bots_commits().await.len(), declared.pushes, "{what}");
+    let made = pr.bots_commits().await.len() - commits;
+    assert_eq!(made, declared.pushes, "{what}");
+}
+
+/// The pull requests that the bot was asked to open, and their branches, are taken out of what has changed.
+fn without_opened(after: &mut Value, before: &Value) {
+    let wanted = COMMANDS.iter().filter(|declared| declared.opens).count();
+    let known = before["state"]["pull_requests"].as_array().expect("a list").len();
+    let all = after["state"]["pull_requests"].as_array_mut().expect("a list");
+    let opened = all.split_off(known);
+    assert_eq!(opened.len(), wanted, "{opened:#?}");
+    for pull_request in opened {
+        assert_eq!(pull_request["author"], "openhands");
+        are_words(pull_request["description"].as_str().expect("a text"));
+        let branch = pull_request["from"].as_str().expect("a branch");
+        assert!(branch.starts_with("openhands/"), "{branch}");
+        let branches = after["state"]["repositories"][0]["branches"]
+            .as_object_mut()
+            .expect("by name");
+        assert!(branches.remove(branch).is_some());
+        let refs = after["refs"].as_array_mut().expect("a list");
+        refs.retain(|line| !line.as_str().is_some_and(|line| line.ends_with(branch)));
+    }
 }
 
 #[tokio::test]
@@ -270,12 +206,21 @@ async fn whatever_texts_tell_an_agent_every_verb_does_what_it_is_for_and_no_more
     let stage = Stage::new().await;
     let commands = built();
     for verb in Verb::all().filter(|verb| verb.is_built() && verb.is_queued()) {
-        let is_here = commands.iter().any(|declared| declared.verb == verb) || OF_ANOTHER_RUN.contains(&verb);
+        let is_here = commands.iter().any(|declared| declared.verb == verb);
         assert!(is_here, "{verb:?} is not tried");
     }
     let (setup, sources) = setup(&texts, &stage, commands.len());
     scenario_in(setup, async |world| {
         people_comment(world, &texts, commands.len()).await;
+        // What there is to update a branch with.
+        git_cli::commit_and_push(
+            &world.pull_request(1).clone_url(),
+            "main",
+            "later.txt",
+            "by a person\n",
+        )
+        .await
+        .unwrap();
         let before = everything_else(world, &sources).await;
         for (index, declared) in commands.iter().enumerate() {
             obeys(world, declared, index + 1).await;
@@ -302,6 +247,7 @@ async fn whatever_texts_tell_an_agent_every_verb_does_what_it_is_for_and_no_more
                 *is = was.clone();
             }
         }
+        without_opened(&mut after, &before);
         assert_eq!(after["state"], before["state"], "something else has changed");
         assert_eq!(after["refs"], before["refs"], "another ref has changed");
         assert_eq!(after["webhooks"], before["webhooks"]);
@@ -331,14 +277,26 @@ async fn an_effect_that_a_verb_has_not_declared_is_found_out() {
     assert_eq!(find("POST", "/comments", 2), but(&["review"]));
     assert_eq!(
         find("POST", "/git-receive-pack", 1),
-        but(&["look at it", "fix it", "fix ci", "test the notes", "address"])
+        but(&[
+            "look at it",
+            "fix it",
+            "fix ci",
+            "test the notes",
+            "address",
+            "fix it --new-pr",
+            "approve",
+            "continue",
+            "undo",
+            "update branch",
+        ])
     );
+    assert_eq!(find("POST", "/pull-requests", 1), but(&["fix it --new-pr"]));
     assert_eq!(find("POST", "/git-receive-pack", 2), but(&[]));
     assert_eq!(find("PUT", "/pull-requests/<n>", 1), but(&["describe --apply"]));
     for (method, path) in [
         ("POST", "/merge"),
         ("POST", "/approve"),
-        ("POST", "/pull-requests"),
+        ("POST", "/repos"),
         ("DELETE", "/comments/<n>"),
         ("POST", "/webhooks"),
     ] {

@@ -4,6 +4,7 @@
 
 mod canaries;
 mod collector;
+mod commands;
 mod declared;
 mod fired;
 mod injection;
