@@ -118,7 +118,7 @@ async fn resolve(
     if let Some(conflicts) = &start.merging {
         let text = start.instructions.text.take().unwrap_or_default();
         start.instructions.text = Some(format!("{text}{}", told_to_agent(conflicts)));
-        start.instructions.notes = vec![merged(door, &conflicts.merges.commit)];
+        start.instructions.notes = vec![to_merge(door, &conflicts.merges.commit)];
     }
     let known = resolver.known(door)?;
     let place = (&tree, &start.instructions);
@@ -171,7 +171,16 @@ async fn request(
 
 fn merged(door: &GitDoor, head: &CommitId) -> String {
     format!(
-        "{} at `{}` was merged in; history is never rewritten, so this is a merge where a rebase was asked for, too",
+        "{} at `{}` was merged in; history is never rewritten, not by `rebase` either",
+        quoted(door.names().1),
+        head.short()
+    )
+}
+
+/// Before it is known whether the agent ends the merge.
+fn to_merge(door: &GitDoor, head: &CommitId) -> String {
+    format!(
+        "the merge is with {} at `{}`; history is never rewritten, not by `rebase` either",
         quoted(door.names().1),
         head.short()
     )

@@ -46,7 +46,7 @@ failure_codes! {
     CommentDeleted = "COMMENT_DELETED", "The comment that asked was deleted.", "Write a new comment to ask again.";
     RequestWithdrawn = "REQUEST_WITHDRAWN", "The comment was edited and no longer asks for this.", "Write a new comment to ask again.";
     CommentTooOld = "COMMENT_TOO_OLD", "The comment is older than seven days.", "Write a new comment to ask again.";
-    BranchConflict = "BRANCH_CONFLICT", "The source branch moved meanwhile and the change conflicts with it.", "Apply the kept patch by hand, or repeat the request on the new head.";
+    BranchConflict = "BRANCH_CONFLICT", "The source branch moved meanwhile and the change conflicts with it.", "Have the kept work carried on from with `continue`, or apply the patch by hand.";
     BranchBusy = "BRANCH_BUSY", "The source branch kept moving while the change was being pushed.", "Repeat the request when the branch is quiet.";
     PushRejected = "PUSH_REJECTED", "The server refused the push.", "Read the server's message, change what it names, then repeat the request.";
     PushForbidden = "PUSH_FORBIDDEN", "The bot may not push to the source repository.", "Give the bot's account write access to the source repository, then repeat the request.";
@@ -87,12 +87,12 @@ failure_codes! {
     SecretInChange = "SECRET_IN_CHANGE", "The change seems to contain a secret.", "Ask for the change without the secret; if it is none, make this change by hand.";
     WorkTreeUnreadable = "WORK_TREE_UNREADABLE", "What the agent left in the work tree could not be read.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     Stopped = "STOPPED", "The run was stopped on request.", "Mention the bot again to ask for something else.";
-    BranchMoved = "BRANCH_MOVED", "The source branch is no longer at the commit that this was meant for.", "Look at what changed, then ask again for the commit it is at now.";
+    BranchMoved = "BRANCH_MOVED", "The source branch is not at the commit that this was meant for.", "Look at what is on the branch, then ask again for the commit it is at now.";
     TooManyRuns = "TOO_MANY_RUNS", "This pull request has had as many runs within the hour as it may.", "Ask again later, or ask an administrator about the limit.";
     OutsidePaths = "OUTSIDE_PATHS", "The change touches files outside the paths it was limited to.", "Ask again with wider paths, or for less.";
-    NothingToUndo = "NOTHING_TO_UNDO", "There is no commit of the bot on the branch to undo.", "Name the run: `undo` and its id, which stands in its reply.";
-    NothingToResume = "NOTHING_TO_RESUME", "There is no earlier run on this pull request to go back to.", "Write the request instead.";
-    NoPlan = "NO_PLAN", "There is no plan of this name to carry out.", "Ask for one with `plan`, then approve it.";
+    NothingToUndo = "NOTHING_TO_UNDO", "There is no commit of a run of this pull request on its source branch to undo.", "If one of its runs pushed there, name it: `undo` and the id that stands in its reply; other commits are reverted by hand.";
+    NothingToResume = "NOTHING_TO_RESUME", "There is no run here to go back to: `retry` repeats a request that has ended, `continue` takes up what a run left or asked, once.", "Write the request instead.";
+    NoPlan = "NO_PLAN", "There is no plan to carry out: none is known for the present commit, or none by the name that was given.", "Ask for one with `plan`, then approve it.";
     SecondPersonNeeded = "SECOND_PERSON_NEEDED", "A plan must be approved by someone else than who asked for it.", "Ask a colleague who may write to approve it.";
     MergeConflict = "MERGE_CONFLICT", "The target branch conflicts with the source branch, and the conflicts were not all resolved.", "Merge the target branch by hand.";
     OptionNotAllowed = "OPTION_NOT_ALLOWED", "An option asks for more than an administrator allows.", "Leave the option out, or ask the resolver's administrator.";

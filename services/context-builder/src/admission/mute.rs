@@ -34,9 +34,11 @@ impl Case<'_> {
     /// Listens again, and says so.
     pub(super) async fn resume(&self) -> Result<String, Failure> {
         Ok(match self.set_pause(None).await? {
-            (None, _) => "The bot listens on this pull request. What was asked while it was paused was not \
-                          remembered: ask again."
-                .to_owned(),
+            (None, _) => {
+                "The bot listens on this pull request. If something was asked while it was paused, ask \
+                          again: that is not remembered."
+                    .to_owned()
+            }
             (Some(_), _) => "Somebody has typed `pause` after this, so the bot stays paused.".to_owned(),
         })
     }

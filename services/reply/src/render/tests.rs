@@ -33,6 +33,31 @@ fn scene() -> Scene<'static> {
 }
 
 #[test]
+fn no_retry_is_offered_that_must_fail_again() {
+    let told = |code| {
+        let mut run = failed(RunState::Failed, code, None);
+        run.patch = Some(Artifact {
+            key: "k".into(),
+            bytes: 20,
+        });
+        let reply = status_reply(&run, &scene());
+        (
+            reply.contains("`@openhands retry`"),
+            reply.contains("`@openhands continue`"),
+        )
+    };
+    for code in [
+        FailureCode::OutsidePaths,
+        FailureCode::UndoConflict,
+        FailureCode::BranchExists,
+    ] {
+        assert_eq!(told(code), (false, false), "{code}");
+    }
+    assert_eq!(told(FailureCode::BranchConflict), (false, true));
+    assert_eq!(told(FailureCode::PushRejected), (true, false));
+}
+
+#[test]
 fn an_edit_that_came_too_late_is_told_at_the_end() {
     let told = |state, edited_late| {
         let mut run = ended_as(state, Outcome::default());

@@ -1,5 +1,6 @@
 //! What people may type next, as far as it is built and the bot's name is known.
 
+use pipeline::failure_code::FailureCode;
 use pipeline::reference;
 use pipeline::run::{Run, RunState};
 use pipeline::verbs::Verb;
@@ -40,8 +41,18 @@ pub(super) fn to_continue(scene: &Scene<'_>) -> String {
     }
 }
 
-/// How a failed run is done again as it was asked for.
+/// How a failed run is done again as it was asked for; where that must fail again, how it goes on, if at all.
 pub(super) fn to_retry(run: &Run, scene: &Scene<'_>) -> Option<String> {
+    let code = run.outcome.as_ref()?.failure.as_ref().map(|failure| failure.code);
+    match code {
+        Some(FailureCode::OutsidePaths | FailureCode::UndoConflict | FailureCode::BranchExists) => {
+            return None;
+        }
+        Some(FailureCode::BranchConflict) if run.patch.is_some() && run.command.verb != Verb::Undo => {
+            return command(Verb::Continue, scene).map(|_| to_continue(scene));
+        }
+        _ => {}
+    }
     let failed = run.state == RunState::Failed && run.command.starts_a_run();
     let retry = command(Verb::Retry, scene).filter(|_| failed)?;
     Some(format!("To try the same again, reply {retry}."))
