@@ -20,6 +20,8 @@ pub struct Expected {
     pub broken_exit: bool,
     /// Comments that the scenario itself wrote with the bot's token.
     pub comments_with_bots_token: usize,
+    /// Numbers of pull requests that somebody deleted.
+    pub deleted: Vec<usize>,
     /// Commits with the bot's name beyond those of `done` runs.
     pub extra_commits: usize,
 }
@@ -29,12 +31,15 @@ impl World {
     pub async fn tear_down(mut self) -> Result<()> {
         self.model.release();
         let nats = inside::connect(&self).await?;
+        let deleted = &self.expected.deleted;
+        let is_deleted = |run: &Run| deleted.iter().any(|number| run.pull_request.0 == *number as u64);
+        // There is no place where its end could be told; that is known, too.
+        let is_said =
+            |run: &Run| run.reply.shows_n == Some(run.n) || is_deleted(run) && run.reply.deleted_by_person;
         let settled = until(WAIT_MAX, || async {
             let jobs = inside::messages(&nats, subject::JOBS).await.ok()?;
             let runs = inside::runs(&nats).await.ok()?;
-            let all_said = runs
-                .iter()
-                .all(|run| run.state.is_terminal() && run.reply.shows_n == Some(run.n));
+            let all_said = runs.iter().all(|run| run.state.is_terminal() && is_said(run));
             (jobs == 0 && all_said).then_some(runs)
         })
         .await;
@@ -52,7 +57,8 @@ impl World {
         );
 
         let (mut comments, mut commits, mut printed) = (0, 0, String::new());
-        for number in 1..=self.setup.pull_requests {
+        let runs: Vec<Run> = runs.into_iter().filter(|run| !is_deleted(run)).collect();
+        for number in (1..=self.setup.pull_requests).filter(|number| !deleted.contains(number)) {
             let pull_request = self.pull_request(number);
             let thread = pull_request.comments().await;
             comments += thread.iter().filter(|comment| comment.is_bots()).count();

@@ -1,9 +1,14 @@
 //! The branch or the pull request changes under a running agent.
 
+use pipeline::run::RunState;
+use reqwest::Method;
 use serde_json::json;
-use tests::setup::FILE;
-use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario, works};
+use tests::inside;
+use tests::setup::{FILE, Setup};
+use tests::waiting::{WAIT_MAX, until};
+use tests::world::{World, scenario, scenario_in, works};
+
+use crate::verb_queries::{answer, however_delivered};
 
 /// Lets the agent wait for `release` before it runs `command`.
 fn slow_agent(world: &World, command: &str) {
@@ -181,6 +186,64 @@ async fn a_pull_request_merged_or_declined_meanwhile_gets_no_push() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_draft_is_worked_on_like_any_other_pull_request() {
+    let mut document = Setup::default().document();
+    document["pull_requests"][0]["draft"] = json!(true);
+    let setup = Setup {
+        document: Some(document),
+        ..Setup::default()
+    };
+    however_delivered(setup, async |world| {
+        let is_draft = async || world.root().get("/pull-requests/1").await.unwrap()["draft"].clone();
+        assert_eq!(is_draft().await, true);
+        let reply = answer(world, &world.alice(), "fix the sign").await;
+        assert!(reply.starts_with("**Done"), "{reply}");
+        assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);
+        assert_eq!(is_draft().await, true);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_request_deleted_meanwhile_gets_no_push() {
+    let setup = Setup {
+        pull_requests: 2,
+        ..Setup::default()
+    };
+    scenario_in(setup, async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        world.expected.deleted = vec![1];
+        let pr = world.pull_request(1);
+        let before = pr.head().await;
+        while_it_works(world, "@openhands fix the sign").await;
+        world
+            .root()
+            .send(Method::DELETE, "/pull-requests/1", json!({"version": 0}))
+            .await
+            .unwrap();
+        let nats = &inside::connect(world).await.unwrap();
+        let ended = until(WAIT_MAX, || async move {
+            let runs = inside::runs(nats).await.ok()?;
+            runs.into_iter().find(|run| run.state.is_terminal())
+        });
+        let run = ended.await.expect("the run ends");
+        assert_eq!(run.state, RunState::Cancelled, "{run:#?}");
+        world.model.release();
+        world.agent_appends("// by the other run");
+        // The worker is free again, and what it did meanwhile is there to be seen.
+        let other = world
+            .alice()
+            .comments(2, "@openhands fix the other sign")
+            .await
+            .unwrap();
+        let reply = world.pull_request(2).final_reply_to(other).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert_eq!(pr.head().await, before);
+    })
+    .await;
 }
 
 #[tokio::test]
