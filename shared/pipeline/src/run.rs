@@ -16,7 +16,7 @@ use crate::job::{Artifact, Credential};
 use crate::mention::{Command, CommandDigest};
 use crate::message::{Message, VERSION};
 
-pub use evidence::{Check, Confinement, Measured, Plan, Setup};
+pub use evidence::{Check, Confinement, Measured, Plan, Pushed, Setup};
 
 /// One piece of work for one mention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -256,21 +256,6 @@ pub struct FailureReport {
     pub code: FailureCode,
     /// A fact for the sentence: a name, the server's words; data, to be sanitised.
     pub detail: Option<String>,
-}
-
-/// A push that the server acknowledged and that was read back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Pushed {
-    /// The new head.
-    pub commit: CommitId,
-    /// The branch, `refs/heads/...`.
-    pub branch: String,
-    /// Files changed, from git.
-    pub files: u32,
-    /// Lines added.
-    pub added: u32,
-    /// Lines removed.
-    pub removed: u32,
 }
 
 /// What the model used, summed over all attempts.

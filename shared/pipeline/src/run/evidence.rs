@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::ids::CommitId;
 use crate::job::Artifact;
 
 /// Who works on a run, with what, and how confined; noted before the agent is started.
@@ -20,6 +21,21 @@ pub struct Setup {
     pub tokens_max: Option<u64>,
     /// How the agent is confined.
     pub sandbox: Confinement,
+}
+
+/// A push that the server acknowledged and that was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pushed {
+    /// The new head.
+    pub commit: CommitId,
+    /// The branch, `refs/heads/...`.
+    pub branch: String,
+    /// Files changed, from git.
+    pub files: u32,
+    /// Lines added.
+    pub added: u32,
+    /// Lines removed.
+    pub removed: u32,
 }
 
 /// A plan that a person may approve.
