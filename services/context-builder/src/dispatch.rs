@@ -87,19 +87,19 @@ impl Builder {
 
     /// Looks at the record of the run that is next.
     async fn wanted(&self, key: &str, lane: &Lane, entry: &Entry) -> Result<Wanted, Failure> {
-        let code = match lane.standing(entry) {
+        let record = self.runs.get(&subject::run_key(&entry.run)).await?;
+        let outcome = match lane.standing(entry) {
             Standing::Wanted => None,
-            Standing::Deleted => Some(FailureCode::CommentDeleted),
-            Standing::Withdrawn => Some(FailureCode::RequestWithdrawn),
-            Standing::Closed => Some(FailureCode::PullRequestClosed),
-            Standing::Stopped => Some(FailureCode::Stopped),
+            Standing::Deleted => Some(records::because(FailureCode::CommentDeleted)),
+            Standing::Withdrawn => Some(records::because(FailureCode::RequestWithdrawn)),
+            Standing::Closed => Some(records::because(FailureCode::PullRequestClosed)),
+            Standing::Stopped => Some(records::stopped_by(lane.stopper_of(entry, record.as_ref()))),
         };
-        if let Some(code) = code {
-            self.end(&entry.run, RunState::Cancelled, records::because(code))
-                .await?;
+        if let Some(outcome) = outcome {
+            self.end(&entry.run, RunState::Cancelled, outcome).await?;
             return Ok(Wanted::No);
         }
-        let Some(run) = self.runs.get(&subject::run_key(&entry.run)).await? else {
+        let Some(run) = record else {
             // Its admission is about to write it, and then comes here itself.
             let waited = Timestamp::now().duration_since(entry.at);
             if waited <= RECORD_MISSING_MAX {

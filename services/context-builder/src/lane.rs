@@ -41,6 +41,9 @@ pub(crate) struct Lane {
     /// Whatever was asked before this place was stopped by somebody who may stop everything, also what arrives later.
     #[serde(default)]
     pub(crate) stopped_for_all: u64,
+    /// The name of whoever stopped everything last.
+    #[serde(default)]
+    pub(crate) stopped_for_all_by: Option<String>,
     /// The same by people who may stop their own.
     #[serde(default)]
     pub(crate) stopped_for: BTreeMap<String, u64>,
@@ -221,6 +224,7 @@ impl Default for Lane {
             refusals: Vec::new(),
             stopped_through: 0,
             stopped_for_all: 0,
+            stopped_for_all_by: None,
             stopped_for: BTreeMap::new(),
             started: Vec::new(),
             started_to_read: Vec::new(),

@@ -72,6 +72,14 @@ pub(crate) fn because(code: FailureCode) -> Outcome {
     failure(FailureReport { code, detail: None })
 }
 
+/// The end of a run that somebody stopped, whose name may be known.
+pub(crate) fn stopped_by(name: Option<&str>) -> Outcome {
+    failure(FailureReport {
+        code: FailureCode::Stopped,
+        detail: name.map(|name| format!("Asked for by {name}")),
+    })
+}
+
 /// An outcome that is an answer of ours.
 pub(crate) fn answer(text: String) -> Outcome {
     Outcome {

@@ -36,7 +36,10 @@ impl Case<'_> {
         stopped.extend(self.gave_up_by_edit(&lane).await?);
         match self.cannot_stop((connection, client), author).await? {
             None => {
-                let stop_all = |lane: &mut Lane| lane.stop(sequence, None);
+                let stop_all = |lane: &mut Lane| {
+                    lane.stopped_for_all_by = Some(author.name.clone());
+                    lane.stop(sequence, None)
+                };
                 let (_, all) = self.builder.change_or_begin_lane(&self.lane, stop_all).await?;
                 for run in self.end_stopped(all, author).await? {
                     if !stopped.contains(&run) {
@@ -113,11 +116,7 @@ impl Case<'_> {
     async fn end_stopped(&self, runs: Vec<RunId>, author: &Person) -> Result<Vec<String>, Failure> {
         let mut stopped = Vec::new();
         for run in runs {
-            let detail = Some(format!("Asked for by {}", author.name));
-            let outcome = records::failure(FailureReport {
-                code: FailureCode::Stopped,
-                detail,
-            });
+            let outcome = records::stopped_by(Some(&author.name));
             let ended = self.builder.end(&run, RunState::Cancelled, outcome).await?;
             let record = if ended {
                 None

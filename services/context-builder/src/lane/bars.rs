@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::{Command, Mention, Verb};
+use pipeline::run::Run;
 
+use super::hear::run_of;
 use super::{Course, Entry, Lane, Spoken};
 use crate::limits::{ANSWERS_KEPT_MAX, ANSWERS_PER_HOUR_MAX, HOUR, MERGED_MAX, STOPPED_PEOPLE_MAX};
 use crate::permission::key_of;
@@ -34,7 +36,12 @@ impl Lane {
                     into,
                 };
             }
-            (Course::Resume(_), None) if memory.is_some_and(|memory| memory.refused) => {}
+            (Course::Resume(run), None) if memory.is_some_and(|memory| memory.refused) => {
+                // A later version that asks for the same as the refused one begins nothing, however often it comes.
+                if *run != run_of(mention) {
+                    return Course::Nothing("what the comment asks for was refused");
+                }
+            }
             (Course::Start(_), _) => {}
             _ => return self.enter(mention, now),
         }
@@ -192,6 +199,15 @@ impl Lane {
                 .is_some_and(|through| sequence < *through)
     }
 
+    /// The name of whoever stopped a run that waits: of everything, or else of their own.
+    pub(crate) fn stopper_of<'a>(&'a self, entry: &Entry, record: Option<&'a Run>) -> Option<&'a str> {
+        if entry.sequence < self.stopped_for_all {
+            return self.stopped_for_all_by.as_deref();
+        }
+        let asker = record?.requester.as_ref()?;
+        Some(&asker.name)
+    }
+
     fn entries(&self) -> impl Iterator<Item = &Entry> {
         let running = self.running.iter().map(|running| &running.entry);
         running.chain(&self.queue)
@@ -240,7 +256,10 @@ mod tests {
             lane.admit(&request("alice", 21), RULES, at(0)),
             Course::Start(run(21, 0))
         );
+        lane.stopped_for_all_by = Some("carol".to_owned());
         assert_eq!(lane.stop(30, None), [run(11, 0), run(21, 0)]);
+        let entry = lane.queue.first().unwrap();
+        assert_eq!(lane.stopper_of(entry, None), Some("carol"));
         let late = lane.admit(&request("bob", 12), RULES, at(0));
         assert_eq!(late, Course::Barred(run(12, 0), FailureCode::Stopped));
     }
