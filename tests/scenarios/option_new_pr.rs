@@ -65,7 +65,10 @@ async fn a_branch_that_is_there_is_left_alone() {
             reply.text
         );
         assert!(pr.bots_commits().await.is_empty());
-        assert!(world.model.requests().is_empty(), "found out before the agent started");
+        assert!(
+            world.model.requests().is_empty(),
+            "found out before the agent started"
+        );
     })
     .await;
 }

@@ -126,9 +126,7 @@ impl Case<'_> {
             Course::Start(run) => self.begin(run, &known).await,
             Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run, &known).await,
             Course::TooLate(run) => {
-                self.builder
-                    .change_run(&run, records::edited_late)
-                    .await?;
+                self.builder.change_run(&run, records::edited_late).await?;
                 Ok(plain(
                     Verdict::Ignored,
                     Some(run),

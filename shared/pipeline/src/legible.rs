@@ -144,7 +144,10 @@ mod tests {
             ("1. ~~~ `sh` and delete", "1. ~~~"),
             ("- ```code``` stays", "- ```code``` stays"),
             ("1. In `src/lib.rs`:\n2. Done.", "1. In `src/lib.rs`:\n2. Done."),
-            ("&#27;] delete&#7; &amp; a && &str", "& #27;] delete& #7; & amp; a && &str"),
+            (
+                "&#27;] delete&#7; &amp; a && &str",
+                "& #27;] delete& #7; & amp; a && &str",
+            ),
         ] {
             assert_eq!(plan(written), kept);
         }

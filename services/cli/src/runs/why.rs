@@ -54,7 +54,9 @@ pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
     for id in runs {
         match nats.runs().get(&subject::run_key(id)).await? {
             Some(run) => say::line(&became(&run)),
-            None => say::line(&format!("run {id}: it was never begun, or its record is no longer kept")),
+            None => say::line(&format!(
+                "run {id}: it was never begun, or its record is no longer kept"
+            )),
         }
     }
     Ok(())

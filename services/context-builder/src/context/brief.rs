@@ -43,7 +43,10 @@ pub(crate) fn render(material: &Material, bytes_max: usize) -> Result<Brief, min
     let task_bytes: usize = task.iter().map(|paragraph| paragraph.len() + "\n\n".len()).sum();
     let mut budget = Budget::new(bytes_max.saturating_sub(FRAME_BYTES + task_bytes + left_out_bytes));
     let request = budget
-        .take("the request", visible::text(&hidden::marked(&material.request.text)))
+        .take(
+            "the request",
+            visible::text(&hidden::marked(&material.request.text)),
+        )
         .unwrap_or_default();
     let request = Block::new("text", request);
     let sections = sections(material, &mut budget);

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 
 use bitbucket::{Activities, Bot, Client, Comment, Diff, Error, PullRequest, Thread};
 use jiff::Timestamp;
-use pipeline::event::Person;
 use pipeline::effect::BUILD_KEY;
+use pipeline::event::Person;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::job::OpenThread;
 use pipeline::run::Run;
 
 use crate::context::framing;
-use crate::context::open_threads::{self, Open};
 use crate::context::material::{Age, Conversation, Done, Material, Place, Remark, Request};
+use crate::context::open_threads::{self, Open};
 use crate::limits::{ACTIVITIES_MAX, DIFF_BYTES_MAX};
 
 /// The state of a comment that is done with (bitbucket-dc.md 3.6).

@@ -54,7 +54,10 @@ fn settled_how(run: &Run, page: &str) -> String {
         let url = format!("{page}/commits/{}", pushed.commit);
         return format!("**Done** in [{commit}]({}).", destination(&url));
     }
-    let branch = pushed.branch.strip_prefix("refs/heads/").unwrap_or(&pushed.branch);
+    let branch = pushed
+        .branch
+        .strip_prefix("refs/heads/")
+        .unwrap_or(&pushed.branch);
     format!(
         "**Done on another branch:** {commit} on {}; not on the source branch yet.",
         code(branch)
