@@ -87,8 +87,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<Vec<Row>> {
             "Bitbucket REST calls of a plain run",
             "calls",
             calls.median(),
-            // Fourteen and three build statuses: what the scenario of a plain run allows.
-            Goal::AtMost(17.0),
+            Goal::AtMost(12.0),
         )
         .noting(format!("{} runs, {}", calls.len(), spread(&calls))),
         Row::value("resident memory of up, idle", "MB", idle, Goal::AtMost(60.0))
