@@ -53,11 +53,16 @@ fn connect(plan: &Plan, ip: IpAddr, port: u16) -> Attempt {
 }
 
 /// A connection alone proves nothing: inside an own network a port may mean somebody else. The canary is proof.
-pub(super) fn greeting(plan: &Plan, mut stream: impl GreetedBy) -> Attempt {
+pub(super) fn greeting(plan: &Plan, stream: impl GreetedBy) -> Attempt {
+    expect_canary(plan, &what_is_said(stream, plan.canary.len())?)
+}
+
+/// The first bytes that the other side sends.
+pub(super) fn what_is_said(mut stream: impl GreetedBy, length: usize) -> io::Result<Vec<u8>> {
     stream.wait_at_most(GREETING_WAIT)?;
-    let mut greeting = vec![0; plan.canary.len()];
-    stream.read_exact(&mut greeting)?;
-    expect_canary(plan, &greeting)
+    let mut said = vec![0; length];
+    stream.read_exact(&mut said)?;
+    Ok(said)
 }
 
 /// A stream that can be told to wait no longer than this for what it reads.
@@ -294,3 +299,6 @@ fn ipv4_address(port: u16) -> Vec<u8> {
     bytes.extend_from_slice(&[0; 8]);
     bytes
 }
+
+#[cfg(test)]
+mod tests;

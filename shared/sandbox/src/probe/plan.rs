@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) cell: Places,
     /// The port of the model proxy's stand-in, inside a cell only.
     pub(crate) model_port: Option<u16>,
+    /// What the stand-in says. Not the canary: in a network of its own it may have the very number of a target outside.
+    pub(crate) model_greeting: String,
     /// A port of another address that stands for another host: inside a cell, the same one as the model proxy's.
     pub(crate) other_host: Option<u16>,
     /// The names of the variables that a run is given.

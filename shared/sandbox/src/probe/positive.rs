@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::calls::{Arg, call, in_child};
-use super::network::greeting;
+use super::network::what_is_said;
 use super::plan::Plan;
 use super::{Attempt, Failure};
 
@@ -22,7 +22,15 @@ pub(super) fn model_port(plan: &Plan) -> Attempt {
         return Err(Failure::NotTried("there is none".to_owned()));
     };
     let proxy = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    greeting(plan, TcpStream::connect_timeout(&proxy, CONNECT_WAIT)?)
+    let said = what_is_said(
+        TcpStream::connect_timeout(&proxy, CONNECT_WAIT)?,
+        plan.model_greeting.len(),
+    )?;
+    if said == plan.model_greeting.as_bytes() {
+        Ok("it answers".to_owned())
+    } else {
+        Err(Failure::Refused("somebody else answers".to_owned()))
+    }
 }
 
 pub(super) fn work_tree(plan: &Plan) -> Attempt {

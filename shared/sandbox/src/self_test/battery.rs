@@ -50,7 +50,7 @@ pub(super) async fn confined(
         .await?;
     let proxy = cell
         .take_listener()
-        .map(|listener| greet(listener, plan.canary.clone()));
+        .map(|listener| greet(listener, plan.model_greeting.clone()));
     let _proxy = proxy.transpose().map_err(SelfTestError::Plant)?;
     plan.model_port = cell.model_port();
     let elsewhere = greet_elsewhere(plan.model_port.unwrap_or(0), plan.canary.clone());

@@ -47,11 +47,19 @@ pub(super) fn greet_elsewhere(port: u16, canary: String) -> io::Result<Option<(u
     Ok(Some((listener.local_addr()?.port(), greet(listener, canary)?)))
 }
 
-/// Greets everybody who connects with the canary, until the set is dropped.
-pub(super) fn greet(listener: std::net::TcpListener, canary: String) -> io::Result<JoinSet<()>> {
+/// Greets everybody who connects with this, until the set is dropped.
+pub(super) fn greet(listener: std::net::TcpListener, greeting: String) -> io::Result<JoinSet<()>> {
     let mut greeters = JoinSet::new();
-    greet_tcp(&mut greeters, TcpListener::from_std(listener)?, canary);
+    greet_tcp(&mut greeters, TcpListener::from_std(listener)?, greeting);
     Ok(greeters)
+}
+
+/// Listens on a port that is taken on `127.0.0.1`: no model proxy has that one, and a landlock rule knows ports only.
+async fn listen_on_ipv6(taken: u16) -> Option<TcpListener> {
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, taken)).await {
+        Ok(listener) => Some(listener),
+        Err(_) => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.ok(),
+    }
 }
 
 impl Listeners {
@@ -64,7 +72,7 @@ impl Listeners {
             tcp.push(listener.local_addr()?.port());
             greet_tcp(&mut greeters, listener, canary.to_owned());
         }
-        let ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.ok();
+        let ipv6 = listen_on_ipv6(tcp[0]).await;
         let ipv6_port = ipv6
             .as_ref()
             .map(TcpListener::local_addr)
@@ -193,11 +201,11 @@ fn open_unix(unix: &UnixSockets, greeters: &mut JoinSet<()>, canary: &str) -> io
 }
 
 /// Connections stay open: one that is closed with bytes unread is reset, and the greeting could be lost.
-fn greet_tcp(greeters: &mut JoinSet<()>, listener: TcpListener, canary: String) {
+fn greet_tcp(greeters: &mut JoinSet<()>, listener: TcpListener, greeting: String) {
     greeters.spawn(async move {
         let mut greeted = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.write_all(canary.as_bytes()).await;
+            let _ = stream.write_all(greeting.as_bytes()).await;
             greeted.push(stream);
         }
     });

@@ -99,6 +99,7 @@ impl Targets {
             terminal: self.ipc.terminal().map(Into::into),
             cell: self.files.cell(),
             model_port: None,
+            model_greeting: canary()?,
             other_host: None,
             environment: CELL_ENVIRONMENT.map(str::to_owned).into(),
             killer: None,
