@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 mod bars;
 mod hear;
+mod stops;
 mod turn;
 
 pub(crate) use bars::Rules;
+pub(crate) use stops::{Asked, Stop};
 
 /// The record of one lane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,15 +40,12 @@ pub(crate) struct Lane {
     pub(crate) refusals: Vec<Refusal>,
     /// Whatever was asked up to this place in `EVENTS` is not begun any more: the pull request was closed then.
     pub(crate) stopped_through: u64,
-    /// Whatever was asked before this place was stopped by somebody who may stop everything, also what arrives later.
+    /// The last `stop` of somebody who may stop everything: it also ends what was written before it and arrives later.
     #[serde(default)]
-    pub(crate) stopped_for_all: u64,
-    /// The name of whoever stopped everything last.
+    pub(crate) stop_of_all: Option<Stop>,
+    /// The last `stop` of each person of their own.
     #[serde(default)]
-    pub(crate) stopped_for_all_by: Option<String>,
-    /// The same by people who may stop their own.
-    #[serde(default)]
-    pub(crate) stopped_for: BTreeMap<String, u64>,
+    pub(crate) stops_of_own: BTreeMap<String, Asked>,
     /// When the runs of the last hour that may change something were asked for.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -69,6 +68,10 @@ pub(crate) struct Entry {
     pub(crate) comment: CommentId,
     /// The place in `EVENTS` of the delivery that asked.
     pub(crate) sequence: u64,
+    /// When what it asks for now was written.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) written_at: Option<Timestamp>,
     /// When it entered the queue.
     #[schemars(with = "String")]
     pub(crate) at: Timestamp,
@@ -223,9 +226,8 @@ impl Default for Lane {
             comments: BTreeMap::new(),
             refusals: Vec::new(),
             stopped_through: 0,
-            stopped_for_all: 0,
-            stopped_for_all_by: None,
-            stopped_for: BTreeMap::new(),
+            stop_of_all: None,
+            stops_of_own: BTreeMap::new(),
             started: Vec::new(),
             started_to_read: Vec::new(),
             answers: Vec::new(),
@@ -260,7 +262,7 @@ impl Lane {
             Some(memory) if memory.deleted => Standing::Deleted,
             Some(memory) if memory.digest.is_none() => Standing::Withdrawn,
             _ if entry.sequence <= self.stopped_through => Standing::Closed,
-            _ if self.was_stopped(&entry.person, entry.sequence) => Standing::Stopped,
+            _ if self.was_stopped(&entry.person, &entry.asked()) => Standing::Stopped,
             _ => Standing::Wanted,
         }
     }

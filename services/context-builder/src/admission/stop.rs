@@ -11,7 +11,7 @@ use pipeline::run::{FailureReport, Run, RunState};
 use pipeline::subject;
 
 use super::{Case, run_of};
-use crate::lane::Lane;
+use crate::lane::{Asked, Lane};
 use crate::permission::{Gate, key_of};
 use crate::records;
 
@@ -29,17 +29,14 @@ impl Case<'_> {
             return self.stop_one((connection, client), author, named).await;
         }
         // What is their own takes no question to Bitbucket, which may be slow.
-        let (mine, sequence) = (key_of(Some(author)), self.mention.origin.event_sequence);
-        let stop_mine = |lane: &mut Lane| lane.stop(sequence, Some(&mine));
-        let (lane, own) = self.builder.change_or_begin_lane(&self.lane, stop_mine).await?;
+        let (mine, asked) = (key_of(Some(author)), Asked::of(self.mention));
+        let stop_own = |lane: &mut Lane| lane.stop_own(asked, &mine);
+        let (lane, own) = self.builder.change_or_begin_lane(&self.lane, stop_own).await?;
         let mut stopped = self.end_stopped(own, author).await?;
         stopped.extend(self.gave_up_by_edit(&lane).await?);
         match self.cannot_stop((connection, client), author).await? {
             None => {
-                let stop_all = |lane: &mut Lane| {
-                    lane.stopped_for_all_by = Some(author.name.clone());
-                    lane.stop(sequence, None)
-                };
+                let stop_all = |lane: &mut Lane| lane.stop_all(asked, &author.name);
                 let (_, all) = self.builder.change_or_begin_lane(&self.lane, stop_all).await?;
                 for run in self.end_stopped(all, author).await? {
                     if !stopped.contains(&run) {
@@ -49,7 +46,7 @@ impl Case<'_> {
             }
             Some(denied) if stopped.is_empty() => {
                 let lane = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
-                if lane.has_others(sequence, &mine) {
+                if lane.has_others(&asked, &mine) {
                     return Ok(Err(denied));
                 }
             }

@@ -5,11 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::{Command, Mention, Verb};
-use pipeline::run::Run;
 
 use super::hear::run_of;
-use super::{Course, Entry, Lane, Spoken};
-use crate::limits::{ANSWERS_KEPT_MAX, ANSWERS_PER_HOUR_MAX, HOUR, MERGED_MAX, STOPPED_PEOPLE_MAX};
+use super::{Asked, Course, Entry, Lane, Spoken};
+use crate::limits::{ANSWERS_KEPT_MAX, ANSWERS_PER_HOUR_MAX, HOUR, MERGED_MAX};
 use crate::permission::key_of;
 
 /// What an operator sets, and what is known of the run.
@@ -49,7 +48,7 @@ impl Lane {
             return heard;
         };
         let person = key_of(mention.author.as_ref());
-        if self.was_stopped(&person, mention.origin.event_sequence) {
+        if self.was_stopped(&person, &Asked::of(mention)) {
             return Course::Barred(run, FailureCode::Stopped);
         }
         if let Some(into) = self.merge(mention, &person, rules, now) {
@@ -153,62 +152,7 @@ impl Lane {
         may
     }
 
-    /// Takes note that what was asked before this place in `EVENTS` is stopped: all of it, or what `person` asked.
-    /// Returns the runs that wait or have their turn and are meant.
-    pub(crate) fn stop(&mut self, sequence: u64, person: Option<&str>) -> Vec<RunId> {
-        match person {
-            None => self.stopped_for_all = self.stopped_for_all.max(sequence),
-            Some(person) => {
-                let through = self.stopped_for.entry(person.to_owned()).or_default();
-                *through = sequence.max(*through);
-            }
-        }
-        while self.stopped_for.len() > STOPPED_PEOPLE_MAX {
-            let oldest = self.stopped_for.iter().min_by_key(|(_, through)| **through);
-            let Some(oldest) = oldest.map(|(person, _)| person.clone()) else {
-                break;
-            };
-            self.stopped_for.remove(&oldest);
-        }
-        let meant =
-            |entry: &&Entry| entry.sequence < sequence && person.is_none_or(|person| entry.person == person);
-        self.entries()
-            .filter(meant)
-            .map(|entry| entry.run.clone())
-            .collect()
-    }
-
-    /// Who asked for a run that waits or has its turn, as [`key_of`] says it.
-    pub(crate) fn asker_of(&self, run: &RunId) -> Option<&str> {
-        let mut entries = self.entries();
-        let entry = entries.find(|entry| entry.run == *run)?;
-        Some(&entry.person)
-    }
-
-    /// Whether others than `person` have asked, before this place, for something that waits or has its turn.
-    pub(crate) fn has_others(&self, sequence: u64, person: &str) -> bool {
-        self.entries()
-            .any(|entry| entry.sequence < sequence && entry.person != person)
-    }
-
-    pub(super) fn was_stopped(&self, person: &str, sequence: u64) -> bool {
-        sequence < self.stopped_for_all
-            || self
-                .stopped_for
-                .get(person)
-                .is_some_and(|through| sequence < *through)
-    }
-
-    /// The name of whoever stopped a run that waits: of everything, or else of their own.
-    pub(crate) fn stopper_of<'a>(&'a self, entry: &Entry, record: Option<&'a Run>) -> Option<&'a str> {
-        if entry.sequence < self.stopped_for_all {
-            return self.stopped_for_all_by.as_deref();
-        }
-        let asker = record?.requester.as_ref()?;
-        Some(&asker.name)
-    }
-
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         let running = self.running.iter().map(|running| &running.entry);
         running.chain(&self.queue)
     }
@@ -239,39 +183,6 @@ mod tests {
 
     fn request(who: &str, comment: u64) -> Mention {
         by(who, comment, Verb::Request, "x")
-    }
-
-    #[test]
-    fn a_stop_also_ends_what_was_written_before_it_and_arrives_after_it() {
-        let mut lane = Lane::default();
-        assert_eq!(lane.stop(20, Some("alice")), []);
-        let late = lane.admit(&request("alice", 10), RULES, at(0));
-        assert_eq!(late, Course::Barred(run(10, 0), FailureCode::Stopped));
-        assert_eq!(
-            lane.admit(&request("bob", 11), RULES, at(0)),
-            Course::Start(run(11, 0)),
-            "who may stop only their own stops nobody else's"
-        );
-        assert_eq!(
-            lane.admit(&request("alice", 21), RULES, at(0)),
-            Course::Start(run(21, 0))
-        );
-        lane.stopped_for_all_by = Some("carol".to_owned());
-        assert_eq!(lane.stop(30, None), [run(11, 0), run(21, 0)]);
-        let entry = lane.queue.first().unwrap();
-        assert_eq!(lane.stopper_of(entry, None), Some("carol"));
-        let late = lane.admit(&request("bob", 12), RULES, at(0));
-        assert_eq!(late, Course::Barred(run(12, 0), FailureCode::Stopped));
-    }
-
-    #[test]
-    fn one_who_may_stop_only_their_own_is_told_of_others() {
-        let mut lane = Lane::default();
-        lane.admit(&request("alice", 10), RULES, at(0));
-        lane.admit(&request("bob", 11), RULES, at(0));
-        assert_eq!(lane.stop(20, Some("bob")), [run(11, 0)]);
-        assert!(lane.has_others(20, "bob") && !lane.has_others(10, "bob"));
-        assert_eq!(lane.asker_of(&run(10, 0)), Some("alice"));
     }
 
     #[test]

@@ -173,6 +173,7 @@ impl Lane {
             run,
             comment: mention.comment,
             sequence: origin.event_sequence,
+            written_at: mention.written_at,
             at: now,
             person: key_of(mention.author.as_ref()),
             front: goes_first(mention),
@@ -188,12 +189,13 @@ impl Lane {
         self.queue.insert(at, new);
     }
 
-    /// An edit may make a question of a request, and the other way round.
-    fn move_up_or_down(&mut self, mention: &Mention, run: &RunId) {
+    /// An edit may make a question of a request, and the other way round. What it asks for was not stopped before.
+    fn amend(&mut self, mention: &Mention, run: &RunId) {
         let Some(at) = self.queue.iter().position(|entry| entry.run == *run) else {
             return;
         };
         let mut entry = self.queue.remove(at);
+        entry.written_at = mention.written_at;
         entry.front = goes_first(mention);
         entry.takes_text = takes_text(mention);
         self.place(entry);

@@ -17,7 +17,7 @@ enum Step {
     Mention { comment: u64, version: u32 },
     Delete { comment: u64 },
     Close { sequence: u64 },
-    Stop { sequence: u64, comment: Option<u64> },
+    Stop { written: i64, comment: Option<u64> },
     Claim { by: u8 },
     Dispatched,
     Finish,
@@ -30,8 +30,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => mention,
         1 => (1..5_u64).prop_map(|comment| Step::Delete { comment }),
         1 => (0..60_u64).prop_map(|sequence| Step::Close { sequence }),
-        1 => (0..60_u64, prop::option::of(1..5_u64))
-            .prop_map(|(sequence, comment)| Step::Stop { sequence, comment }),
+        1 => (0..60_i64, prop::option::of(1..5_u64))
+            .prop_map(|(written, comment)| Step::Stop { written, comment }),
         4 => (0..2_u8).prop_map(|by| Step::Claim { by }),
         2 => Just(Step::Dispatched),
         3 => Just(Step::Finish),
@@ -55,8 +55,8 @@ struct World {
     ended: BTreeSet<RunId>,
     deleted: BTreeSet<CommentId>,
     newest: BTreeMap<CommentId, u32>,
-    /// Up to where everybody's requests were stopped, and each person's.
-    stopped: (u64, BTreeMap<String, u64>),
+    /// Up to when everybody's requests were stopped, and each person's.
+    stopped: (i64, BTreeMap<String, i64>),
     /// What each version of each comment asks for.
     texts: Vec<Option<u8>>,
 }
@@ -78,14 +78,26 @@ fn texts() -> impl Strategy<Value = Vec<Option<u8>>> {
     prop::collection::vec(prop::option::weighted(0.7, 0..5_u8), 20)
 }
 
+/// Higher than any other: what was written in the same moment was written before it.
+const STOPS_COMMENT: u64 = 99;
+
 /// Each comment's author.
 fn asker(comment: u64) -> String {
     if comment.is_multiple_of(2) { "alice" } else { "bob" }.to_owned()
 }
 
+/// Times run otherwise than places in `EVENTS`: all first versions, then all second ones.
+fn written(comment: u64, version: u32) -> i64 {
+    i64::from(version) * 15 + i64::try_from(comment).unwrap()
+}
+
+fn second(number: i64) -> Timestamp {
+    Timestamp::from_second(1_750_000_000 + number).unwrap()
+}
+
 impl World {
     fn now(&self) -> Timestamp {
-        Timestamp::from_second(1_750_000_000 + self.now).unwrap()
+        second(self.now)
     }
 
     fn apply(&mut self, lane: &mut Lane, step: &Step) {
@@ -96,7 +108,7 @@ impl World {
                 self.deleted.insert(CommentId(*comment));
             }
             Step::Close { sequence } => drop(lane.closed(*sequence)),
-            Step::Stop { sequence, comment } => self.stop(lane, *sequence, *comment),
+            Step::Stop { written, comment } => self.stop(lane, *written, *comment),
             Step::Claim { by } => self.claim(lane, &by.to_string()),
             Step::Dispatched => {
                 if let Some(run) = lane.running.as_ref().map(|running| running.entry.run.clone()) {
@@ -115,18 +127,24 @@ impl World {
     }
 
     /// As admission does it: what was asked before is ended, and what arrives later does not begin.
-    fn stop(&mut self, lane: &mut Lane, sequence: u64, comment: Option<u64>) {
-        let person = comment.map(asker);
-        for run in lane.stop(sequence, person.as_deref()) {
+    fn stop(&mut self, lane: &mut Lane, written: i64, comment: Option<u64>) {
+        let mut stop = mention(STOPS_COMMENT, 0, 0, None);
+        stop.written_at = Some(second(written));
+        let (asked, person) = (Asked::of(&stop), comment.map(asker));
+        let meant = match &person {
+            None => lane.stop_all(asked, "carol"),
+            Some(person) => lane.stop_own(asked, person),
+        };
+        for run in meant {
             lane.finished(&run);
             self.begun.remove(&run);
             self.ended.insert(run);
         }
         match person {
-            None => self.stopped.0 = self.stopped.0.max(sequence),
+            None => self.stopped.0 = self.stopped.0.max(written),
             Some(person) => {
                 let through = self.stopped.1.entry(person).or_default();
-                *through = sequence.max(*through);
+                *through = written.max(*through);
             }
         }
     }
@@ -138,6 +156,8 @@ impl World {
             self.texts[usize::try_from(comment * 4).unwrap() + version as usize].map(|text| text.to_string());
         let mut heard = asking(mention(comment, version, sequence, text.as_deref()));
         heard.author = Some(person(&asker(comment)));
+        let written = written(comment, version);
+        heard.written_at = Some(second(written));
         let before = lane.clone();
         let course = self.follow(lane, &heard);
         let known = self.newest.get(&heard.comment).copied();
@@ -151,7 +171,7 @@ impl World {
         let through = self.stopped.1.get(&asker(comment)).copied().unwrap_or_default();
         if let Course::Start(run) = &course {
             assert!(
-                sequence >= self.stopped.0.max(through),
+                written > self.stopped.0.max(through),
                 "{run} was stopped and started"
             );
             assert!(lane.holds(run), "{run} started without a place");
@@ -174,6 +194,9 @@ impl World {
                 lane.refuse(heard, run, None, self.now());
                 assert!(!lane.holds(run));
             }
+            if matches!(course, Course::TooLate(_)) {
+                lane.came_too_late(heard);
+            }
             return course;
         }
         let course = lane.hear(heard);
@@ -183,6 +206,7 @@ impl World {
                 self.begun.remove(run);
                 self.ended.insert(run.clone());
             }
+            Course::TooLate(_) => lane.came_too_late(heard),
             Course::Start(run) => {
                 assert!(lane.answered(heard, run), "the first to hear it answers");
                 assert!(!lane.holds(run), "an answer has no place in the queue");

@@ -50,7 +50,7 @@ pub(super) fn run(comment: u64, version: u32) -> RunId {
     run_of(&mention(comment, version, 0, None))
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).unwrap()
 }
 
@@ -229,6 +229,7 @@ fn a_late_edit_is_forgotten_when_its_run_ends_and_the_next_edit_starts_anew() {
         lane.hear(&mention(1, 1, 30, Some("late"))),
         Course::TooLate(run(1, 0))
     );
+    lane.came_too_late(&mention(1, 1, 30, Some("late")));
     lane.finished(&run(1, 0));
     assert_eq!(
         lane.hear(&mention(1, 1, 30, Some("late"))),
@@ -359,7 +360,9 @@ fn a_lane_survives_its_bytes() {
         Some(("bob", FailureCode::PermissionDenied)),
         at(0),
     );
-    lane.stop(5, Some("bob"));
+    let stop = Asked::of(&mention(4, 0, 5, None));
+    lane.stop_own(stop, "bob");
+    lane.stop_all(stop, "bob");
     lane.closed(4);
     let bytes = pipeline::message::encode(&lane);
     assert_eq!(pipeline::message::decode::<Lane>(&bytes).unwrap(), lane);
