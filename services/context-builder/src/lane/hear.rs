@@ -62,7 +62,7 @@ impl Lane {
             }
             (Some(run), Some(digest)) if waiting(&run) => {
                 self.remember(mention, Some(digest), Some(run.clone()));
-                self.move_up_or_down(mention, &run);
+                self.amend(mention, &run);
                 Course::Amend(run)
             }
             (Some(run), None) if waiting(&run) => {
