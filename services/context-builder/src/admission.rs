@@ -2,6 +2,8 @@
 
 mod about;
 mod answer;
+mod closed;
+mod late;
 mod licence;
 mod merge;
 mod mute;
@@ -21,7 +23,7 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
 use pipeline::mention::{Command, Mention, Verb};
 use pipeline::reference;
-use pipeline::run::{FailureReport, Run, RunState};
+use pipeline::run::{FailureReport, Run, RunState, Waited};
 use pipeline::subject;
 use worker::{Created, Delivery, FailedRun, Handler, Publication};
 
@@ -32,7 +34,7 @@ use crate::lane::{Course, Lane};
 use crate::limits::{COMMENT_AGE_MAX, OVERTAKEN_RETRY, QUEUE_FULL_RETRY, QUEUE_MAX};
 use crate::records;
 
-/// Why a mention is heard again: another one about its comment was admitted while Bitbucket was asked about it.
+/// Why a mention is heard again: another one about its comment, or the end of its run, came in between.
 const OVERTAKEN: &str = "another delivery about this comment came first";
 
 /// The hop from mention to queue, and on to a job where nothing else runs.
@@ -108,7 +110,7 @@ impl Case<'_> {
             ));
         }
         // Most mentions are new and change nothing before it is known that they may.
-        let known = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
+        let known = self.lane_as_it_is().await?;
         if known.adds_no_more(self.mention) {
             self.builder.take_back(&self.lane, self.mention.comment).await?;
         }
@@ -125,14 +127,7 @@ impl Case<'_> {
             Course::Nothing(reason) => Ok(plain(Verdict::Ignored, None, reason)),
             Course::Start(run) => self.begin(run, &known).await,
             Course::Resume(run) | Course::Amend(run) => self.bring_up_to_date(run, &known).await,
-            Course::TooLate(run) => {
-                self.builder.change_run(&run, records::edited_late).await?;
-                Ok(plain(
-                    Verdict::Ignored,
-                    Some(run),
-                    "the edit came after work had begun",
-                ))
-            }
+            Course::TooLate(run) => self.too_late(run).await,
             Course::Withdraw(run) => {
                 let outcome = self.withdrawn()?;
                 self.builder.end(&run, RunState::Cancelled, outcome).await?;
@@ -176,24 +171,28 @@ impl Case<'_> {
             return Ok(plain(Verdict::Duplicate, Some(run), "the run exists"));
         };
         // What is asked for now may take more than what was asked for before.
-        let resolved = if records::is_behind(&record, self.mention) {
+        let (resolved, after_end) = if records::is_behind(&record, self.mention) {
             let _seat = self.builder.seats.take(&self.mention.origin.connection).await?;
             match self.licence(command, Asks::ForOtherThings).await? {
-                Licence::Granted(licensed) => licensed.resolved,
+                Licence::Granted(licensed) => (licensed.resolved, licensed.after_end),
                 Licence::Ignored(why) => return Ok(plain(Verdict::Ignored, None, why)),
                 Licence::Refused(report) => return self.end_refused(run, report).await,
             }
         } else {
-            records::Resolved {
+            let resolved = records::Resolved {
                 command: record.command,
                 about: record.about,
-            }
+            };
+            (resolved, record.after_end)
         };
         let mut amended = false;
         let change = |record: &mut Run| {
             let before = record.n;
             records::amend(record, self.mention, &resolved);
             amended = record.n != before;
+            if amended {
+                record.after_end = after_end;
+            }
         };
         self.builder.change_run(&run, change).await?;
         if amended {
@@ -213,28 +212,29 @@ impl Case<'_> {
                 "too many runs wait on this pull request",
             ));
         }
-        if origin.event_sequence <= known.stopped_through {
-            return self
-                .refuse(
-                    run,
-                    FailureReport {
-                        code: FailureCode::PullRequestClosed,
-                        detail: None,
-                    },
-                )
-                .await;
-        }
         let _seat = self.builder.seats.take(&origin.connection).await?;
         let licensed = match self.licence(command, Asks::ForTheFirstTime).await? {
             Licence::Ignored(why) => return Ok(plain(Verdict::Ignored, None, why)),
             Licence::Refused(report) => return self.refuse(run, report).await,
             Licence::Granted(licensed) => licensed,
         };
+        let is_stopped = origin.event_sequence <= known.stopped_through;
+        if is_stopped && licensed.after_end.is_none() {
+            // Asked for before an end that was taken back since.
+            let code = FailureCode::PullRequestClosed;
+            return self.refuse(run, FailureReport { code, detail: None }).await;
+        }
         let now = Timestamp::now();
         let rules = self.builder.rules(licensed.resolved.command.verb);
         let (lane, course) = self
             .builder
-            .change_or_begin_lane(&self.lane, |lane| lane.admit(self.mention, rules, now))
+            .change_or_begin_lane(&self.lane, |lane| {
+                let course = lane.admit(self.mention, rules, now);
+                if licensed.after_end.is_some() {
+                    lane.outlives_the_end(&run);
+                }
+                course
+            })
             .await?;
         match course {
             Course::Barred(run, code) => {
@@ -264,6 +264,9 @@ impl Case<'_> {
         let mut record = records::queued(self.mention, &run, self.traceparent(), now);
         records::resolve(&mut record, &licensed.resolved);
         record.build_status_off = licensed.build_status_off;
+        record.after_end = licensed.after_end;
+        record.waited = self.delivery.waited;
+        Waited::end(&mut record.waited, now);
         record.branch = Some(licensed.pull_request.from_ref.display_id.clone());
         record.ahead = lane
             .ahead()

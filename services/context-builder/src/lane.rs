@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 mod bars;
 mod hear;
+mod late;
 mod stops;
 mod turn;
 
@@ -87,6 +88,9 @@ pub(crate) struct Entry {
     /// Comments whose text was added to the request.
     #[serde(default)]
     pub(crate) merged: Vec<CommentId>,
+    /// Whether it was let in although the pull request was closed: an event that tells of that is no news to it.
+    #[serde(default)]
+    pub(crate) after_end: bool,
 }
 
 /// The run that has its turn.
@@ -166,7 +170,7 @@ pub(crate) enum Course {
     Resume(RunId),
     /// The waiting run gets the new command.
     Amend(RunId),
-    /// The run has begun: the edit changes nothing and the person is told.
+    /// The run has begun: the edit changes nothing and the person is told. Not noted yet: see [`Lane::came_too_late`].
     TooLate(RunId),
     /// The waiting run is ended.
     Withdraw(RunId),
@@ -251,9 +255,27 @@ impl Lane {
         let running = self.running.iter().map(|running| &running.entry);
         running
             .chain(&self.queue)
-            .filter(|entry| entry.sequence <= sequence)
+            .filter(|entry| entry.sequence <= sequence && !entry.after_end)
             .map(|entry| entry.run.clone())
             .collect()
+    }
+
+    /// The same where the pull request was deleted, which nothing outlives.
+    pub(crate) fn gone(&mut self, sequence: u64) -> Vec<RunId> {
+        let running = self.running.as_mut().map(|running| &mut running.entry);
+        for entry in self.queue.iter_mut().chain(running) {
+            entry.after_end = false;
+        }
+        self.closed(sequence)
+    }
+
+    /// The run was let in when it was known that the pull request is closed: what tells of that end, however late, does
+    /// not stop it.
+    pub(crate) fn outlives_the_end(&mut self, run: &RunId) {
+        let waiting = self.queue.iter_mut().find(|entry| entry.run == *run);
+        if let Some(entry) = waiting {
+            entry.after_end = true;
+        }
     }
 
     /// Whether an entry is still wanted.
@@ -261,7 +283,7 @@ impl Lane {
         match self.comments.get(&entry.comment) {
             Some(memory) if memory.deleted => Standing::Deleted,
             Some(memory) if memory.digest.is_none() => Standing::Withdrawn,
-            _ if entry.sequence <= self.stopped_through => Standing::Closed,
+            _ if entry.sequence <= self.stopped_through && !entry.after_end => Standing::Closed,
             _ if self.was_stopped(&entry.person, &entry.asked()) => Standing::Stopped,
             _ => Standing::Wanted,
         }

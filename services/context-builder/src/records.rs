@@ -193,12 +193,15 @@ pub(crate) fn note(run: &mut Run, step: &str) {
     }
 }
 
-/// Notes that the comment of a run that works was edited, for the end, too: steps are not shown then.
-pub(crate) fn edited_late(run: &mut Run) {
+/// Notes that the comment of a run that works was edited, for the end, too: steps are not shown then. Returns whether the
+/// run says so of this version: one that has ended cannot any more.
+pub(crate) fn edited_late(run: &mut Run, version: u32) -> bool {
     if !run.state.is_terminal() {
         run.edited_late = true;
+        run.late_version = run.late_version.max(version);
         note(run, EDIT_TOO_LATE);
     }
+    run.late_version >= version
 }
 
 /// Sets how many runs are before this one, for a run that waits.
@@ -301,8 +304,7 @@ mod tests {
     #[test]
     fn a_note_is_made_once_and_not_on_a_run_that_has_ended() {
         let mut running = run();
-        edited_late(&mut running);
-        edited_late(&mut running);
+        assert!(edited_late(&mut running, 1) && edited_late(&mut running, 2));
         assert_eq!((running.steps.len(), running.n), (1, 2));
         assert!(running.edited_late, "the end tells it, too");
         let mut over = ended(
@@ -312,7 +314,7 @@ mod tests {
             Timestamp::UNIX_EPOCH,
         );
         let before = over.clone();
-        edited_late(&mut over);
+        assert!(!edited_late(&mut over, 1));
         assert_eq!(over, before);
     }
 

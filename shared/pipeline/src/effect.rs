@@ -25,6 +25,9 @@ pub struct Effect {
     /// How far it is.
     #[serde(default)]
     pub progress: Progress,
+    /// The comment of an answer, noted as soon as it is written where a task is to be ticked after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<CommentId>,
 }
 
 /// What an effect does. Its texts are the model's words: data, to be sanitised where they are written.
@@ -180,6 +183,7 @@ impl Effect {
         Self {
             what,
             progress: Progress::Planned,
+            written: None,
         }
     }
 
@@ -209,6 +213,7 @@ mod tests {
                 why: "the line is not in the diff".into(),
                 comment: None,
             },
+            written: None,
         };
         let text = serde_json::to_string(&effect).unwrap();
         assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), effect);

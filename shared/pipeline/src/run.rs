@@ -112,6 +112,9 @@ pub struct Run {
     /// the earlier words.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited_late: bool,
+    /// The newest version of its comment that came when work had begun; 0 where none did, for an edit is 1 at least.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_version: u32,
     /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
@@ -122,6 +125,11 @@ pub struct Run {
     pub reply: ReplyRecord,
     /// W3C trace context of the delivery that started it.
     pub traceparent: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(version: &u32) -> bool {
+    *version == 0
 }
 
 /// A comment that added to a waiting run.
@@ -414,6 +422,7 @@ impl Run {
             about: None,
             merged: Vec::new(),
             edited_late: false,
+            late_version: 0,
             effects: Vec::new(),
             build_status_off: false,
             reply: ReplyRecord::default(),

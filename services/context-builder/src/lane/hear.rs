@@ -56,10 +56,8 @@ impl Lane {
                 self.remember(mention, None, Some(run.clone()));
                 Course::Withdraw(run)
             }
-            (Some(run), Some(_)) if begun.as_ref() == Some(&run) => {
-                self.remember(mention, known, Some(run.clone()));
-                Course::TooLate(run)
-            }
+            // Noted when the run's record says it: see [`Lane::came_too_late`].
+            (Some(run), Some(_)) if begun.as_ref() == Some(&run) => Course::TooLate(run),
             (Some(run), Some(digest)) if waiting(&run) => {
                 self.remember(mention, Some(digest), Some(run.clone()));
                 self.amend(mention, &run);
@@ -179,6 +177,7 @@ impl Lane {
             front: goes_first(mention),
             takes_text: takes_text(mention),
             merged: Vec::new(),
+            after_end: false,
         });
     }
 

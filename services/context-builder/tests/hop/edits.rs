@@ -127,3 +127,39 @@ async fn a_comment_told_after_its_deletion_starts_nothing() {
         .await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_between_a_runs_end_and_the_release_of_its_lane_starts_a_new_run() {
+    let world = World::start().await;
+    let comment = world.comment("alice", "@openhands one", None).await;
+    let first = world.mention("alice", comment, 0, Some("one")).await;
+    world.until_running(&first).await;
+    world.mention("alice", comment, 1, Some("too late")).await;
+    world
+        .until(&first, "it should say so", |run| run.late_version == 1)
+        .await;
+    let busy = world.lane().await;
+    world.end_one_run();
+    world
+        .until(&first, "it should be done", |run| run.state == RunState::Done)
+        .await;
+    world
+        .until_the_lane("it is at rest", |lane| lane.running.is_null())
+        .await;
+    // As it was when the run had ended and nobody had told the lane.
+    world.put_lane(&busy).await;
+    let again = world.mention("alice", comment, 2, Some("another thing")).await;
+    let running = world.until_running(&again).await;
+    assert!(
+        world
+            .brief(&running)
+            .await
+            .contains("```text\nanother thing\n```")
+    );
+    assert_eq!(world.taken(), [first, again.clone()]);
+    world.end_one_run();
+    world
+        .until(&again, "it should be done", |run| run.state == RunState::Done)
+        .await;
+    world.end().await;
+}

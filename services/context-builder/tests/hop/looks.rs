@@ -1,5 +1,7 @@
 //! What can be seen of the role's work, and waiting for it.
 
+use std::convert::Infallible;
+
 use pipeline::ids::RunId;
 use pipeline::message::Message;
 use pipeline::run::{Run, RunState};
@@ -17,6 +19,15 @@ pub(crate) struct Lane {
 }
 
 impl Message for Lane {
+    const NAME: &'static str = "lane";
+}
+
+/// A lane's record as it is stored, to be put back.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Stored(Value);
+
+impl Message for Stored {
     const NAME: &'static str = "lane";
 }
 
@@ -73,6 +84,25 @@ impl World {
             }
         };
         tokio::time::timeout(PATIENCE, look).await.expect(what);
+    }
+
+    /// The record of the only lane.
+    pub(crate) async fn lane(&self) -> Stored {
+        let lanes = self.nats.records::<Stored>(subject::LANES);
+        lanes.list().await.unwrap().pop().expect("a lane")
+    }
+
+    /// Puts the lane back to what it was.
+    pub(crate) async fn put_lane(&self, before: &Stored) {
+        let lanes = self.nats.records::<Stored>(subject::LANES);
+        let put = |lane: &mut Stored| {
+            lane.clone_from(before);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(_) = lanes
+            .update(before.0["key"].as_str().unwrap(), put)
+            .await
+            .unwrap();
     }
 
     /// What the role decided, comment by comment, oldest first.
