@@ -139,6 +139,11 @@ impl Inner {
                     let cause = anyhow!("another process is posting the status reply of {run}");
                     return Err(Failure::unavailable(FailureCode::Internal, Some(pause), cause));
                 }
+                Next::PostSoon(pause) => {
+                    // What starts the run changes its record, which wakes this.
+                    let _ = tokio::time::timeout(pause, self.turns.news(run)).await;
+                    None
+                }
                 Next::Post => Box::pin(self.status.post(&record, false)).await?,
                 Next::LookThenPost => Box::pin(self.status.post(&record, true)).await?,
                 Next::Edit => self.status.edit(&record).await?,
@@ -173,6 +178,7 @@ impl Inner {
             Next::Nothing
             | Next::EditLater(_)
             | Next::Wait(_)
+            | Next::PostSoon(_)
             | Next::Post
             | Next::LookThenPost
             | Next::Edit

@@ -12,6 +12,10 @@ use crate::{build, effects};
 /// succeeds takes, short enough that a person does not wonder.
 pub(crate) const INTENT_STALE: Duration = Duration::from_secs(10);
 
+/// A run that is next on its lane and found a free worker has begun by then: one text says so, instead of one that it
+/// waits and another at once. Short enough that a person who does wait is told long before they wonder.
+pub(crate) const START_WAIT: Duration = Duration::from_secs(1);
+
 /// Steps of a running agent change the reply at most this often: each edit is a call that Bitbucket's rate limit counts.
 pub(crate) const EDIT_PAUSE: Duration = Duration::from_secs(10);
 
@@ -35,6 +39,8 @@ pub(crate) enum Next {
     LookThenPost,
     /// Somebody is about to; look after this long.
     Wait(Duration),
+    /// The run is about to begin; what is posted says so, or after this long that it waits.
+    PostSoon(Duration),
     /// The status reply is out of date.
     Edit,
     /// It is, but was edited just now.
@@ -83,14 +89,15 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, me: Me<'_>, now: Timestamp) 
     }
     if reply.comment.is_none() {
         let quiet = run.command.options.quiet;
-        if quiet && !ended && !reply.eyes {
+        let starts = about_to_start(run, now);
+        if (quiet || starts.is_some()) && !ended && !reply.eyes {
             return Next::OpenReaction;
         }
         if (reply.deleted_by_person || quiet) && !ended {
             return Next::Nothing;
         }
         return match &reply.intent {
-            None => Next::Post,
+            None => starts.map_or(Next::Post, Next::PostSoon),
             Some(intent) if intent.poster == me.poster => Next::LookThenPost,
             Some(intent) => left(INTENT_STALE, intent.at, now).map_or(Next::LookThenPost, Next::Wait),
         };
@@ -122,6 +129,12 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, me: Me<'_>, now: Timestamp) 
         (true, true) => Next::DeleteSurplus,
         (true, false) => Next::CloseReaction,
     }
+}
+
+/// How long a run that nothing is ahead of may still take to begin before a person is told that it waits.
+fn about_to_start(run: &Run, now: Timestamp) -> Option<Duration> {
+    let is_next = run.state == RunState::Queued && run.ahead == 0 && run.reply.intent.is_none();
+    is_next.then(|| left(START_WAIT, run.queued_at, now)).flatten()
 }
 
 /// What is left of a time that began at `since`. A clock that went back does not prolong it.
@@ -171,9 +184,21 @@ mod tests {
 
     #[test]
     fn the_first_to_see_a_run_posts() {
-        check(&queued(), None, 0, Next::Post);
+        check(&queued(), None, 1, Next::Post);
         check(&running(), None, 0, Next::Post);
         check(&ended(queued()), None, 0, Next::Post);
+    }
+
+    #[test]
+    fn a_run_that_may_begin_at_once_is_heard_at_once_and_told_of_when_it_begins() {
+        check(&queued(), None, 0, Next::OpenReaction);
+        let mut heard = queued();
+        heard.reply.eyes = true;
+        check(&heard, None, 0, Next::PostSoon(START_WAIT));
+        check(&heard, None, 1, Next::Post);
+        check(&intended(heard.clone(), ME), None, 0, Next::LookThenPost);
+        heard.ahead = 1;
+        check(&heard, None, 0, Next::Post);
     }
 
     #[test]

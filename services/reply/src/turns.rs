@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::ids::RunId;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::next::Shown;
@@ -26,6 +26,8 @@ struct Entry {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The stream sequence of the delivery that waits, and how it is sent away.
     waiting: Option<(u64, CancellationToken)>,
+    /// Told that a delivery waits.
+    news: Arc<Notify>,
     shown: Option<Shown>,
     /// Bitbucket, or an answer that may still be under way, asked for a pause until then.
     not_before: Option<Timestamp>,
@@ -52,6 +54,7 @@ impl Turns {
                 None => {}
             }
             entry.waiting = Some((sequence, sent_away.clone()));
+            entry.news.notify_one();
             (entry.turn.clone(), sent_away)
         };
         let held = tokio::select! {
@@ -76,6 +79,13 @@ impl Turns {
         Turn {
             _held: turn.lock_owned().await,
         }
+    }
+
+    /// Until another delivery of the run waits. May end early, so the caller looks again; not to be awaited without an
+    /// end of its own.
+    pub(crate) async fn news(&self, run: &RunId) {
+        let news = self.runs().entry(run.clone()).or_default().news.clone();
+        news.notified().await;
     }
 
     /// What this process last wrote for the run.

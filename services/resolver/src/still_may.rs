@@ -2,8 +2,8 @@
 //! lost, and a pull request may end, while an agent works.
 
 use bitbucket::{Access, Client, PullRequest};
-use config::{Permission, REPOSITORY_FILE_BYTES_MAX, REPOSITORY_FILE_PATH, RepositoryFile};
-use pipeline::event::{Person, Repository};
+use config::{REPOSITORY_FILE_BYTES_MAX, REPOSITORY_FILE_PATH, RepositoryFile};
+use pipeline::event::{GitRef, Person, Repository};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::job::Job;
@@ -35,7 +35,7 @@ pub(crate) async fn in_the_way(
         )));
     }
     let pushed_to = pushed_to(door, run, &pull_request);
-    let lacking = lacking(&client, door.rules(), run, (&pull_request, pushed_to)).await?;
+    let lacking = lacking(door, run, (&pull_request, pushed_to)).await?;
     Ok(lacking.map(|lacking| (RunState::Failed, FailureCode::AccessLost, lacking)))
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn never_could(door: &GitDoor, job: &Job, run: &Run) -> Result<
     let pull_request = client.pull_request(&job.repository, job.pull_request).await?;
     match pushed_to(door, run, &pull_request) {
         None => Ok(None),
-        source => lacking(&client, door.rules(), run, (&pull_request, source)).await,
+        source => lacking(door, run, (&pull_request, source)).await,
     }
 }
 
@@ -67,8 +67,7 @@ fn pushed_to<'p>(door: &GitDoor, run: &Run, pull_request: &'p PullRequest) -> Op
 /// What the requester lacks, in a few words; nothing where they may. A verb takes its permission on the target repository
 /// and, where the source is another one that is pushed to, there as well: the bot's rights are not the requester's.
 async fn lacking(
-    client: &Client,
-    operator: &Permission,
+    door: &GitDoor,
     run: &Run,
     (pull_request, source): (&PullRequest, Option<&Repository>),
 ) -> Result<Option<String>, Failure> {
@@ -76,17 +75,13 @@ async fn lacking(
         return Ok(Some("nobody knows any more who asked".to_owned()));
     };
     let target = &pull_request.to_ref;
-    let (path, bytes_max) = (REPOSITORY_FILE_PATH, REPOSITORY_FILE_BYTES_MAX);
-    let found = client
-        .file(&target.repository, &target.latest_commit, path, bytes_max)
-        .await?;
-    let file = found.map_or_else(RepositoryFile::default, |found| {
-        RepositoryFile::read(&found.bytes, found.truncated, &target.display_id)
-    });
+    let client = door.client()?;
+    let file = repository_file(door, &client, target).await?;
     if leaves_out(&file, requester) {
-        return Ok(Some(format!("{path} of the target branch leaves them out")));
+        let sentence = format!("{REPOSITORY_FILE_PATH} of the target branch leaves them out");
+        return Ok(Some(sentence));
     }
-    let rules = config::narrowed(operator, &file);
+    let rules = config::narrowed(door.rules(), &file);
     let needed = match run.command.verb.class() {
         Class::Read | Class::Query => &rules.read,
         Class::Work | Class::Control => &rules.change,
@@ -98,6 +93,36 @@ async fn lacking(
         }
     }
     Ok(None)
+}
+
+/// The target branch's file as it is now: of the mirror, which has it where the branch is as it was when the work began;
+/// else Bitbucket is asked.
+async fn repository_file(
+    door: &GitDoor,
+    client: &Client,
+    target: &GitRef,
+) -> Result<RepositoryFile, Failure> {
+    let (path, bytes_max) = (REPOSITORY_FILE_PATH, REPOSITORY_FILE_BYTES_MAX);
+    let commit = target.latest_commit.clone();
+    let fetched = door
+        .with_mirror(move |mirror, _, _, _| {
+            if !mirror.has(&commit) {
+                return Ok(None);
+            }
+            Ok(Some(mirror.read_file(&commit, path, bytes_max)?))
+        })
+        .await?;
+    if let Some(found) = fetched {
+        return Ok(found.map_or_else(RepositoryFile::default, |found| {
+            RepositoryFile::read(&found.bytes, found.is_cut(), &target.display_id)
+        }));
+    }
+    let found = client
+        .file(&target.repository, &target.latest_commit, path, bytes_max)
+        .await?;
+    Ok(found.map_or_else(RepositoryFile::default, |found| {
+        RepositoryFile::read(&found.bytes, found.truncated, &target.display_id)
+    }))
 }
 
 fn leaves_out(file: &RepositoryFile, person: &Person) -> bool {

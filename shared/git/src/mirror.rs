@@ -62,6 +62,9 @@ pub trait Mirror: Send {
         stop: &AtomicBool,
     ) -> Result<(), Error>;
 
+    /// Whether the commit was fetched before.
+    fn has(&self, commit: &CommitId) -> bool;
+
     /// One file of a commit, at most `bytes_max` of it; `None` where there is no such file. Symbolic links are followed
     /// as long as they stay in the commit's tree.
     fn read_file(&self, commit: &CommitId, path: &str, bytes_max: usize) -> Result<Option<TreeFile>, Error>;
@@ -103,6 +106,10 @@ pub trait Mirror: Send {
 
     /// Makes a commit of the changes on top of the request's parent.
     fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error>;
+
+    /// A commit on top of the request's parent with all files of `like`; the request's changes are not used. `None` where
+    /// the parent has the same files.
+    fn stack(&self, like: &CommitId, request: &CommitRequest) -> Result<Option<CommitId>, Error>;
 
     /// Three-way merge: what `theirs` did since `base`, as one commit on top of `ours`. The request's parent and
     /// changes are not used.
@@ -164,6 +171,9 @@ pub trait Mirror: Send {
         by: &Identity,
         commits_max: usize,
     ) -> Result<Vec<CommitId>, Error>;
+
+    /// The value of the commit's trailer of this name; of several the last one's.
+    fn trailer(&self, commit: &CommitId, name: &str) -> Result<Option<String>, Error>;
 
     /// The commit's first parent.
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error>;
@@ -251,6 +261,10 @@ impl Mirror for GixMirror {
         self.guarded(|| crate::fetch::deepen(self, remote, branches, depth, stop))
     }
 
+    fn has(&self, commit: &CommitId) -> bool {
+        self.repo.has_object(object_id(commit))
+    }
+
     fn read_file(&self, commit: &CommitId, path: &str, bytes_max: usize) -> Result<Option<TreeFile>, Error> {
         self.guarded(|| crate::tree_file::read_file(&self.repo, commit, path, bytes_max))
     }
@@ -292,6 +306,10 @@ impl Mirror for GixMirror {
 
     fn commit(&self, request: &CommitRequest) -> Result<CommitId, Error> {
         self.guarded(|| crate::commit::commit(&self.repo, request))
+    }
+
+    fn stack(&self, like: &CommitId, request: &CommitRequest) -> Result<Option<CommitId>, Error> {
+        self.guarded(|| crate::commit::stack(&self.repo, like, request))
     }
 
     fn merge_onto(
@@ -355,6 +373,10 @@ impl Mirror for GixMirror {
         commits_max: usize,
     ) -> Result<Vec<CommitId>, Error> {
         self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, commits_max))
+    }
+
+    fn trailer(&self, commit: &CommitId, name: &str) -> Result<Option<String>, Error> {
+        self.guarded(|| crate::history::trailer(&self.repo, commit, name))
     }
 
     fn first_parent(&self, commit: &CommitId) -> Result<CommitId, Error> {
