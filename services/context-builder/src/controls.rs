@@ -6,11 +6,12 @@ use pipeline::decision::Verdict;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
-use pipeline::mention::{Change, Control};
+use pipeline::mention::{Change, Closed, Control};
 use pipeline::run::RunState;
 use worker::{Delivery, FailedRun, Handler, Publication};
 
 use crate::builder::{Builder, Decided, lane_of};
+use crate::lane::Lane;
 use crate::records;
 
 /// The hop of everything that is not a mention. It has a consumer of its own, so that it never waits behind one.
@@ -31,9 +32,13 @@ impl Handler for Controls {
                 self.end(&control, Some(*comment), run, FailureCode::CommentDeleted)
                     .await?;
             }
-            Change::Closed { .. } => {
+            Change::Closed { how, .. } => {
                 let sequence = control.origin.event_sequence;
-                let runs = self.0.change_lane(&lane, |lane| lane.closed(sequence)).await?;
+                let close = |lane: &mut Lane| match how {
+                    Closed::Merged | Closed::Declined => lane.closed(sequence),
+                    Closed::Deleted => lane.gone(sequence),
+                };
+                let runs = self.0.change_lane(&lane, close).await?;
                 self.end(
                     &control,
                     None,

@@ -101,7 +101,7 @@ impl Builder {
             self.end(&run.id, RunState::Cancelled, outcome).await?;
             return Ok(Prepared::Ended);
         }
-        if !pull_request.open {
+        if !pull_request.open && run.after_end.is_none() {
             let outcome = records::because(FailureCode::PullRequestClosed);
             self.end(&run.id, RunState::Cancelled, outcome).await?;
             return Ok(Prepared::Ended);

@@ -4,6 +4,7 @@
 //! it does not know, and has a JSON Schema in `schemas/`.
 
 pub mod command;
+pub mod countdown;
 pub mod decision;
 pub mod effect;
 pub mod event;

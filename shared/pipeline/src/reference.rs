@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::command::Command;
-use crate::options::OPTIONS;
+use crate::options::{OPTIONS, OptionRow};
 use crate::verbs::{Row, TABLE, Verb};
 
 /// The name in the documentation; replies use the one that is configured.
@@ -22,7 +22,7 @@ pub fn mention(name: &str) -> String {
 /// What `help` answers, for a bot that is mentioned as `name`.
 pub fn help(name: &str) -> String {
     let mut text = format!(
-        "Write `{}` and what should be done, in your own words, anywhere on an open pull request; or one of these \
+        "Write `{}` and what should be done, in your own words, anywhere on a pull request; or one of these \
          verbs right behind the mention:\n\n",
         mention(name)
     );
@@ -32,6 +32,17 @@ pub fn help(name: &str) -> String {
     {
         writeln!(text, "- {} — {}", typed(name, row), row.does).expect("a string takes all");
     }
+    let options: Vec<String> = OPTIONS
+        .iter()
+        .filter(|row| row.built)
+        .map(|row| format!("`{}`", option(row)))
+        .collect();
+    writeln!(
+        text,
+        "\nOptions narrow a request, right behind the verb or at the end of its line: {}.",
+        options.join(", ")
+    )
+    .expect("a string takes all");
     let coming: Vec<String> = TABLE
         .iter()
         .filter(|row| !row.verb.is_built())
@@ -65,7 +76,7 @@ pub fn not_yet(command: &Command) -> Option<String> {
         format!(
             "The option `--{}{value}` is not built yet, so nothing was started: it is to mean \"{meant}\". Until then, ask without \
              it; to write about an option, put `--` and a blank before your text.",
-            row.key
+            row.key, row.does
         )
     })
 }
@@ -113,13 +124,17 @@ pub fn verbs_table() -> String {
 pub fn options_table() -> String {
     let mut text = "| option | what it does |\n|---|---|\n".to_owned();
     for row in OPTIONS {
-        let value = if row.value.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", row.value.replace('|', "\\|"))
-        };
         let not_yet = if row.built { "" } else { " (not yet)" };
-        writeln!(text, "| `--{}{value}` | {}{not_yet} |", row.key, row.does).expect("a string takes all");
+        let option = option(row).replace('|', "\\|");
+/// `--time 20m`: an option as it is typed.
+fn option(row: &OptionRow) -> String {
+    match row.value {
+        "" => format!("--{}", row.key),
+        value => format!("--{} {value}", row.key),
+    }
+}
+
+        writeln!(text, "| `{option}` | {}{not_yet} |", row.does).expect("a string takes all");
     }
     text
 }
@@ -204,6 +219,9 @@ mod tests {
         let help = help("coder");
         for row in TABLE.iter().filter(|row| row.verb != Verb::Request) {
             assert!(help.contains(row.verb.name()), "{:?}", row.verb);
+        for row in OPTIONS {
+            assert_eq!(help.contains(&format!("--{}", row.key)), row.built, "{}", row.key);
+        }
         }
         assert!(
             help.contains("`@coder stop [run-id|all]`") && !help.contains("openhands"),

@@ -1,6 +1,7 @@
 //! Run: the record of one piece of work and its state machine. Changed by compare-and-swap only; ends exactly once.
 
 mod evidence;
+mod waited;
 
 use std::fmt;
 
@@ -13,10 +14,11 @@ use crate::event::{Person, Repository};
 use crate::failure_code::FailureCode;
 use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
 use crate::job::{Artifact, Credential};
-use crate::mention::{Command, CommandDigest};
+use crate::mention::{Closed, Command, CommandDigest};
 use crate::message::{Message, VERSION};
 
-pub use evidence::{Check, Confinement, Measured, Plan, Pushed, Setup};
+pub use evidence::{Check, Confinement, Measured, Plan, Pushed, Setup, THREAD_COMMITS_MAX, ThreadCommit};
+pub use waited::Waited;
 
 /// One piece of work for one mention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +117,13 @@ pub struct Run {
     /// The newest version of its comment that came when work had begun; 0 where none did, for an edit is 1 at least.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub late_version: u32,
+    /// How the pull request had ended when this was asked for. Such a run pushes to neither of its branches, and an event
+    /// that tells of that end does not stop it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_end: Option<Closed>,
+    /// What it waits for that is away, or waited for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<Waited>,
     /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
@@ -152,8 +161,8 @@ pub const STEPS_MAX: usize = 8;
 pub const TRANSCRIPTS_MAX: usize = 8;
 
 /// Commits kept in [`Run::commits`]: three attempts may each merge onto a head that moves five times, some of them twice
-/// where Bitbucket was away meanwhile.
-pub const COMMITS_MAX: usize = 32;
+/// where Bitbucket was away meanwhile; each time as many as there are threads.
+pub const COMMITS_MAX: usize = 32 * THREAD_COMMITS_MAX;
 
 /// Where a run stands. All but the first two are terminal and absorb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -423,6 +432,8 @@ impl Run {
             merged: Vec::new(),
             edited_late: false,
             late_version: 0,
+            after_end: None,
+            waited: None,
             effects: Vec::new(),
             build_status_off: false,
             reply: ReplyRecord::default(),
@@ -439,6 +450,7 @@ impl Run {
         self.deadline = Some(deadline);
         self.ahead = 0;
         self.n += 1;
+        Waited::end(&mut self.waited, now);
         Ok(self.attempt)
     }
 
@@ -509,6 +521,7 @@ impl Run {
         self.outcome = Some(outcome);
         self.ended_at = Some(now);
         self.n += 1;
+        Waited::end(&mut self.waited, now);
         Ok(())
     }
 

@@ -324,6 +324,12 @@ impl Verb {
         self.row().pushes
     }
 
+    /// Whether what it does may go to a branch that is made for it (`--new-pr`): what is about the source branch itself
+    /// may not.
+    pub fn may_go_aside(self) -> bool {
+        self.may_push() && !matches!(self, Self::Update | Self::Undo)
+    }
+
     /// Whether it waits in the pull request's queue. The others are answered at once.
     pub fn is_queued(self) -> bool {
         matches!(self.class(), Class::Work | Class::Read)

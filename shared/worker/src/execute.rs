@@ -69,8 +69,8 @@ impl<H: Handler> Execution<H> {
             return hand_back(&self.nats, &self.spec, sequence, reply).await;
         }
         let delivered = u64::try_from(place.delivered).unwrap_or(1);
-        let attempt = match waits::attempt(&self.nats, &self.spec, sequence, delivered).await {
-            Ok(attempt) => attempt,
+        let (attempt, waited) = match waits::attempt(&self.nats, &self.spec, sequence, delivered).await {
+            Ok(known) => known,
             Err(error) => {
                 tracing::warn!(%error, sequence, "cannot tell which attempt this is; the message comes again");
                 return;
@@ -80,6 +80,7 @@ impl<H: Handler> Execution<H> {
         let mut delivery = Delivery::first(message.subject.to_string(), sequence, published_at);
         delivery.delivered = delivered;
         delivery.attempt = attempt.number;
+        delivery.waited = waited;
         delivery.traceparent = traceparent(message.headers.as_ref());
         let span = self.span(&delivery);
         telemetry::trace::follow(&span, delivery.traceparent.as_deref());

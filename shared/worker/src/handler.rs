@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use pipeline::failure::Failure;
 use pipeline::ids::RunId;
 use pipeline::message::Message;
-use pipeline::run::Run;
+use pipeline::run::{Run, Waited};
 
 use crate::Publication;
 
@@ -54,6 +54,8 @@ pub struct Delivery {
     pub delivered: u64,
     /// Which attempt this is, from 1: deliveries that waited for something that was away are not counted.
     pub attempt: u32,
+    /// What it waited for before this delivery, where something was away.
+    pub waited: Option<Waited>,
     /// When it was published.
     pub published_at: Timestamp,
     /// The trace it belongs to.
@@ -69,6 +71,7 @@ impl Delivery {
             sequence,
             delivered: 1,
             attempt: 1,
+            waited: None,
             published_at,
             traceparent: None,
             fence: Mutex::new(None),

@@ -11,8 +11,9 @@ use async_nats::subject::Subject;
 use bytes::Bytes;
 use jiff::Timestamp;
 use pipeline::failure::{Counts, Failure};
+use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use pipeline::run::{FailureReport, Fenced, Outcome, Run, RunState};
+use pipeline::run::{FailureReport, Fenced, Outcome, Run, RunState, Waited};
 use pipeline::subject;
 use serde_json::json;
 
@@ -143,12 +144,10 @@ impl Settlement<'_> {
                 Ok(Bytes::from_static(b"+ACK"))
             }
             Verdict::Nak { after, counts } => {
-                self.hand_back_run().await?;
+                let away = away(ended);
+                self.hand_back_run(away).await?;
                 if *counts == Counts::NotAsAttempt {
-                    let why = match ended {
-                        Ended::ShutDown => Why::Interrupted,
-                        _ => Why::Away,
-                    };
+                    let why = away.map_or(Why::Interrupted, Why::Away);
                     waits::add(self.nats, self.spec, self.delivery.sequence, why).await?;
                 }
                 Ok(nak(*after))
@@ -192,13 +191,22 @@ impl Settlement<'_> {
         }
     }
 
-    /// The run that the handler took waits with the message: it has no deadline until it is taken again.
-    async fn hand_back_run(&self) -> Result<(), Silent> {
+    /// The run that the handler took waits with the message: it has no deadline until it is taken again, and says what is
+    /// away.
+    async fn hand_back_run(&self, away: Option<FailureCode>) -> Result<(), Silent> {
         let Some((run, attempt)) = self.delivery.fenced() else {
             return Ok(());
         };
         let key = subject::run_key(&run);
-        match self.nats.runs().update(&key, |run| run.hand_back(attempt)).await {
+        let now = Timestamp::now();
+        let hand_back = |run: &mut Run| {
+            run.hand_back(attempt)?;
+            if let Some(code) = away.filter(|_| !run.state.is_terminal()) {
+                Waited::begin(&mut run.waited, code, now);
+            }
+            Ok(())
+        };
+        match self.nats.runs().update(&key, hand_back).await {
             Ok(Err(Fenced::Overtaken { .. } | Fenced::Ended(_))) => Err(Silent::Overtaken),
             Ok(Ok(_)) | Err(Error::NotFound { .. } | Error::Undecodable { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -274,6 +282,19 @@ pub(crate) async fn skip(nats: &Nats, spec: &ConsumerSpec, sequence: u64, reply:
         .answer(nats, Bytes::from_static(b"+ACK"))
         .await;
     telemetry::metrics::messages(spec.durable, "marker").inc();
+}
+
+/// What is away, where that is why the message comes again.
+fn away(ended: &Ended) -> Option<FailureCode> {
+    match ended {
+        Ended::Failed(Failure::Retry {
+            counts: Counts::NotAsAttempt,
+            code,
+            ..
+        }) => Some(*code),
+        Ended::Unreadable(_) => Some(FailureCode::MessageUnreadable),
+        _ => None,
+    }
 }
 
 fn nak(after: Duration) -> Bytes {

@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pipeline::failure_code::FailureCode;
 use pipeline::message::{Message, VERSION};
+use pipeline::run::Waited;
 use serde::{Deserialize, Serialize};
 
 use crate::streams::WAITS;
@@ -21,6 +23,9 @@ pub(crate) struct Waits {
     v: u32,
     count: u32,
     since: Option<Timestamp>,
+    /// What it waits for.
+    #[serde(default)]
+    waited: Option<Waited>,
 }
 
 impl Default for Waits {
@@ -29,6 +34,7 @@ impl Default for Waits {
             v: VERSION,
             count: 0,
             since: None,
+            waited: None,
         }
     }
 }
@@ -40,8 +46,8 @@ impl Message for Waits {
 /// Why a delivery was no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// Something that is needed is away. How long that has lasted is limited.
-    Away,
+    /// Something that is needed is away, which the code says. How long that has lasted is limited.
+    Away(FailureCode),
     /// The worker shut down, or had the message already. Nothing is missing: the day a message may wait does not begin.
     Interrupted,
 }
@@ -49,19 +55,21 @@ pub(crate) enum Why {
 impl Waits {
     fn note(&mut self, why: Why, now: Timestamp) {
         self.count = self.count.saturating_add(1);
-        if why == Why::Away {
+        if let Why::Away(code) = why {
             self.since.get_or_insert(now);
+            Waited::begin(&mut self.waited, code, now);
         }
     }
 }
 
-/// Which attempt a delivery is. Only a redelivered message can have waited, so the first one costs no read.
+/// Which attempt a delivery is, and what it waited for. Only a redelivered message can have waited, so the first one costs
+/// no read.
 pub(crate) async fn attempt(
     nats: &Nats,
     spec: &ConsumerSpec,
     sequence: u64,
     delivered: u64,
-) -> Result<Attempt, Error> {
+) -> Result<(Attempt, Option<Waited>), Error> {
     let waits = if delivered > 1 {
         nats.records::<Waits>(WAITS)
             .get(&key(spec, sequence))
@@ -74,12 +82,13 @@ pub(crate) async fn attempt(
         Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or(Duration::ZERO)
     });
     let number = delivered.saturating_sub(u64::from(waits.count)).max(1);
-    Ok(Attempt {
+    let attempt = Attempt {
         number: u32::try_from(number).unwrap_or(u32::MAX),
         max: spec.attempts_max,
         waits: waits.count,
         waiting,
-    })
+    };
+    Ok((attempt, waits.waited))
 }
 
 /// Notes that a delivery was no attempt.
@@ -110,9 +119,15 @@ mod tests {
         let mut waits = Waits::default();
         waits.note(Why::Interrupted, at(1));
         assert_eq!((waits.count, waits.since), (1, None));
-        waits.note(Why::Away, at(2));
-        waits.note(Why::Away, at(3));
+        let away = Why::Away(FailureCode::BitbucketUnauthorized);
+        waits.note(away, at(2));
+        waits.note(away, at(3));
         waits.note(Why::Interrupted, at(4));
         assert_eq!((waits.count, waits.since), (4, Some(at(2))));
+        let waited = waits.waited.unwrap();
+        assert_eq!(
+            (waited.code, waited.since),
+            (FailureCode::BitbucketUnauthorized, at(2))
+        );
     }
 }

@@ -17,7 +17,7 @@ use worker::Created;
 use super::{Case, OVERTAKEN, Outcome, plain, run_of};
 use crate::builder::not_yet;
 use crate::lane::Lane;
-use crate::limits::{ANSWERS_PER_HOUR_MAX, OVERTAKEN_RETRY};
+use crate::limits::OVERTAKEN_RETRY;
 use crate::permission::{Gate, Need, key_of};
 use crate::records;
 
@@ -53,10 +53,11 @@ impl Case<'_> {
         if command.refused.is_some() || command.verb.class() != Class::Control {
             let (now, person) = (Timestamp::now(), key_of(Some(author)));
             let count = |lane: &mut Lane| lane.may_answer(&person, now);
-            if !self.builder.change_or_begin_lane(&self.lane, count).await?.1 {
+            let (lane, may) = self.builder.change_or_begin_lane(&self.lane, count).await?;
+            if !may {
                 let report = FailureReport {
                     code: FailureCode::TooManyRuns,
-                    detail: Some(format!("{ANSWERS_PER_HOUR_MAX} answers to you within the hour")),
+                    detail: Some(lane.answers_fuse(&person, now)),
                 };
                 return self.refuse(run, report).await;
             }

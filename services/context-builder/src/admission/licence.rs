@@ -5,11 +5,11 @@ use pipeline::event::Person;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use pipeline::mention::{Command, Verb};
+use pipeline::mention::{Closed, Command, Verb};
 use pipeline::run::{FailureReport, Run};
 use pipeline::subject;
 
-use super::{Case, about};
+use super::{Case, about, closed};
 use crate::builder::lane_of_run;
 use crate::context::framing;
 use crate::permission::{Gate, Need, is_same};
@@ -26,7 +26,7 @@ pub(super) enum Asks {
 
 /// The answer for one mention.
 pub(super) enum Licence {
-    /// May, on this open pull request.
+    /// May, on this pull request.
     Granted(Box<Licensed>),
     /// May not, or not here, or there is nothing to do it to.
     Refused(FailureReport),
@@ -40,12 +40,14 @@ pub(super) struct Licensed {
     pub(super) pull_request: Box<PullRequest>,
     /// What the run is to do.
     pub(super) resolved: Resolved,
-    /// Whether the repository asks for no build status.
+    /// Whether no build status is set: the repository asks for none, or there is no head that it would be about.
     pub(super) build_status_off: bool,
+    /// How the pull request has ended; nothing where it is open.
+    pub(super) after_end: Option<Closed>,
 }
 
 impl Case<'_> {
-    /// Asks Bitbucket whether the pull request is open and whether the author may.
+    /// Asks Bitbucket whether the pull request takes what is asked for and whether the author may.
     pub(super) async fn licence(&self, command: &Command, asks: Asks) -> Result<Licence, Failure> {
         let Some(author) = &self.mention.author else {
             return Ok(refused(FailureCode::RequesterUnknown));
@@ -64,8 +66,13 @@ impl Case<'_> {
             // To say so, there is no place: the pull request of this name is another one.
             return Ok(Licence::Ignored("another repository has this name now"));
         }
-        if !pull_request.open {
+        let after_end = closed::how(&pull_request);
+        if !pull_request.open && after_end.is_none() {
             return Ok(refused(FailureCode::PullRequestClosed));
+        }
+        let refusal = |command| after_end.and_then(|how| closed::refusal(command, how));
+        if let Some(report) = refusal(command).filter(|_| !closed::is_told_later(command.verb)) {
+            return Ok(Licence::Refused(report));
         }
         let earlier = self.earlier(command, &pull_request).await?;
         let gate = Gate::of(&self.builder.files, (&connection, &client), &pull_request).await?;
@@ -82,6 +89,9 @@ impl Case<'_> {
             Ok(resolved) => resolved,
             Err(report) => return Ok(Licence::Refused(report)),
         };
+        if let Some(report) = refusal(&resolved.command) {
+            return Ok(Licence::Refused(report));
+        }
         // Also of an approval that is repeated: it may have been taken back.
         if resolved.command.verb == Verb::Approve
             && gate.plan_needs_second_person()
@@ -107,7 +117,8 @@ impl Case<'_> {
         options.quiet |= file.defaults.quiet;
         options.lang = options.lang.take().or_else(|| file.defaults.lang.clone());
         Ok(Licence::Granted(Box::new(Licensed {
-            build_status_off: file.reply.build_status == Some(false),
+            build_status_off: file.reply.build_status == Some(false) || after_end.is_some(),
+            after_end,
             pull_request: Box::new(pull_request),
             resolved,
         })))

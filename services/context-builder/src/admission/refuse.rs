@@ -38,7 +38,7 @@ impl Case<'_> {
             if how_often(report.code) == Said::Always && !lane.may_answer(&person, now) {
                 report = FailureReport {
                     code: FailureCode::TooManyRuns,
-                    detail: None,
+                    detail: Some(lane.answers_fuse(&person, now)),
                 };
             }
             let code = report.code;

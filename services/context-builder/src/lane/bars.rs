@@ -2,6 +2,7 @@
 //! runs within the hour, and a request that waits and that it only adds to.
 
 use jiff::{SignedDuration, Timestamp};
+use pipeline::countdown;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, RunId};
 use pipeline::mention::{Command, Mention, Verb};
@@ -78,11 +79,11 @@ impl Lane {
     /// How many runs there may be within the hour, and when the next one may be asked for.
     pub(crate) fn fuse(&self, rules: Rules, now: Timestamp) -> String {
         let first = self.started(rules.only_reads).first();
-        let ends = first.map_or(HOUR, |first| HOUR - now.duration_since(*first));
+        let again = first.map_or(now + HOUR, |first| *first + HOUR);
         format!(
-            "{} within the hour; again in {} min",
+            "{} within the hour; again {}",
             rules.runs_per_hour,
-            ends.as_mins().max(0) + 1
+            countdown::until(again, now)
         )
     }
 
@@ -150,6 +151,22 @@ impl Lane {
             });
         }
         may
+    }
+
+    /// How many answers there may be within the hour, and when `person` gets the next one.
+    pub(crate) fn answers_fuse(&self, person: &str, now: Timestamp) -> String {
+        let is_theirs = |spoken: &&Spoken| spoken.person == person;
+        let theirs = self.answers.iter().filter(is_theirs).count();
+        let first = if theirs < ANSWERS_PER_HOUR_MAX {
+            self.answers.first()
+        } else {
+            self.answers.iter().find(is_theirs)
+        };
+        let again = first.map_or(now, |first| first.at + HOUR);
+        format!(
+            "{ANSWERS_PER_HOUR_MAX} answers to you within the hour; again {}",
+            countdown::until(again, now)
+        )
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -307,7 +324,7 @@ mod tests {
         );
         assert_eq!(
             lane.fuse(reads, at(60 * 30)),
-            "2 within the hour; again in 31 min"
+            "2 within the hour; again in 30 min, at 16:07 UTC"
         );
     }
 

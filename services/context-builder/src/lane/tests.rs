@@ -399,3 +399,17 @@ fn the_schema_is_that_of_the_type() {
         "{path} was rewritten: look at the difference and commit it"
     );
 }
+
+#[test]
+fn what_was_let_in_after_the_end_is_not_stopped_by_what_tells_of_it_late() {
+    let mut lane = busy();
+    lane.outlives_the_end(&run(2, 0));
+    assert_eq!(lane.closed(30), vec![run(1, 0)]);
+    assert_eq!(lane.standing(&lane.queue[0]), Standing::Wanted);
+    assert_eq!(
+        lane.gone(30),
+        vec![run(1, 0), run(2, 0)],
+        "nothing outlives a deletion"
+    );
+    assert_eq!(lane.standing(&lane.queue[0]), Standing::Closed);
+}

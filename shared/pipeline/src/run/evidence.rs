@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::CommitId;
+use crate::ids::{CommentId, CommitId};
 use crate::job::Artifact;
 
 /// Who works on a run, with what, and how confined; noted before the agent is started.
@@ -36,6 +36,31 @@ pub struct Pushed {
     pub added: u32,
     /// Lines removed.
     pub removed: u32,
+    /// The commits that were made for a thread each, the first one first; bounded by [`THREAD_COMMITS_MAX`]. Empty where
+    /// the work is one commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<ThreadCommit>,
+}
+
+/// Threads that one run makes a commit each for: each takes the agent a pass of its own, and the record has to name every
+/// commit that may be pushed.
+pub const THREAD_COMMITS_MAX: usize = 16;
+
+/// A commit that does what one thread asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ThreadCommit {
+    /// The thread's first comment.
+    pub thread: CommentId,
+    /// The commit.
+    pub commit: CommitId,
+}
+
+impl Pushed {
+    /// The commit that was made for this thread.
+    pub fn of_thread(&self, thread: CommentId) -> Option<&CommitId> {
+        let own = self.threads.iter().find(|one| one.thread == thread)?;
+        Some(&own.commit)
+    }
 }
 
 /// A plan that a person may approve.
