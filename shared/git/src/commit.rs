@@ -83,6 +83,19 @@ pub(crate) fn commit(repo: &gix::Repository, request: &CommitRequest) -> Result<
     write_commit(repo, request, tree, &request.parent)
 }
 
+/// The mirror's part of [`crate::Mirror::stack`].
+pub(crate) fn stack(
+    repo: &gix::Repository,
+    like: &CommitId,
+    request: &CommitRequest,
+) -> Result<Option<CommitId>, Error> {
+    let tree = tree_of(repo, like)?;
+    if tree == tree_of(repo, &request.parent)? {
+        return Ok(None);
+    }
+    write_commit(repo, request, tree, &request.parent).map(Some)
+}
+
 /// Writes a commit on top of `parent`, which need not be the request's.
 pub(crate) fn write_commit(
     repo: &gix::Repository,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::mirror::{commit_id, object_id};
 
 /// The trailer that says which run made a commit.
-const RUN_TRAILER: &str = "Run-Id:";
+const RUN_TRAILER: &str = "Run-Id";
 
 /// The mirror's part of [`crate::Mirror::commits_of_run`]: newest first, so that a deep merged branch cannot use up the
 /// number of commits before our own is reached.
@@ -72,14 +72,30 @@ fn is_by(commit: &gix::Commit<'_>, by: &Identity) -> bool {
         .any(|signature| signature.email == address.as_str())
 }
 
-/// Trailers are in the last paragraph; the same words in the text above are somebody talking about a run.
 fn has_trailer(message: &[u8], run: &RunId) -> bool {
+    trailers(message, RUN_TRAILER).any(|value| value == run.as_str())
+}
+
+/// The mirror's part of [`crate::Mirror::trailer`].
+pub(crate) fn trailer(
+    repo: &gix::Repository,
+    commit: &CommitId,
+    name: &str,
+) -> Result<Option<String>, Error> {
+    let found = repo.find_commit(object_id(commit)).map_err(Error::damaged)?;
+    let message = found.message_raw().map_err(Error::damaged)?;
+    Ok(trailers(message, name).last())
+}
+
+/// The values of the trailers of this name. Trailers are in the last paragraph; the same words in the text above are
+/// somebody talking about a run.
+fn trailers<'m>(message: &'m [u8], name: &'m str) -> impl Iterator<Item = String> + 'm {
     let message = message.trim_end();
-    let trailers = message.rfind("\n\n").map_or(&b""[..], |at| &message[at..]);
-    trailers.lines().any(|line| {
+    let last = message.rfind("\n\n").map_or(&b""[..], |at| &message[at..]);
+    last.lines().filter_map(move |line| {
         let line = line.to_str_lossy();
-        line.strip_prefix(RUN_TRAILER)
-            .is_some_and(|value| value.trim() == run.as_str())
+        let value = line.strip_prefix(name)?.strip_prefix(':')?;
+        Some(value.trim().to_owned())
     })
 }
 
@@ -100,5 +116,7 @@ mod tests {
         ));
         assert!(!has_trailer(b"Run-Id: r-0123456789ab\n", &run));
         assert!(!has_trailer(b"Fix it\n\nRun-Id: r-0123456789abc\n", &run));
+        let message = b"Fix it\n\nThread: 1\n\nRun-Id: r-0123456789ab\nThreads: 2\nThread: 305\n";
+        assert_eq!(trailers(message, "Thread").collect::<Vec<_>>(), ["305"]);
     }
 }
