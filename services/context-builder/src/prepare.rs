@@ -107,8 +107,7 @@ impl Builder {
             return Ok(Prepared::Ended);
         }
         // An archived fork is passed by: the work then goes to a branch of the target repository.
-        let is_archived = pull_request.source_archived && !pull_request.is_from_fork();
-        if is_archived && run.command.verb.may_push() {
+        if pull_request.target_archived && run.command.verb.may_push() {
             let outcome = records::because(FailureCode::RepositoryArchived);
             self.end(&run.id, RunState::Refused, outcome).await?;
             return Ok(Prepared::Ended);

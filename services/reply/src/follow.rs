@@ -98,6 +98,9 @@ impl Inner {
         }
         // A step holds a whole run record, which is more than a future should carry about.
         let done = Box::pin(self.clone().steps(run, turn)).await;
+        if let Err(failure) = &done {
+            Box::pin(self.status.follow_name(run, failure)).await?;
+        }
         if let Err(Failure::Retry {
             after: Some(after), ..
         }) = &done

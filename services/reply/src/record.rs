@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bitbucket::{Client, Comment, Error};
 use jiff::Timestamp;
 use pipeline::failure::Failure;
-use pipeline::ids::CommentId;
+use pipeline::ids::{CommentId, RunId};
 use pipeline::run::{PostIntent, Run};
 use pipeline::subject;
 
@@ -105,8 +105,12 @@ impl Status {
     }
 
     /// The pull request or its repository is gone, and with it everyone who could read a reply.
-    pub(crate) async fn give_up(&self, run: &Run, error: &Error) -> Result<Option<Shown>, Failure> {
-        tracing::info!(run.id = %run.id, %error, "there is no place for a status reply any more");
+    pub(crate) async fn give_up(
+        &self,
+        run: &Run,
+        why: &(dyn std::fmt::Display + Sync),
+    ) -> Result<Option<Shown>, Failure> {
+        tracing::info!(run.id = %run.id, %why, "there is no place for a status reply any more");
         self.change(run, |run| {
             run.reply.comment = None;
             run.reply.deleted_by_person = true;
@@ -114,6 +118,28 @@ impl Status {
         })
         .await?;
         Ok(None)
+    }
+
+    /// Notes what the repository is called now, where a write was sent elsewhere because it was renamed or moved: only reads
+    /// follow. Another one that has got the name is left alone.
+    pub(crate) async fn follow_name(&self, run: &RunId, failure: &Failure) -> Result<(), Failure> {
+        let Failure::Retry { cause, .. } = failure else {
+            return Ok(());
+        };
+        let Some(Error::Redirected { .. }) = cause.downcast_ref() else {
+            return Ok(());
+        };
+        let Some(run) = self.runs.get(&subject::run_key(run)).await? else {
+            return Ok(());
+        };
+        let client = self.clients.of(&run.credential.connection)?;
+        let pull_request = client.pull_request(&run.repository, run.pull_request).await?;
+        let now = pull_request.to_ref.repository;
+        if now.id == run.repository.id && now != run.repository {
+            tracing::info!(run.id = %run.id, project = %now.project, slug = %now.slug, "the repository was renamed");
+            self.change(&run, |run| run.repository = now.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Changes what the record says about the reply. Never its `n`: people see nothing of it.

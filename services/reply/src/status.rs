@@ -21,6 +21,8 @@ use crate::three_byte::ThreeByte;
 
 /// Lost races for one edit: each loser reads what the winner wrote, so more than a few means something else is wrong.
 const EDIT_TRIES_MAX: usize = 5;
+/// Why a run is told of nowhere.
+const OTHERS_NAME: &str = "another repository has its repository's name";
 /// Comments looked through for a reply of ours when the comment it belongs under is gone.
 pub(crate) const ACTIVITIES_MAX: usize = 1_000;
 
@@ -53,11 +55,17 @@ impl Status {
             return self.attach(&client, &run, &found, true, look).await;
         }
         let eyes = run.reply.eyes || (!run.state.is_terminal() && reaction::open(&client, &run).await);
+        if run.reply.top_level && !is_home(&client, &run).await? {
+            return self.give_up(&run, &OTHERS_NAME).await;
+        }
         let mut text = self.text(&client, &run).await?;
         let mut written = client
             .add_comment(&run.repository, run.pull_request, &text, place_of(&run))
             .await;
         if !run.reply.top_level && written.as_ref().is_err_and(parent_is_gone) {
+            if !is_home(&client, &run).await? {
+                return self.give_up(&run, &OTHERS_NAME).await;
+            }
             // The comment that asked was deleted: the answer stands at the top level and goes on saying so.
             run = self.change(&run, |run| run.reply.top_level = true).await?.0;
             text = self.text(&client, &run).await?;
@@ -338,6 +346,17 @@ impl Status {
 /// The comment that the status reply stands under.
 fn place_of(run: &Run) -> Option<CommentId> {
     (!run.reply.top_level).then_some(run.comment)
+}
+
+/// Whether the pull request of this name is the one that was asked on: names of repositories are given again, and what stands
+/// under no comment would be read by other people there.
+async fn is_home(client: &Client, run: &Run) -> Result<bool, Failure> {
+    match client.pull_request(&run.repository, run.pull_request).await {
+        Ok(now) => Ok(now.to_ref.repository.id == run.repository.id),
+        // The next call finds out.
+        Err(error) if is_gone(&error) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a reply was refused because what it replies to is not there.

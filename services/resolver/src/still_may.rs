@@ -26,7 +26,7 @@ pub(crate) async fn in_the_way(
         let detail = format!("{}/{} is another repository now", target.project, target.slug);
         return Ok(Some((RunState::Failed, FailureCode::BitbucketNotFound, detail)));
     }
-    if !pull_request.open {
+    if !pull_request.open && run.after_end.is_none() {
         let detail = format!("it is {} now", pull_request.state.to_lowercase());
         return Ok(Some((
             RunState::Cancelled,
@@ -35,6 +35,12 @@ pub(crate) async fn in_the_way(
         )));
     }
     let pushed_to = pushed_to(door, run, &pull_request);
+    let archived = Some(target).filter(|_| pull_request.target_archived);
+    if let Some(archived) = archived.or(pushed_to.filter(|_| pull_request.source_archived)) {
+        let detail = format!("{}/{} was archived meanwhile", archived.project, archived.slug);
+        let (state, code) = (RunState::Failed, FailureCode::RepositoryArchived);
+        return Ok(Some((state, code, detail)));
+    }
     let lacking = lacking(door, run, (&pull_request, pushed_to)).await?;
     Ok(lacking.map(|lacking| (RunState::Failed, FailureCode::AccessLost, lacking)))
 }

@@ -34,6 +34,8 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], sec
             let with = match exception {
                 "CommentOutOfDateException" => ConflictWith::CommentVersion,
                 "PullRequestOutOfDateException" => ConflictWith::PullRequestVersion,
+                // The status is documented, the name is not (bitbucket-dc.md 3.6).
+                archived if archived.contains("Archived") => ConflictWith::Archived,
                 _ => ConflictWith::State,
             };
             Error::Conflict {
@@ -233,6 +235,25 @@ mod tests {
         };
         assert_eq!(with, ConflictWith::PullRequestVersion);
         assert!(current_version.is_some());
+    }
+
+    #[test]
+    fn a_409_of_an_archived_repository_is_told_from_others() {
+        let conflict = |exception: &str| {
+            let error = serde_json::json!({"exceptionName": format!("com.atlassian.bitbucket.{exception}"), "message": "No."});
+            match classified(409, &[], &serde_json::json!({"errors": [error]}).to_string()) {
+                Error::Conflict { with, .. } => with,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            conflict("repository.RepositoryArchivedException"),
+            ConflictWith::Archived
+        );
+        assert_eq!(
+            conflict("pull.IllegalPullRequestStateException"),
+            ConflictWith::State
+        );
     }
 
     #[test]

@@ -156,7 +156,9 @@ pub enum ConflictWith {
     CommentVersion,
     /// Someone changed the pull request meanwhile: read it again.
     PullRequestVersion,
-    /// Something else: a comment with replies, an archived repository, a closed pull request.
+    /// The repository is archived: nothing can be written there until it is taken out again.
+    Archived,
+    /// Something else: a comment with replies, a closed pull request.
     State,
 }
 

@@ -3,7 +3,7 @@
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 
-use crate::error::{Error, Missing};
+use crate::error::{ConflictWith, Error, Missing};
 
 impl From<Error> for Failure {
     /// Decides by what would have to change: time or an administrator (wait, up to a day), or the request itself
@@ -35,6 +35,11 @@ impl From<Error> for Failure {
             | Error::NotFound {
                 what: Missing::Route, ..
             } => Failure::unavailable(code, None, error.into()),
+            // It is one until somebody takes it out of the archive.
+            Error::Conflict {
+                with: ConflictWith::Archived,
+                ..
+            } => Failure::unavailable(code, None, error.into()),
             // The caller knows how to read again and did not; the next attempt starts from what is there then.
             Error::Conflict { .. } => Failure::retry(code, error.into()),
             Error::Forbidden { .. }
@@ -60,6 +65,10 @@ fn code(error: &Error) -> FailureCode {
         Error::Unauthorized { .. } => FailureCode::BitbucketUnauthorized,
         Error::Forbidden { .. } => FailureCode::BitbucketForbidden,
         Error::NotFound { what, .. } if *what != Missing::Route => FailureCode::BitbucketNotFound,
+        Error::Conflict {
+            with: ConflictWith::Archived,
+            ..
+        } => FailureCode::RepositoryArchived,
         Error::PermissionUnknown { .. } => FailureCode::PermissionUnknown,
         Error::Settings { .. } => FailureCode::Internal,
         Error::Ambiguous { cause } => code(cause),
@@ -110,6 +119,11 @@ mod tests {
             what,
             message: "x".into(),
         };
+        let conflict = |with| Error::Conflict {
+            with,
+            current_version: None,
+            message: "x".into(),
+        };
         let ambiguous = |cause| Error::Ambiguous {
             cause: Box::new(cause),
         };
@@ -144,6 +158,11 @@ mod tests {
             (Error::Redirected { to: text() }, ("free", Code::BitbucketFailed)),
             (missing(Missing::Route), ("free", Code::BitbucketFailed)),
             (missing(Missing::PullRequest), ("end", Code::BitbucketNotFound)),
+            (
+                conflict(ConflictWith::Archived),
+                ("free", Code::RepositoryArchived),
+            ),
+            (conflict(ConflictWith::State), ("attempt", Code::BitbucketFailed)),
             (
                 Error::Forbidden { message: text() },
                 ("end", Code::BitbucketForbidden),

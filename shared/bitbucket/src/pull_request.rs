@@ -42,6 +42,8 @@ pub struct PullRequest {
     pub to_ref: GitRef,
     /// Whether the source branch's repository takes no push any more (since 8.0).
     pub source_archived: bool,
+    /// Whether nothing can be written in the target branch's repository any more: no push, and no comment.
+    pub target_archived: bool,
     /// When it was opened.
     pub created_at: Option<Timestamp>,
     /// When it last changed.
@@ -121,13 +123,16 @@ pub(crate) fn read(value: &Value) -> Result<PullRequest, Unreadable> {
             .collect(),
         from_ref: travelling.from_ref,
         to_ref: travelling.to_ref,
-        source_archived: value
-            .pointer("/fromRef/repository/archived")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
+        source_archived: is_archived(value, "fromRef"),
+        target_archived: is_archived(value, "toRef"),
         created_at: reading::time(value, "createdDate"),
         updated_at: reading::time(value, "updatedDate"),
     })
+}
+
+fn is_archived(value: &Value, end: &str) -> bool {
+    let archived = value.pointer(&format!("/{end}/repository/archived"));
+    archived.and_then(Value::as_bool).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -160,6 +165,22 @@ mod tests {
             ("", true, None)
         );
         assert_eq!(bare.from_ref, full.from_ref);
+    }
+
+    #[test]
+    fn each_end_of_a_pull_request_may_be_archived() {
+        let mut value: Value =
+            serde_json::from_str(include_str!("../fixtures/rest_pull_request.json")).unwrap();
+        let ends = |value: &Value| {
+            let read = read(value).unwrap();
+            (read.source_archived, read.target_archived)
+        };
+        assert_eq!(ends(&value), (false, false));
+        value["toRef"]["repository"]["archived"] = true.into();
+        assert_eq!(ends(&value), (false, true));
+        value["fromRef"]["repository"]["archived"] = true.into();
+        value["toRef"]["repository"]["archived"] = false.into();
+        assert_eq!(ends(&value), (true, false));
     }
 
     #[test]

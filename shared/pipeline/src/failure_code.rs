@@ -41,7 +41,7 @@ failure_codes! {
     PermissionDenied = "PERMISSION_DENIED", "You need write access to this repository to ask for changes.", "Ask a repository admin for write access, or ask someone who has it to repeat the request.";
     PermissionUnknown = "PERMISSION_UNKNOWN", "Bitbucket did not give a usable answer to whether you may write to this repository.", "Ask an administrator to check the bot's access, then repeat the request.";
     RequesterUnknown = "REQUESTER_UNKNOWN", "The author of the comment no longer exists in Bitbucket.", "Someone with write access can repeat the request.";
-    PullRequestClosed = "PULL_REQUEST_CLOSED", "The pull request is not open.", "Reopen it or ask on an open pull request.";
+    PullRequestClosed = "PULL_REQUEST_CLOSED", "The pull request is not open.", "Reopen it, or ask with `--new-pr` to have it on a new one; what changes nothing can be asked here all the same.";
     SourceBranchGone = "SOURCE_BRANCH_GONE", "The source branch no longer exists.", "Restore the branch, then repeat the request.";
     CommentDeleted = "COMMENT_DELETED", "The comment that asked was deleted.", "Write a new comment to ask again.";
     RequestWithdrawn = "REQUEST_WITHDRAWN", "The comment was edited and no longer asks for this.", "Write a new comment to ask again.";
@@ -106,7 +106,7 @@ failure_codes! {
     AgentUnwatched = "AGENT_UNWATCHED", "What the agent used could not be measured any more, so it was ended.", "Repeat the request; if it happens again, an administrator should look at the log for this run.";
     UndoConflict = "UNDO_CONFLICT", "The run's commit could not be taken back by git alone.", "Revert it by hand, with `git revert` and the commit's id.";
     TargetBranchGone = "TARGET_BRANCH_GONE", "The target branch no longer exists.", "Restore the branch or choose another target, then repeat the request.";
-    RepositoryArchived = "REPOSITORY_ARCHIVED", "The source repository is archived, so nothing can be pushed to it.", "Ask a repository admin to take it out of the archive, then repeat the request.";
+    RepositoryArchived = "REPOSITORY_ARCHIVED", "The repository is archived, so nothing can be pushed to it or written in it.", "Ask a repository admin to take it out of the archive, then repeat the request.";
     BranchExists = "BRANCH_EXISTS", "There is a branch of the name asked for already.", "Ask again with another name, or with `--new-pr`, for which a name is chosen.";
     RunUnclear = "RUN_UNCLEAR", "It is not clear which earlier run is meant.", "Name it: the verb and the run's id, which stands in its reply.";
     OptionContradicts = "OPTION_CONTRADICTS", "An option contradicts the run that this goes back to.", "Leave the option out, or write the request anew.";
