@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use pipeline::countdown;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 
@@ -31,6 +33,8 @@ pub enum Error {
     ModelServer {
         /// The HTTP status.
         status: u16,
+        /// Its `Retry-After`, if it gave one.
+        after: Option<Duration>,
     },
     /// The conversation is too long for the model, also without old outputs.
     #[error("the conversation is too long for the model: {said}")]
@@ -86,6 +90,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// When the endpoint takes requests again, in words, where it said so.
+    fn again(&self, now: Timestamp) -> Option<String> {
+        let (Self::ModelRateLimited { after } | Self::ModelServer { after, .. }) = self else {
+            return None;
+        };
+        let after = after.filter(|after| !after.is_zero())?;
+        let end = now.checked_add(after).ok()?;
+        Some(format!("It takes requests again {}", countdown::until(end, now)))
+    }
+
     /// Whether processes of the run may still be alive: then nothing of it may be touched, given away or repeated.
     pub fn may_live_on(&self) -> bool {
         matches!(
@@ -141,13 +155,39 @@ impl From<Error> for Failure {
                 return Failure::retry(FailureCode::AgentFailed, error.into());
             }
         };
-        Failure::abandon(code, None, error.into())
+        let again = error.again(Timestamp::now());
+        Failure::abandon(code, again, error.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_that_says_when_to_come_back_is_told_with_the_time() {
+        let now: Timestamp = "2026-11-20T14:01:00Z".parse().unwrap();
+        let limited = |after| Error::ModelRateLimited { after };
+        let after = |seconds| Some(Duration::from_secs(seconds));
+        let told = limited(after(240)).again(now);
+        assert_eq!(
+            told.as_deref(),
+            Some("It takes requests again in 4 min, at 14:05 UTC")
+        );
+        let away = Error::ModelServer {
+            status: 503,
+            after: after(30),
+        };
+        assert!(away.again(now).unwrap().contains("at 14:02 UTC"));
+        for silent in [
+            limited(None),
+            limited(after(0)),
+            limited(after(u64::MAX)),
+            Error::ModelUnauthorized,
+        ] {
+            assert_eq!(silent.again(now), None, "{silent:?}");
+        }
+    }
 
     #[test]
     fn what_may_live_on_is_not_tried_again_and_the_machines_other_failures_are() {

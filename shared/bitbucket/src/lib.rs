@@ -18,6 +18,7 @@ mod fresh;
 mod json;
 mod limiter;
 mod links;
+mod moves;
 mod own_permission;
 mod paging;
 mod permission;

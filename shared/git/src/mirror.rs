@@ -62,6 +62,9 @@ pub trait Mirror: Send {
         stop: &AtomicBool,
     ) -> Result<(), Error>;
 
+    /// The name of whoever committed it, as the commit says it: anyone can write any name.
+    fn committer(&self, commit: &CommitId) -> Result<String, Error>;
+
     /// Whether the commit was fetched before.
     fn has(&self, commit: &CommitId) -> bool;
 
@@ -259,6 +262,15 @@ impl Mirror for GixMirror {
         stop: &AtomicBool,
     ) -> Result<(), Error> {
         self.guarded(|| crate::fetch::deepen(self, remote, branches, depth, stop))
+    }
+
+    fn committer(&self, commit: &CommitId) -> Result<String, Error> {
+        self.guarded(|| {
+            let found = self.repo.find_commit(object_id(commit));
+            let found = found.map_err(Error::damaged)?;
+            let committer = found.committer().map_err(Error::damaged)?;
+            Ok(committer.name.to_string())
+        })
     }
 
     fn has(&self, commit: &CommitId) -> bool {

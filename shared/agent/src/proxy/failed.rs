@@ -76,7 +76,7 @@ impl Failed {
             // The body often repeats part of the key.
             401 | 403 => return Self::told(Error::ModelUnauthorized, Retry::Never, passed_on(status)),
             429 => (Error::ModelRateLimited { after }, retry),
-            408 | 500..=599 => (Error::ModelServer { status }, retry),
+            408 | 500..=599 => (Error::ModelServer { status, after }, retry),
             _ => {
                 let said = quote(&said.message, QUOTE_CHARS_MAX);
                 let error = if is_too_long(status, &text) {

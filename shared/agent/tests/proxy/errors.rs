@@ -21,13 +21,13 @@ async fn each_failure_is_told_in_the_apis_form_and_remembered_by_its_class() {
             matches!(error, Error::ModelRateLimited { after: None })
         }),
         (500, 3, |error| {
-            matches!(error, Error::ModelServer { status: 500 })
+            matches!(error, Error::ModelServer { status: 500, .. })
         }),
         (503, 3, |error| {
-            matches!(error, Error::ModelServer { status: 503 })
+            matches!(error, Error::ModelServer { status: 503, .. })
         }),
         (529, 3, |error| {
-            matches!(error, Error::ModelServer { status: 529 })
+            matches!(error, Error::ModelServer { status: 529, .. })
         }),
         (400, 1, |error| {
             matches!(error, Error::ModelRefused { status: 400, .. })
