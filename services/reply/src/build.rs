@@ -71,11 +71,11 @@ fn wanted(run: &Run) -> Option<Build> {
         RunState::Queued => return None,
         RunState::Running => BuildState::InProgress,
         RunState::Done if has_broken(run) => BuildState::Failed,
-        RunState::Done | RunState::NoChange | RunState::Answered | RunState::NeedsInput => {
-            BuildState::Successful
-        }
+        RunState::Done | RunState::NoChange | RunState::Answered => BuildState::Successful,
         RunState::Refused | RunState::Failed | RunState::Expired => BuildState::Failed,
-        RunState::Cancelled | RunState::Superseded => BuildState::Cancelled,
+        // A question is no success of a change, and nothing is wrong with the commit that it is asked on: what counts
+        // successful builds does not count it, and what wants none to have failed is not held up.
+        RunState::NeedsInput | RunState::Cancelled | RunState::Superseded => BuildState::Cancelled,
     };
     Some(Build {
         commit: commit.clone(),
@@ -87,6 +87,11 @@ fn wanted(run: &Run) -> Option<Build> {
 fn has_broken(run: &Run) -> bool {
     let mut checks = run.outcome.iter().flat_map(|outcome| &outcome.checks);
     checks.any(is_broken)
+}
+
+fn asks_back(run: &Run) -> bool {
+    let outcome = run.outcome.as_ref();
+    outcome.is_some_and(|outcome| !outcome.questions.is_empty())
 }
 
 impl Status {
@@ -138,10 +143,11 @@ fn sentence(run: &Run) -> &'static str {
     match run.state {
         RunState::Queued | RunState::Running => "At work on a request",
         RunState::Done if has_broken(run) => "Did what was asked, and a check fails with it",
+        RunState::Done if asks_back(run) => "Pushed a change, and asks back",
         RunState::Done => "Did what was asked",
         RunState::NoChange => "Found nothing to change",
         RunState::Answered => "Answered",
-        RunState::NeedsInput => "Asked back",
+        RunState::NeedsInput => "Asked back, and pushed nothing",
         RunState::Refused | RunState::Failed => "Failed",
         RunState::Expired => "Ran out of time or budget",
         RunState::Cancelled => "Was stopped",
@@ -175,6 +181,7 @@ mod tests {
             files: 1,
             added: 1,
             removed: 0,
+            threads: Vec::new(),
         });
         let outcome = Outcome {
             pushed,
@@ -230,6 +237,21 @@ mod tests {
             steps(ended(RunState::Done, Some(commit('c'))), None),
             [('c', BuildState::Successful)]
         );
+    }
+
+    #[test]
+    fn a_question_is_neither_a_success_of_the_commit_nor_its_failure() {
+        let set = Some(('a', BuildState::InProgress));
+        for (state, told) in [
+            (RunState::NeedsInput, BuildState::Cancelled),
+            (RunState::NoChange, BuildState::Successful),
+        ] {
+            assert_eq!(steps(ended(state, None), set), [('a', told)]);
+        }
+        let mut half = ended(RunState::Done, Some(commit('c')));
+        assert_eq!(sentence(&half), "Did what was asked");
+        half.outcome.as_mut().unwrap().questions = vec!["Which one?".into()];
+        assert_eq!(sentence(&half), "Pushed a change, and asks back");
     }
 
     #[test]

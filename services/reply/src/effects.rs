@@ -41,8 +41,6 @@ struct Made {
 enum NotDone {
     /// It never will be; why, in words of ours.
     Refused(String),
-    /// The same, but its comment is there.
-    Half { why: String, comment: CommentId },
     /// Bitbucket did not do it, or nobody knows whether it did.
     Error(Error),
     /// Something else is away.
@@ -118,7 +116,6 @@ impl Status {
                 .await
             }
             Err(NotDone::Refused(why)) => self.refuse(at, why).await,
-            Err(NotDone::Half { why, comment }) => self.fail(at, why, Some(comment)).await,
             Err(NotDone::Away(failure)) => Err(failure),
             Err(NotDone::Error(error)) => self.not_done(at, error).await,
         }
@@ -155,36 +152,30 @@ impl Status {
         Ok(ours.then_some(run))
     }
 
-    /// Notes how it ended. What another process wrote meanwhile stays, and what this one wrote is surplus then.
+    /// Notes how it ended. What another process wrote meanwhile stays, and what this one wrote is surplus then. A comment
+    /// that was noted as written stays that of an effect which failed after it.
     async fn settle(&self, at: At<'_>, progress: Progress) -> Result<(), Failure> {
-        let (index, made) = (at.index, &progress);
-        let ((), run) = {
-            let (run, ()) = self
-                .change(at.run, |run| {
-                    if let Some(effect) = run.effects.get_mut(index).filter(|effect| !effect.is_settled()) {
-                        effect.progress = made.clone();
-                    }
-                })
-                .await?;
-            ((), run)
+        let note = |run: &mut Run| {
+            let Some(effect) = run.effects.get_mut(at.index) else {
+                return;
+            };
+            let mut made = progress.clone();
+            if let Progress::Failed { comment, .. } = &mut made {
+                *comment = effect.written;
+            }
+            if effect.is_settled() {
+                run.reply.effects_unsure |= effect.progress != made;
+            } else {
+                effect.progress = made;
+            }
         };
-        if run
-            .effects
-            .get(index)
-            .is_some_and(|effect| effect.progress != progress)
-        {
-            self.change(&run, |run| run.reply.effects_unsure = true).await?;
-        }
+        self.change(at.run, note).await?;
         Ok(())
     }
 
     async fn refuse(&self, at: At<'_>, why: String) -> Result<(), Failure> {
-        self.fail(at, why, None).await
-    }
-
-    async fn fail(&self, at: At<'_>, why: String, comment: Option<CommentId>) -> Result<(), Failure> {
         tracing::info!(run.id = %at.run.id, effect = at.index, why, "an effect cannot be done");
-        self.settle(at, Progress::Failed { why, comment }).await
+        self.settle(at, Progress::failed(why)).await
     }
 
     /// What an error means: never, or later. What is under way must have arrived before anyone looks for it.

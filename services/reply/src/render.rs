@@ -91,6 +91,9 @@ impl Scene<'_> {
 /// The short comment at the end of a run, under its status reply, which was edited without anybody being notified.
 pub(crate) fn finish(run: &Run, marker: &str) -> String {
     let verdict = match run.state {
+        RunState::Done if run.outcome.as_ref().is_some_and(|outcome| asks(run, outcome)) => {
+            "It is done, and there is a question"
+        }
         RunState::Done => "It is done",
         RunState::NoChange => "No change was needed",
         RunState::Answered => "There is an answer",
@@ -112,12 +115,16 @@ pub(crate) fn status_reply(run: &Run, scene: &Scene<'_>) -> String {
     if scene.alone {
         parts.push(ALONE.to_owned());
     }
-    match run.state {
-        RunState::Queued => parts.push(queued(run, scene)),
-        RunState::Running => parts.extend(running(run, scene)),
-        _ => parts.extend(ended(run, scene)),
+    let mut said = match run.state {
+        RunState::Queued => vec![queued(run, scene)],
+        RunState::Running => running(run, scene),
+        _ => ended(run, scene),
     }
+    .into_iter();
+    // How the comment was read comes before what came of it: people who were misunderstood need no more than that.
+    parts.extend(said.next());
     parts.extend(run.command.remarks());
+    parts.extend(said);
     parts.retain(|part| !part.is_empty());
     limit::fit(
         &parts.join("\n\n"),
@@ -178,6 +185,10 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     if let Some(failure) = &outcome.failure {
         parts.extend(reason(run.state, failure, scene));
     }
+    parts.push(list("Questions:", &outcome.questions, scene));
+    if asks(run, outcome) {
+        parts.push(typed::to_answer(scene));
+    }
     parts.extend(outcome.answer.clone());
     if let Some(pushed) = &outcome.pushed {
         let files = words::count(u64::from(pushed.files), "file", "files");
@@ -190,10 +201,6 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     parts.extend(summary);
     parts.extend(plan::to_approve(run, scene));
     parts.extend(effects::told(run, scene));
-    parts.push(list("Questions:", &outcome.questions, scene));
-    if run.state == RunState::NeedsInput {
-        parts.push(typed::to_answer(scene));
-    }
     parts.push(list(
         "Not done, in the agent's words; please look:",
         &outcome.not_done,
@@ -208,6 +215,11 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
     parts.extend(patch(run, outcome, scene));
     parts.extend(typed::to_retry(run, scene));
     parts
+}
+
+/// Whether somebody is asked something, without whom it does not go on or is not finished.
+fn asks(run: &Run, outcome: &Outcome) -> bool {
+    run.state == RunState::NeedsInput || run.state == RunState::Done && !outcome.questions.is_empty()
 }
 
 /// What the agent says of its work, marked as its words. After a failure the last of them may be anything: what a program
@@ -242,6 +254,9 @@ fn verdict(run: &Run, outcome: &Outcome, scene: &Scene<'_>) -> String {
             .map_or_else(String::new, |time| format!(" {word} {time}"))
     };
     let verdict = match run.state {
+        RunState::Done if asks(run, outcome) => {
+            format!("**Done{}{}, and I need an answer**", whom("for"), after("in"))
+        }
         RunState::Done => format!("**Done{}{}**", whom("for"), after("in")),
         RunState::NoChange if run.usage.turns > 0 => format!(
             "**No change needed{}** — the agent left every file as it was.",

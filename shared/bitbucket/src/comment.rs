@@ -3,7 +3,7 @@
 use http::Method;
 use jiff::Timestamp;
 use pipeline::event::{Person, Repository};
-use pipeline::ids::{CommentId, PullRequestId};
+use pipeline::ids::{CommentId, CommitId, PullRequestId};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -57,6 +57,8 @@ pub struct Anchor {
     pub file_type: Option<String>,
     /// The first line, where the comment spans several.
     pub start_line: Option<u32>,
+    /// The commit of the source branch whose lines it counts.
+    pub to_hash: Option<CommitId>,
     /// Whether the place is no longer in the diff.
     pub orphaned: bool,
 }
@@ -204,6 +206,7 @@ pub(crate) fn anchor(value: &Value) -> Option<Anchor> {
         start_line: value
             .get("multilineMarker")
             .and_then(|marker| line(marker, "startLine")),
+        to_hash: reading::optional_text(value, "toHash").and_then(|hash| CommitId::new(hash).ok()),
         orphaned: reading::flag(value, "orphaned").unwrap_or(false),
     })
 }
@@ -228,6 +231,10 @@ mod tests {
         let anchor = comment.anchor.as_ref().unwrap();
         assert_eq!((anchor.path.as_str(), anchor.line), ("src/upload.rs", Some(12)));
         assert_eq!(anchor.line_type.as_deref(), Some("ADDED"));
+        assert_eq!(
+            anchor.to_hash.as_ref().map(CommitId::as_str),
+            Some("2b6f5e0c7a4d41f0a9a0c1d2e3f405162738495a")
+        );
         assert_eq!(
             comment.find(CommentId(311)).map(|reply| reply.text.as_str()),
             Some("+1")

@@ -17,6 +17,11 @@ use crate::context::visible;
 /// What the last line of everything the bot writes for a run begins with.
 const MARKER: &str = "[//]: # (openhands-resolver ";
 
+/// What is in that line where it is no status reply.
+const EFFECT: &str = " effect=";
+/// What that line ends with in an answer that leaves nothing to do.
+const SETTLED: &str = " settled)";
+
 /// A thread or a task that is work.
 #[derive(Debug, Clone)]
 pub(crate) struct Open {
@@ -28,8 +33,9 @@ pub(crate) struct Open {
     pub(crate) remark: Remark,
 }
 
-/// What waits for an answer, the oldest first, and how much of it is more than one run works through. Not the bot's own
-/// threads, nor requests to it: those have a status reply.
+/// What waits for an answer, the oldest first, and how much of it is more than one run works through: what people wrote,
+/// and what the bot found in a review. Not requests to the bot and its replies to them, nor what it has settled, unless
+/// somebody said more.
 pub(crate) fn find<'a>(
     (command, trigger, requester): (&Command, CommentId, Option<&Person>),
     activities: &'a Activities,
@@ -56,8 +62,9 @@ pub(crate) fn find<'a>(
             (comment.id == thread.comment.id || comment.is_task())
                 && comment.state != "RESOLVED"
                 && comment.id != trigger
-                && !is_by(bot, comment)
+                && (!is_by(bot, comment) || is_finding(comment))
                 && !has_status_reply(comment, bot)
+                && !is_settled(comment, bot)
         });
         found.extend(
             work.map(|comment| (thread, comment))
@@ -72,6 +79,31 @@ pub(crate) fn find<'a>(
 
 fn is_by(bot: &Bot, comment: &Comment) -> bool {
     comment.author.as_ref().is_some_and(|author| bot.is(author))
+}
+
+/// Whether what the bot wrote is a remark of a review or a suggestion. What it says to a request has another last line.
+fn is_finding(comment: &Comment) -> bool {
+    marker(comment).is_some_and(|marker| marker.contains(EFFECT))
+}
+
+/// Whether the bot has answered a comment in a way that leaves nothing to do, and nobody said more since.
+fn is_settled(comment: &Comment, bot: &Bot) -> bool {
+    let settles = |reply: &&Comment| {
+        is_by(bot, reply)
+            && marker(reply).is_some_and(|marker| marker.contains(EFFECT) && marker.ends_with(SETTLED))
+    };
+    let answered = comment.replies.iter().filter(settles).map(|reply| reply.id).max();
+    answered.is_some_and(|answer| {
+        !comment
+            .flatten()
+            .any(|said| said.id > answer && !is_by(bot, said))
+    })
+}
+
+/// The last line of something that is written for a run.
+fn marker(comment: &Comment) -> Option<&str> {
+    let last = comment.text.trim_end().lines().next_back()?;
+    last.starts_with(MARKER).then_some(last)
 }
 
 /// Whether a comment is a request to the bot, which was answered with a status reply. An answer to a thread has another
@@ -220,6 +252,42 @@ mod tests {
         assert_eq!(found(Some("all"), 9, threads()), [1, 7, 8]);
         assert_eq!(found(Some("mine"), 9, threads()), [1]);
         assert!(found(Some("this"), 9, threads()).is_empty());
+    }
+
+    #[test]
+    fn what_the_bot_found_is_work_and_what_it_said_to_a_request_is_not() {
+        let finding = "Off by one.\n\n[//]: # (openhands-resolver run=r-0123456789ab effect=2)";
+        let alone = "Done\n\n[//]: # (openhands-resolver run=r-0123456789ab n=3)";
+        let resolved = Comment {
+            thread_resolved: true,
+            ..comment(3, "openhands", finding, Vec::new())
+        };
+        let threads = vec![
+            comment(1, "openhands", finding, Vec::new()),
+            comment(2, "openhands", alone, Vec::new()),
+            resolved,
+            comment(4, "alice", finding, Vec::new()),
+        ];
+        assert_eq!(found(None, 9, threads), [1, 4]);
+    }
+
+    #[test]
+    fn what_is_settled_is_work_again_when_somebody_says_more() {
+        let settled = "**Done**\n\n[//]: # (openhands-resolver run=r-0123456789ab effect=0 settled)";
+        let open = "**Not changed.**\n\n[//]: # (openhands-resolver run=r-0123456789ab effect=1)";
+        let answered = |by, more: Option<Comment>| {
+            let unsettled = comment(4, "openhands", open, Vec::new());
+            let mut replies = vec![
+                comment(2, by, settled, Vec::new()),
+                task(comment(1, "carol", "and a test", vec![unsettled])),
+            ];
+            replies.extend(more);
+            found(None, 9, vec![comment(0, "bob", "rename it", replies)])
+        };
+        assert_eq!(answered("openhands", None), [1], "the task in it is not settled");
+        assert_eq!(answered("dave", None), [0, 1], "a quoted marker settles nothing");
+        let more = comment(3, "bob", "that one, too", Vec::new());
+        assert_eq!(answered("openhands", Some(more)), [0, 1]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bitbucket::{Client, Comment, ConflictWith, Error, Lines};
 use pipeline::effect::{Progress, What};
 use pipeline::failure::Failure;
-use pipeline::ids::CommentId;
+use pipeline::ids::{CommentId, CommitId};
 use pipeline::run::{Outcome, Run};
 
 use super::marker::EffectMarker;
@@ -17,25 +17,27 @@ impl Status {
     /// Answers in a thread, then ticks the task where that was asked for and the work is on the branch.
     pub(super) async fn answer(&self, at: At<'_>, thread: CommentId, look: bool) -> Result<Made, NotDone> {
         let At { client, run, .. } = at;
-        let found = if look {
+        let mut found = run.effects[at.index].written;
+        if look && found.is_none() {
             let root = client.comment(&run.repository, run.pull_request, thread).await?;
-            find(at, std::slice::from_ref(&root)).await?
-        } else {
-            None
-        };
+            found = find(at, std::slice::from_ref(&root)).await?;
+        }
         let comment = match found {
             Some(found) => found,
-            None => self.write(at, &Place::Thread(thread)).await?,
+            None => self.write(at, &Place::Thread(thread)).await?.id,
         };
         let is_there = run.outcome.as_ref().is_some_and(Outcome::is_on_source);
         if is_there && matches!(run.effects[at.index].what, What::Answer { tick: true, .. }) {
+            // Noted first: an answer whose task is never ticked must not be taken for one too many.
+            let note = |run: &mut Run| {
+                if let Some(effect) = run.effects.get_mut(at.index) {
+                    effect.written.get_or_insert(comment);
+                }
+            };
+            self.change(run, note).await?;
             tick(client, run, thread).await.map_err(|error| match error {
-                NotDone::Refused(why) => NotDone::Half { why, comment },
                 NotDone::Error(error) => match never(&error) {
-                    Some(why) => NotDone::Half {
-                        why: format!("it was answered, but not ticked: {why}"),
-                        comment,
-                    },
+                    Some(why) => NotDone::Refused(format!("it was answered, but not ticked: {why}")),
                     None => NotDone::Error(error),
                 },
                 other => other,
@@ -84,11 +86,21 @@ impl Status {
             first_is_added: *first_is_added,
             last_is_added: *last_is_added,
         };
+        // The lines are those of one commit: on another one the same numbers are other lines.
+        let now = client.pull_request(&run.repository, run.pull_request).await?;
+        still_at(run, &now.from_ref.latest_commit)?;
         match self.write(at, &Place::Lines(lines)).await {
-            Ok(comment) => Ok(Made {
-                comment: Some(comment),
-                ..Made::default()
-            }),
+            Ok(comment) => {
+                let stands_at = comment.anchor.as_ref().and_then(|anchor| anchor.to_hash.as_ref());
+                if let Some(Err(moved)) = stands_at.map(|head| still_at(run, head)) {
+                    self.delete(client, run, &comment).await;
+                    return Err(moved);
+                }
+                Ok(Made {
+                    comment: Some(comment.id),
+                    ..Made::default()
+                })
+            }
             Err(NotDone::Error(Error::Invalid { message })) => {
                 tracing::info!(run.id = %run.id, message, "a remark has no place in the diff");
                 Err(NotDone::Refused(
@@ -100,11 +112,11 @@ impl Status {
     }
 
     /// Writes the effect's text; once more without characters that the instance turned out not to store.
-    async fn write(&self, at: At<'_>, place: &Place) -> Result<CommentId, NotDone> {
+    async fn write(&self, at: At<'_>, place: &Place) -> Result<Comment, NotDone> {
         let instance = &at.run.instance;
         let text = text::of(at, self.policy(at.client, instance));
         let error = match send(at, place, &text).await {
-            Ok(comment) => return Ok(comment.id),
+            Ok(comment) => return Ok(comment),
             Err(error) => error,
         };
         let is_refused = matches!(error, Error::Invalid { .. });
@@ -113,7 +125,7 @@ impl Status {
         let is_learnt = (is_refused || broke) && self.three_byte.learn(instance, &text);
         if is_learnt && is_refused {
             let plain = text::of(at, self.policy(at.client, instance));
-            return Ok(send(at, place, &plain).await?.id);
+            return Ok(send(at, place, &plain).await?);
         }
         // After a broken answer the next try writes it without them, after a look.
         Err(error.into())
@@ -161,12 +173,25 @@ async fn send(at: At<'_>, place: &Place, text: &str) -> Result<Comment, Error> {
     }
 }
 
+/// Whether the source branch is where the run's remarks were made for.
+fn still_at(run: &Run, head: &CommitId) -> Result<(), NotDone> {
+    match &run.base {
+        Some(base) if base != head => Err(NotDone::Refused(format!(
+            "the branch moved from {} to {} meanwhile",
+            base.short(),
+            head.short()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The comment that this effect wrote before, the oldest where there are several.
 async fn find(at: At<'_>, threads: &[Comment]) -> Result<Option<CommentId>, Error> {
     let bot = at.client.bot().await?;
     let marker = EffectMarker {
         run: at.run.id.clone(),
         index: at.index,
+        settled: false,
     };
     let ours = threads.iter().flat_map(Comment::flatten);
     Ok(ours

@@ -6,6 +6,8 @@ use bitbucket::{Bot, Comment};
 use pipeline::ids::RunId;
 
 const START: &str = "[//]: # (openhands-resolver run=";
+/// What an answer's marker ends with that leaves nothing to do in its thread.
+const SETTLED: &str = " settled";
 
 /// An effect's marker. As in a status reply, it counts only on a comment whose author is the bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(super) struct EffectMarker {
     pub(super) run: RunId,
     /// The place in the run's list of effects.
     pub(super) index: usize,
+    /// Whether it is an answer that leaves nothing to do, for whoever looks through open threads later.
+    pub(super) settled: bool,
 }
 
 impl EffectMarker {
@@ -24,6 +28,10 @@ impl EffectMarker {
             .strip_prefix(START)?
             .strip_suffix(')')?
             .split_once(" effect=")?;
+        let (index, settled) = match index.strip_suffix(SETTLED) {
+            Some(index) => (index, true),
+            None => (index, false),
+        };
         // `parse` would also take a sign.
         let index = index
             .bytes()
@@ -32,19 +40,22 @@ impl EffectMarker {
         Some(Self {
             run: RunId::new(run).ok()?,
             index,
+            settled,
         })
     }
 
-    /// Whether the bot wrote this comment with it.
+    /// Whether the bot wrote this comment for the same effect.
     pub(super) fn is_on(&self, comment: &Comment, bot: &Bot) -> bool {
         comment.author.as_ref().is_some_and(|author| bot.is(author))
-            && Self::of(&comment.text).as_ref() == Some(self)
+            && Self::of(&comment.text)
+                .is_some_and(|marker| (marker.run, marker.index) == (self.run.clone(), self.index))
     }
 }
 
 impl fmt::Display for EffectMarker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{START}{} effect={})", self.run, self.index)
+        let settled = if self.settled { SETTLED } else { "" };
+        write!(f, "{START}{} effect={}{settled})", self.run, self.index)
     }
 }
 
@@ -58,10 +69,19 @@ mod tests {
         let marker = EffectMarker {
             run: RunId::new("r-0123456789ab").unwrap(),
             index: 7,
+            settled: false,
         };
         let line = "[//]: # (openhands-resolver run=r-0123456789ab effect=7)";
         assert_eq!(marker.to_string(), line);
-        assert_eq!(EffectMarker::of(&format!("text\n\n{line}\r\n")), Some(marker));
+        assert_eq!(
+            EffectMarker::of(&format!("text\n\n{line}\r\n")),
+            Some(marker.clone())
+        );
+        let settled = EffectMarker {
+            settled: true,
+            ..marker
+        };
+        assert_eq!(EffectMarker::of(&settled.to_string()), Some(settled));
         assert_eq!(Marker::of(line), None);
         for text in [
             "",

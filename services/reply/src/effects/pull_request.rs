@@ -39,7 +39,7 @@ impl Status {
                 title.clone().unwrap_or_else(|| now.title.clone()),
                 description.clone().unwrap_or_else(|| now.description.clone()),
             );
-            if wanted == (now.title.clone(), now.description.clone()) {
+            if is_same(&wanted.0, &now.title) && is_same(&wanted.1, &now.description) {
                 return Ok(Made::default());
             }
             if !now.open {
@@ -47,7 +47,7 @@ impl Status {
                     "the pull request is not open any more".to_owned(),
                 ));
             }
-            if (&now.title, &now.description) != (&before.title, &before.description) {
+            if !is_same(&now.title, &before.title) || !is_same(&now.description, &before.description) {
                 return Err(NotDone::Refused(
                     "somebody changed the title or the description meanwhile".to_owned(),
                 ));
@@ -90,7 +90,7 @@ impl Status {
             return Err(NotDone::Refused("it is no pull request".to_owned()));
         };
         let about = client.pull_request(&run.repository, run.pull_request).await?;
-        let (repository, onto) = ends(&about, *in_target);
+        let (repository, onto) = ends(&about, *in_target, run.after_end.is_some());
         let (from, onto) = ((repository, from.as_str()), (&onto.repository, onto.id.as_str()));
         if look && let Some(known) = client.pull_request_between(from, onto).await? {
             return Ok(made(&known));
@@ -110,9 +110,9 @@ impl Status {
 }
 
 /// Where the work is, and what it is to be merged into: the source branch; where the work could not go into the
-/// repository of that one, the target branch.
-fn ends(about: &PullRequest, in_target: bool) -> (&Repository, &GitRef) {
-    if in_target && about.is_from_fork() {
+/// repository of that one, or nobody merges that one any more, the target branch.
+fn ends(about: &PullRequest, in_target: bool, after_end: bool) -> (&Repository, &GitRef) {
+    if after_end || in_target && about.is_from_fork() {
         (&about.to_ref.repository, &about.to_ref)
     } else {
         (&about.from_ref.repository, &about.from_ref)
@@ -124,6 +124,16 @@ fn made(pull_request: &PullRequest) -> Made {
         pull_request: Some(pull_request.id),
         ..Made::default()
     }
+}
+
+/// Whether a text is what it was, as people read it: what was written may come back with other ends of lines, or without
+/// the white space around it, and an edit of our own must not be taken for somebody else's.
+fn is_same(one: &str, other: &str) -> bool {
+    let lines = |text: &str| {
+        let lines = text.trim().lines().map(str::trim_end);
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    lines(one) == lines(other)
 }
 
 /// A title: text that Bitbucket shows as it is, on one line.

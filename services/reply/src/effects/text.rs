@@ -1,6 +1,7 @@
 //! What an effect writes: the model's words made harmless, what is ours around them, and the marker.
 
 use pipeline::effect::What;
+use pipeline::ids::CommentId;
 use pipeline::run::{Outcome, Run, RunState};
 
 use super::At;
@@ -14,7 +15,12 @@ const TEXT_UNITS_MAX: usize = 8_000;
 /// The comment of an answer or a remark.
 pub(super) fn of(at: At<'_>, policy: Policy<'_>) -> String {
     let body = match &at.run.effects[at.index].what {
-        What::Answer { text, settled, .. } => answer(at, text, *settled, policy),
+        What::Answer {
+            thread,
+            text,
+            settled,
+            ..
+        } => answer(at, (*thread, text), *settled, policy),
         What::Finding { text, suggestion, .. } => remark(text, suggestion.as_deref(), policy),
         // The others write no comment.
         What::Describe { .. } | What::PullRequest { .. } => String::new(),
@@ -22,46 +28,64 @@ pub(super) fn of(at: At<'_>, policy: Policy<'_>) -> String {
     let marker = EffectMarker {
         run: at.run.id.clone(),
         index: at.index,
+        settled: is_settled(at),
     };
     limit::fit(&body, &footer(at.run), &marker)
 }
 
-fn answer(at: At<'_>, text: &str, settled: bool, policy: Policy<'_>) -> String {
+fn answer(at: At<'_>, (thread, text): (CommentId, &str), settled: bool, policy: Policy<'_>) -> String {
     let page = at
         .client
         .web_url_pull_request(&at.run.repository, at.run.pull_request);
-    let head = if settled {
-        settled_how(at.run, &page)
-    } else {
-        "**Not changed.**".to_owned()
-    };
+    let head = verdict(at.run, thread, settled, &page);
     format!("{head}\n\n{}", markdown(text, policy, TEXT_UNITS_MAX))
 }
 
-/// Where the work that settles a thread is: people resolve the thread by this.
-fn settled_how(run: &Run, page: &str) -> String {
-    let outcome = run.outcome.as_ref();
-    let Some(pushed) = outcome.and_then(|outcome| outcome.pushed.as_ref()) else {
-        // Work that was made and not pushed is delivered as a patch, or as suggestions.
-        return if run.state == RunState::Answered {
-            "**Not changed yet:** it would be settled by the patch of this run.".to_owned()
-        } else {
-            "**Nothing to change.**".to_owned()
-        };
+/// Whether an answer leaves nothing to do: the work is on the source branch, or none was needed.
+fn is_settled(at: At<'_>) -> bool {
+    let outcome = at.run.outcome.as_ref();
+    let is_delivered = match outcome.and_then(|outcome| outcome.pushed.as_ref()) {
+        Some(_) => outcome.is_some_and(Outcome::is_on_source),
+        None => at.run.state != RunState::Answered,
     };
-    let commit = code(pushed.commit.short());
-    if outcome.is_some_and(Outcome::is_on_source) {
-        let url = format!("{page}/commits/{}", pushed.commit);
-        return format!("**Done** in [{commit}]({}).", destination(&url));
+    is_delivered && matches!(at.run.effects[at.index].what, What::Answer { settled: true, .. })
+}
+
+/// Where the work for a thread is: people resolve the thread by this.
+fn verdict(run: &Run, thread: CommentId, settled: bool, page: &str) -> String {
+    let outcome = run.outcome.as_ref();
+    let pushed = outcome.and_then(|outcome| outcome.pushed.as_ref());
+    let own = pushed.and_then(|pushed| pushed.of_thread(thread));
+    let Some(pushed) = pushed.filter(|_| settled || own.is_some()) else {
+        return match (settled, run.state) {
+            (false, _) => "**Not changed.**",
+            // Work that was made and not pushed is delivered as a patch, or as suggestions.
+            (true, RunState::Answered) => {
+                "**Not changed yet:** it would be settled by the patch of this run."
+            }
+            (true, _) => "**Nothing to change.**",
+        }
+        .to_owned();
+    };
+    let commit = own.unwrap_or(&pushed.commit);
+    let is_on_source = outcome.is_some_and(Outcome::is_on_source);
+    let place = if is_on_source {
+        let url = format!("{page}/commits/{commit}");
+        format!("[{}]({})", code(commit.short()), destination(&url))
+    } else {
+        let branch = pushed.branch.strip_prefix("refs/heads/");
+        let branch = code(branch.unwrap_or(&pushed.branch));
+        let commit = code(commit.short());
+        format!("{commit} on {branch}; not on the source branch yet")
+    };
+    match (settled, own.is_some() || pushed.threads.is_empty()) {
+        (true, true) if is_on_source => format!("**Done** in {place}."),
+        (true, true) => format!("**Done on another branch:** {place}."),
+        (true, false) => {
+            format!("**Done** without a commit of its own, by what was pushed with it: {place}.")
+        }
+        (false, _) => format!("**Changed, not settled:** {place}."),
     }
-    let branch = pushed
-        .branch
-        .strip_prefix("refs/heads/")
-        .unwrap_or(&pushed.branch);
-    format!(
-        "**Done on another branch:** {commit} on {}; not on the source branch yet.",
-        code(branch)
-    )
 }
 
 fn remark(text: &str, suggestion: Option<&str>, policy: Policy<'_>) -> String {

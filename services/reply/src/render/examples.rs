@@ -46,6 +46,7 @@ fn ending(verb: Verb) -> (RunState, Outcome) {
             files: 2,
             added: 9,
             removed: 3,
+            threads: Vec::new(),
         }),
         summary: says(summary),
         ..Outcome::default()
@@ -138,20 +139,20 @@ fn worked(verb: Verb) -> Run {
     }
     if verb == Verb::Address {
         run.effects = vec![effect::Effect {
-            what: answer(),
             progress: effect::Progress::Done {
                 comment: Some(CommentId(320)),
                 pull_request: None,
             },
+            ..effect::Effect::planned(answer())
         }];
     }
     if verb == Verb::Review {
         run.effects = vec![effect::Effect {
-            what: finding(),
             progress: effect::Progress::Done {
                 comment: Some(CommentId(321)),
                 pull_request: None,
             },
+            ..effect::Effect::planned(finding())
         }];
     }
     if matches!(verb, Verb::Update | Verb::Undo) {

@@ -1,5 +1,5 @@
 use insta::assert_snapshot;
-use pipeline::command::Command;
+use pipeline::command::{Command, NearMiss};
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::CommitId;
 use pipeline::job::Artifact;
@@ -68,6 +68,57 @@ fn an_edit_that_came_too_late_is_told_at_the_end() {
     assert!(!told(RunState::Done, false) && !told(RunState::Cancelled, true));
 }
 
+#[test]
+fn what_is_asked_beside_a_pushed_change_comes_before_what_was_done() {
+    let run = ended_as(
+        RunState::Done,
+        Outcome {
+            pushed: Some(pushed()),
+            summary: Some("The upload is tried again.".to_owned()),
+            questions: vec!["How often?".to_owned()],
+            ..Outcome::default()
+        },
+    );
+    assert_snapshot!(status_reply(&run, &scene()), @"
+    **Done for @alice in 2m 03s, and I need an answer** · pushed `9f8e7d6c5b4` to `feature/x` · [commit](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/commits/9f8e7d6) · [diff](https://bitbucket.example.com/projects/PROJ/repos/demo/pull-requests/7/diff) · undo: reply `@openhands undo`
+
+    Questions:
+
+    - How often?
+
+    To answer, reply `@openhands continue` and your answer.
+
+    What changed: 3 files, +41 −7 (from git)
+
+    In the agent's words:
+
+    The upload is tried again.
+
+    4 model calls · 31k tokens · run `r-8y96vrdbhdtg`
+
+    [//]: # (openhands-resolver run=r-8y96vrdbhdtg n=3)
+    ");
+    assert!(finish(&run, "").starts_with("**It is done, and there is a question**"));
+}
+
+#[test]
+fn how_a_comment_was_read_is_told_right_below_the_verdict() {
+    let mut run = ended_as(
+        RunState::Answered,
+        Outcome {
+            summary: Some("A plan.".to_owned()),
+            ..Outcome::default()
+        },
+    );
+    run.command.nearly = Some(Box::new(NearMiss {
+        word: "plna".to_owned(),
+        meant: "plan".to_owned(),
+    }));
+    let reply = status_reply(&run, &scene());
+    let note = "`plna` was taken as free text; to use the verb, type `plan`.";
+    assert_eq!(reply.lines().nth(2), Some(note), "{reply}");
+}
+
 fn ended_as(state: RunState, outcome: Outcome) -> Run {
     let mut run = sample::running();
     run.end(Some(1), state, outcome, sample::at(123)).unwrap();
@@ -103,6 +154,7 @@ fn pushed() -> Pushed {
         files: 3,
         added: 41,
         removed: 7,
+        threads: Vec::new(),
     }
 }
 
@@ -208,9 +260,9 @@ fn an_answer_of_ours_is_shown_as_it_is_and_the_reply_says_how_the_comment_was_re
     assert_snapshot!(status_reply(&run, &scene()), @"
     **Refused for @alice**
 
-    `sotp` is not a command: did you mean `stop`?
-
     The comment has further mentions; only one counts. Not done: `review`.
+
+    `sotp` is not a command: did you mean `stop`?
 
     run `r-8y96vrdbhdtg`
 

@@ -56,6 +56,7 @@ async fn ended(world: &World, run: &Run, state: RunState, effects: Vec<Effect>) 
         files: 1,
         added: 1,
         removed: 1,
+        threads: Vec::new(),
     });
     let outcome = Outcome {
         pushed,
@@ -103,6 +104,9 @@ async fn threads_are_answered_and_settled_tasks_ticked_before_the_end_is_told() 
         .unwrap();
     let run = world.queued_run().await;
     world.take(&run).await;
+    world
+        .until_record(&run, |record| record.reply.comment.is_some())
+        .await;
     ended(
         &world,
         &run,
@@ -128,6 +132,11 @@ async fn threads_are_answered_and_settled_tasks_ticked_before_the_end_is_told() 
         answers[0].text
     );
     assert!(!answers[0].text.contains(" @alice"), "{}", answers[0].text);
+    assert!(
+        answers[0].text.ends_with(" effect=0 settled)"),
+        "{}",
+        answers[0].text
+    );
     let ticked = world
         .rest("GET", "alice-t", &format!("comments/{task}"), &Value::Null)
         .await;
@@ -451,6 +460,7 @@ async fn a_task_stays_open_while_the_work_is_on_another_branch() {
         files: 1,
         added: 1,
         removed: 1,
+        threads: Vec::new(),
     };
     let outcome = Outcome {
         pushed: Some(pushed),
@@ -479,6 +489,7 @@ async fn what_a_patch_would_settle_is_not_told_to_need_no_change() {
     world.until_closed(&run).await;
     let text = written(&world).await[0].text.clone();
     assert!(text.contains("would be settled by the patch"), "{text}");
+    assert!(text.ends_with(" effect=0)"), "{text}");
     assert_eq!(state_of(&world, task).await, "OPEN");
 }
 
@@ -501,6 +512,132 @@ async fn an_answer_whose_task_could_not_be_ticked_stays() {
     let record = world.until_closed(&run).await;
     assert!(matches!(record.effects[0].progress, Progress::Failed { .. }));
     assert_eq!(written(&world).await.len(), 1, "the answer is gone");
+}
+
+#[tokio::test]
+async fn an_answer_stays_whose_tick_was_given_up_after_errors_of_bitbucket() {
+    let mut world = World::without_follower().await;
+    let task = task(&world).await;
+    let comment = world.comments("alice-t", "@openhands address", None).await;
+    let run = crate::world::run_of(CommentId(comment));
+    world.create(&run).await;
+    world
+        .faults(
+            json!([{"method": "PUT", "path": format!("*/comments/{task}"), "user": "openhands", "count": 50,
+            "when": "before", "status": 500}]),
+        )
+        .await;
+    let planned = vec![begun_by_a_dead_process(answer(task, true))];
+    ended(&world, &run, RunState::Done, planned).await;
+    // Tried for longer than an effect is tried.
+    world
+        .change(&run, |run| run.ended_at = Some(Timestamp::now() - 11.minutes()))
+        .await;
+    world.add_follower().await;
+    let record = world.until_closed(&run).await;
+    let [answered] = written(&world).await.try_into().expect("the answer stays, once");
+    assert!(
+        matches!(&record.effects[0].progress, Progress::Failed { comment, .. } if *comment == Some(CommentId(answered.id))),
+        "{:?}",
+        record.effects
+    );
+    assert!(!record.reply.effects_unsure, "it was looked for surplus ones");
+    world.stop().await;
+}
+
+/// The commit of the source branch.
+async fn head(world: &World) -> CommitId {
+    let now = world.rest("GET", "alice-t", "", &Value::Null).await;
+    CommitId::new(now["fromRef"]["latestCommit"].as_str().unwrap()).unwrap()
+}
+
+/// A run that made a remark on a line of `base`, once nothing is left to do for it.
+async fn remarked_on(world: &World, base: &CommitId) -> Run {
+    let run = world.queued_run().await;
+    world.take(&run).await;
+    world
+        .change(&run, |run| run.begin(1, base.clone()).unwrap())
+        .await;
+    ended(world, &run, RunState::Answered, vec![finding(1, None)]).await;
+    world.until_closed(&run).await
+}
+
+#[tokio::test]
+async fn a_remark_on_a_commit_that_is_not_the_head_any_more_is_told_and_not_written() {
+    let world = World::start().await;
+    let (head, other) = (head(&world).await, CommitId::new("1".repeat(40)).unwrap());
+    remarked_on(&world, &other).await;
+    assert!(written(&world).await.is_empty());
+    let bots = world.bots().await;
+    let told = &bots.last().unwrap().text;
+    let moved = format!(
+        "- `a.rs` line 1 (Wrong letter.): the branch moved from 11111111111 to {} meanwhile",
+        head.short()
+    );
+    assert!(told.contains(&moved), "{told}");
+    remarked_on(&world, &head).await;
+    assert_eq!(written(&world).await.len(), 1, "on the head it is written");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_remark_does_not_stay_where_the_branch_moved_while_it_was_written() {
+    let world = World::start().await;
+    let mut stale = world.rest("GET", "alice-t", "", &Value::Null).await;
+    let other = CommitId::new("1".repeat(40)).unwrap();
+    stale["fromRef"]["latestCommit"] = json!(other);
+    world
+        .faults(
+            json!([{"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "when": "before", "status": 200,
+            "body": stale.to_string(), "content_type": "application/json"}]),
+        )
+        .await;
+    let record = remarked_on(&world, &other).await;
+    assert!(
+        matches!(&record.effects[0].progress, Progress::Failed { why, .. } if why.contains("the branch moved")),
+        "{:?}",
+        record.effects
+    );
+    assert!(written(&world).await.is_empty());
+    let calls = world.calls().await;
+    assert!(
+        calls.iter().any(|call| call.starts_with("DELETE comments/")),
+        "it was written, seen to stand elsewhere and deleted: {calls:#?}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_description_that_a_dead_process_had_set_is_told_as_set_and_not_set_again() {
+    let mut world = World::without_follower().await;
+    let comment = world
+        .comments("alice-t", "@openhands describe --apply", None)
+        .await;
+    let run = crate::world::run_of(CommentId(comment));
+    world.create(&run).await;
+    keep_described(&world, &run, "x", "").await;
+    let set =
+        json!({"version": 0, "title": "A new title", "description": "Why.\r\n\r\nHow. ", "reviewers": []});
+    world.rest("PUT", "bot-t", "", &set).await;
+    let planned = vec![begun_by_a_dead_process(describe(
+        "A new title",
+        Some("Why.\n\nHow."),
+    ))];
+    ended(&world, &run, RunState::Answered, planned).await;
+    world.add_follower().await;
+    let record = world.until_closed(&run).await;
+    assert!(
+        matches!(record.effects[0].progress, Progress::Done { .. }),
+        "{:?}",
+        record.effects
+    );
+    let sets = |call: &&String| call.starts_with("PUT") && !call.contains("comments/");
+    let calls = world.calls().await;
+    assert_eq!(calls.iter().filter(sets).count(), 1, "{calls:#?}");
+    let bots = world.bots().await;
+    let told = &status(&bots, &run).text;
+    assert!(told.contains("put back the title: x"), "{told}");
+    world.stop().await;
 }
 
 async fn task(world: &World) -> u64 {

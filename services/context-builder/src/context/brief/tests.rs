@@ -29,6 +29,7 @@ fn anchor(path: &str, line: u32) -> Anchor {
         line_type: Some("ADDED".to_owned()),
         file_type: Some("TO".to_owned()),
         start_line: None,
+        to_hash: None,
         orphaned: false,
     }
 }

@@ -338,6 +338,7 @@ fn other_threads_know_whether_they_are_tasks_and_resolved() {
         line_type: None,
         file_type: None,
         start_line: None,
+        to_hash: None,
         orphaned: false,
     };
     let inline = Comment {
