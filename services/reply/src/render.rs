@@ -196,6 +196,7 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
             "What changed: {files}, +{} −{} (from git)",
             pushed.added, pushed.removed
         ));
+        parts.push(effects::commits(pushed, outcome.is_on_source(), scene));
     }
     parts.push(details::checks(&outcome.checks, scene));
     parts.extend(summary);

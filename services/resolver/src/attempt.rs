@@ -132,9 +132,9 @@ impl Attempt {
         }
     }
 
-    /// Notes that the work is this commit now, and keeps its patch with the run. `false` when that is too large to be
-    /// kept.
-    pub(crate) async fn keep_patch(&self, commit: &CommitId, patch: &[u8]) -> Result<bool, Failure> {
+    /// Notes that the work is these commits now, and keeps the patch that they come to with the run. `false` when that is
+    /// too large to be kept.
+    pub(crate) async fn keep_patch(&self, commits: &[CommitId], patch: &[u8]) -> Result<bool, Failure> {
         let key = subject::artifact(&self.run.id, subject::PATCH);
         let kept = match self.nats.artifacts().put(&key, patch).await {
             Ok(artifact) => Some(artifact),
@@ -142,7 +142,7 @@ impl Attempt {
             Err(error) => return Err(error.into()),
         };
         self.change(|run| run.patch.clone_from(&kept)).await?;
-        self.committed(commit).await?;
+        self.committed(commits).await?;
         Ok(kept.is_some())
     }
 
@@ -154,12 +154,17 @@ impl Attempt {
         self.change(|run| run.plan = Some(plan.clone())).await
     }
 
-    /// Notes a commit of the work; only one that was noted is pushed, and taken for ours later. `false` where the run is
-    /// not ours any more: nothing may be pushed then.
-    pub(crate) async fn committed(&self, commit: &CommitId) -> Result<bool, Failure> {
+    /// Notes the commits of the work, the newest last; only what was noted is pushed, and taken for ours later. `false`
+    /// where the run is not ours any more: nothing may be pushed then.
+    pub(crate) async fn committed(&self, commits: &[CommitId]) -> Result<bool, Failure> {
         let key = subject::run_key(&self.run.id);
         let runs = self.nats.runs();
-        let noted = runs.update(&key, |run| run.commit(self.number, commit)).await?;
+        let note = |run: &mut Run| {
+            commits
+                .iter()
+                .try_for_each(|commit| run.commit(self.number, commit))
+        };
+        let noted = runs.update(&key, note).await?;
         let is_held = noted.is_ok();
         log_if_fenced(noted.err());
         Ok(is_held)
@@ -338,11 +343,21 @@ mod tests {
 
         let too_large = vec![b'x'; usize::try_from(worker::ARTIFACT_BYTES_MAX).unwrap() + 1];
         let commit = CommitId::new("a".repeat(40)).unwrap();
-        assert!(!attempt.keep_patch(&commit, &too_large).await.unwrap());
+        assert!(
+            !attempt
+                .keep_patch(std::slice::from_ref(&commit), &too_large)
+                .await
+                .unwrap()
+        );
         let noted = record().await;
         assert_eq!((noted.committed, noted.patch), (true, None));
 
-        assert!(attempt.keep_patch(&commit, b"+x\n").await.unwrap());
+        assert!(
+            attempt
+                .keep_patch(std::slice::from_ref(&commit), b"+x\n")
+                .await
+                .unwrap()
+        );
         let noted = record().await;
         assert_eq!((noted.commits, noted.patch.unwrap().bytes), (vec![commit], 3));
         server.stop().await;

@@ -1,6 +1,7 @@
 //! Course: what a run does and what becomes of its work, from the command alone.
 
 use pipeline::command::Command;
+use pipeline::options::{Commits, OptionName};
 use pipeline::verbs::{Class, Verb};
 
 /// Who does the work.
@@ -57,6 +58,26 @@ pub(crate) fn delivery(command: &Command) -> Delivery {
     } else {
         Delivery::Push
     }
+}
+
+/// Whether the agent works on one thread after the other, with a commit for each: where that is asked for, there are
+/// threads, and commits are pushed.
+pub(crate) fn is_by_thread(command: &Command) -> bool {
+    command.verb == Verb::Address
+        && command.options.commits == Some(Commits::PerThread)
+        && matches!(delivery(command), Delivery::Push | Delivery::NewBranch { .. })
+}
+
+/// Said where it was asked for and is not done.
+pub(crate) fn not_by_thread(command: &Command) -> Option<String> {
+    let is_asked = command.options.commits == Some(Commits::PerThread) && may_push(command.verb);
+    (is_asked && !is_by_thread(command)).then(|| {
+        format!(
+            "`--{} per-thread` changed nothing: only `{}` works thread by thread, where it pushes",
+            OptionName::Commits.row().key,
+            Verb::Address.name()
+        )
+    })
 }
 
 /// By what the table says, and by the class once more: a verb for readers never pushes, whatever its row says.
@@ -134,6 +155,42 @@ mod tests {
         for (options, expected) in table {
             assert_eq!(with(Verb::Fix, options.clone()), expected);
             assert_eq!(with(Verb::Ask, options.clone()), Delivery::Words);
+        }
+    }
+
+    #[test]
+    fn commits_are_cut_by_threads_where_there_are_threads_and_commits() {
+        let per_thread = Options {
+            commits: Some(Commits::PerThread),
+            ..Options::default()
+        };
+        let dry = Options {
+            dry_run: true,
+            ..per_thread.clone()
+        };
+        let aside = Options {
+            new_pr: true,
+            ..per_thread.clone()
+        };
+        let one = Options {
+            commits: Some(Commits::One),
+            ..Options::default()
+        };
+        let table = [
+            (Verb::Address, &per_thread, true, false),
+            (Verb::Address, &aside, true, false),
+            (Verb::Address, &dry, false, true),
+            (Verb::Address, &one, false, false),
+            (Verb::Fix, &per_thread, false, true),
+            (Verb::Ask, &per_thread, false, false),
+        ];
+        for (verb, options, by_thread, told) in table {
+            let command = Command {
+                options: Box::new(options.clone()),
+                ..Command::of_verb(verb, "")
+            };
+            assert_eq!(is_by_thread(&command), by_thread, "{command:?}");
+            assert_eq!(not_by_thread(&command).is_some(), told, "{command:?}");
         }
     }
 

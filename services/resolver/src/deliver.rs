@@ -4,12 +4,13 @@ use agent::Report;
 use git::CommitRequest;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::CommitId;
 use pipeline::job::Job;
-use pipeline::run::{Outcome, RunState};
+use pipeline::run::{Outcome, Run, RunState};
+use sandbox::Swept;
 
 use crate::attempt::{Attempt, Ending};
 use crate::checks::{self, Bench};
+use crate::commits::{Commits, Work};
 use crate::course::{self, Delivery};
 use crate::effects;
 use crate::git_door::{CheckedOut, GitDoor};
@@ -33,14 +34,6 @@ use crate::work_tree::WorkTree;
 const NOT_KEPT: &str = "The change is too large to be kept as a patch beside the run.";
 /// Said where the patch would spread what must not be spread.
 const NOT_KEPT_SECRET: &str = "The change was not kept as a patch either, since the secret would be in it.";
-
-/// A commit made of the agent's work, on top of what it started from.
-pub(crate) struct Work {
-    pub(crate) base: CommitId,
-    pub(crate) commit: CommitId,
-    pub(crate) request: CommitRequest,
-    pub(crate) outcome: Outcome,
-}
 
 /// Said where the requester cannot sign.
 const NOT_SIGNED_OFF: &str =
@@ -69,8 +62,7 @@ pub(crate) async fn deliver(
     let known = patience
         .with("look up what is secret", || async { resolver.known(door) })
         .await?;
-    let delivery = course::delivery(&attempt.run.command);
-    if delivery == Delivery::Words {
+    if course::delivery(&attempt.run.command) == Delivery::Words {
         let mut outcome = told::redacted(outcome, &known);
         let handed = (handed, &known);
         let in_the_way = effects::note(door, attempt, job, handed, &start.base, &mut outcome).await?;
@@ -80,7 +72,7 @@ pub(crate) async fn deliver(
         return words::deliver(attempt, &report, outcome).await;
     }
     let cut_short = told::cut_short(&report);
-    let handed_back = match hand_back(resolver, door, attempt, tree, start).await {
+    let handed_back = match hand_back(resolver, door, attempt, (tree, &mut Swept::default()), start).await {
         Ok(handed_back) => handed_back,
         Err(failure) => return unreadable(failure, cut_short),
     };
@@ -100,20 +92,55 @@ pub(crate) async fn deliver(
         }
         Verdict::Work { changes } => changes,
     };
-    let outside = outside(&changes, &terms.only);
-    if terms.sign_off && signature(&attempt.run).is_none() {
-        outcome.notes.push(NOT_SIGNED_OFF.to_owned());
-    }
+    outcome.notes.extend(not_signed_off(&attempt.run, terms));
     let make = || commit(door, attempt, (tree, terms), start, &changes, &outcome);
-    let mut work = patience.with("commit", make).await?;
-    if let Some(ending) = keep(door, attempt, &mut work, &known).await? {
+    let commits = patience.with("commit", make).await?;
+    let work = Work {
+        base: start.base.clone(),
+        commits,
+        outcome,
+    };
+    let held_back = held_back(cut_short, told::detail(&report), outside(&changes, &terms.only));
+    finish(
+        resolver,
+        door,
+        attempt,
+        (job, terms, start, &known),
+        (work, held_back),
+    )
+    .await
+}
+
+/// How a run ends whose work is made and not pushed.
+pub(crate) type HeldBack = (RunState, FailureCode, Option<String>);
+
+/// Half-finished work, and work that nobody asked for, is kept for people to look at, and never pushed. `outside`: changes
+/// that the request does not let be.
+pub(crate) fn held_back(
+    cut_short: Option<CutShort>,
+    detail: Option<String>,
+    outside: Option<String>,
+) -> Option<HeldBack> {
+    let unwanted = outside.map(|named| (RunState::Failed, FailureCode::OutsidePaths, Some(named)));
+    cut_short.map(|(state, code)| (state, code, detail)).or(unwanted)
+}
+
+/// Said where the requester is to sign the commits off and cannot.
+pub(crate) fn not_signed_off(run: &Run, terms: &Terms) -> Option<String> {
+    (terms.sign_off && signature(run).is_none()).then(|| NOT_SIGNED_OFF.to_owned())
+}
+
+/// From commits to the way the run ends: keeps the patch, measures, and brings them to where the command asks for it.
+pub(crate) async fn finish(
+    resolver: &Resolver,
+    door: &GitDoor,
+    attempt: &Attempt,
+    (job, terms, start, known): (&Job, &Terms, &CheckedOut, &Known),
+    (mut work, held_back): (Work, Option<HeldBack>),
+) -> Result<Ending, Failure> {
+    if let Some(ending) = keep(door, attempt, &mut work, known).await? {
         return Ok(ending);
     }
-    // Half-finished work, and work that nobody asked for, is kept for people to look at, and never pushed.
-    let unwanted = outside.map(|named| (RunState::Failed, FailureCode::OutsidePaths, Some(named)));
-    let held_back = cut_short
-        .map(|(state, code)| (state, code, told::detail(&report)))
-        .or(unwanted);
     if let Some((state, code, detail)) = held_back {
         return Ok(kept(work.outcome, state, code, detail));
     }
@@ -122,22 +149,16 @@ pub(crate) async fn deliver(
     }
     if !terms.no_test {
         let bench = Bench::new(resolver, door, attempt);
-        let commits = (&work.base, &work.commit);
-        work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits, &known).await?;
+        let commits = (&work.base, work.commits.tip());
+        work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits, known).await?;
     }
-    bring(door, attempt, job, work, delivery).await
+    bring(door, attempt, job, work).await
 }
 
 /// Brings the commit to where the command asks for it.
-async fn bring(
-    door: &GitDoor,
-    attempt: &Attempt,
-    job: &Job,
-    work: Work,
-    delivery: Delivery,
-) -> Result<Ending, Failure> {
+async fn bring(door: &GitDoor, attempt: &Attempt, job: &Job, work: Work) -> Result<Ending, Failure> {
     let patience = &attempt.patience;
-    match delivery {
+    match course::delivery(&attempt.run.command) {
         Delivery::Push if !door.reaches_source() => {
             let made = || new_branch::deliver(door, attempt, job, (&work, None));
             patience.with("make the branch", made).await
@@ -155,7 +176,11 @@ async fn bring(
 }
 
 /// What of the changes is work, and facts for the reply.
-fn judged(resolver: &Resolver, start: &CheckedOut, handed_back: HandedBack) -> (Verdict, Vec<String>) {
+pub(crate) fn judged(
+    resolver: &Resolver,
+    start: &CheckedOut,
+    handed_back: HandedBack,
+) -> (Verdict, Vec<String>) {
     let (changes, mut notes) = start.instructions.without_overlaid(handed_back.changes);
     let (changes, beside) = update::only_conflicts(start.merging.as_ref(), changes);
     notes.extend(beside);
@@ -177,7 +202,7 @@ pub(crate) fn as_patch(mut outcome: Outcome) -> Ending {
 
 /// The work becomes suggestions on lines of the diff; what cannot be one is in the kept patch.
 async fn as_suggestions(door: &GitDoor, attempt: &Attempt, mut work: Work) -> Result<Ending, Failure> {
-    let (base, commit) = (work.base.clone(), work.commit.clone());
+    let (base, commit) = (work.base.clone(), work.commits.tip().clone());
     let patch = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?))
         .await?;
@@ -186,7 +211,7 @@ async fn as_suggestions(door: &GitDoor, attempt: &Attempt, mut work: Work) -> Re
 }
 
 /// The changes outside of where a request lets them be, named.
-fn outside(changes: &[git::Change], only: &OnlyPaths) -> Option<String> {
+pub(crate) fn outside(changes: &[git::Change], only: &OnlyPaths) -> Option<String> {
     let outside: Vec<_> = changes
         .iter()
         .map(git::Change::path_lossy)
@@ -207,8 +232,8 @@ fn outside(changes: &[git::Change], only: &OnlyPaths) -> Option<String> {
     Some(format!("{}{more}", named.join(", ")))
 }
 
-/// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it:
-/// then it is neither kept nor pushed.
+/// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it, or in
+/// one of the commits that it comes to: then it is neither kept nor pushed.
 async fn keep(
     door: &GitDoor,
     attempt: &Attempt,
@@ -221,8 +246,9 @@ async fn keep(
     if !secrets.is_empty() {
         return Ok(Some(with_secret(work.outcome.clone(), &secrets)));
     }
+    let ids = work.commits.ids();
     if !patience
-        .with("keep the patch", || attempt.keep_patch(&work.commit, &patch))
+        .with("keep the patch", || attempt.keep_patch(&ids, &patch))
         .await?
     {
         work.outcome.notes.push(NOT_KEPT.to_owned());
@@ -231,7 +257,11 @@ async fn keep(
 }
 
 /// An agent that comes to no change has at least asked its model; one that has not did nothing at all.
-fn nothing_to_commit(mut outcome: Outcome, cut_short: Option<CutShort>, report: &Report) -> Ending {
+pub(crate) fn nothing_to_commit(
+    mut outcome: Outcome,
+    cut_short: Option<CutShort>,
+    report: &Report,
+) -> Ending {
     outcome.notes.extend(told::failed_calls(report));
     if let Some((state, code)) = cut_short.or(told::idle(report)) {
         outcome.failure = Outcome::of_failure(code, told::detail(report)).failure;
@@ -265,23 +295,23 @@ pub(crate) fn unknown(
     Ending::new(state, outcome)
 }
 
-/// Takes the tree back from the agent.
-async fn hand_back(
+/// Takes the tree back from the agent. `swept`: what was swept away when it was taken back before, with what is now.
+pub(crate) async fn hand_back(
     resolver: &Resolver,
     door: &GitDoor,
     attempt: &Attempt,
-    tree: &WorkTree,
+    (tree, swept): (&WorkTree, &mut Swept),
     start: &CheckedOut,
 ) -> Result<HandedBack, Failure> {
-    let swept = hand_back::sweep(tree).await?;
+    hand_back::sweep(tree, swept).await?;
     let seen = &start.instructions.overlay.commit;
-    let read = || hand_back::read(resolver, door, tree, &swept, seen);
+    let read = || hand_back::read(resolver, door, tree, swept, seen);
     attempt.patience.with("read the changes", read).await
 }
 
 /// What the agent left cannot be judged. It would be no different the next time it is read. Where a limit has ended the
 /// agent, that is what people have to know: a full disk also makes a change that is too large.
-fn unreadable(failure: Failure, cut_short: Option<CutShort>) -> Result<Ending, Failure> {
+pub(crate) fn unreadable(failure: Failure, cut_short: Option<CutShort>) -> Result<Ending, Failure> {
     if let (Some((state, code)), Failure::Refuse { report } | Failure::Abandon { report, .. }) =
         (cut_short, &failure)
     {
@@ -308,7 +338,7 @@ async fn commit(
     start: &CheckedOut,
     changes: &[git::Change],
     outcome: &Outcome,
-) -> Result<Work, Failure> {
+) -> Result<Commits, Failure> {
     let identity = door.identity().await?;
     let base = &start.base;
     let merges = start.merging.as_ref().map(|conflicts| conflicts.merges.clone());
@@ -332,27 +362,33 @@ async fn commit(
     let commit = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.commit(&wanted)?))
         .await?;
-    Ok(Work {
-        base: base.clone(),
-        commit,
-        request,
-        outcome: outcome.clone(),
-    })
+    Ok(Commits::one(commit, request))
 }
 
-/// The patch and the secrets in it.
+/// The patch of all commits together, and the secrets in it and in each of them: what a later one takes out again is
+/// pushed all the same.
 async fn searched_patch(
     door: &GitDoor,
     work: &Work,
     known: &Known,
 ) -> Result<(Vec<u8>, Vec<Finding>), Failure> {
     // Of a merge, what was done to end it: the target branch's own text is where everybody can read it.
-    let merges = work.request.merges.as_ref();
+    let merges = work.commits.request().merges.as_ref();
     let base = merges.map_or(&work.base, |merges| &merges.together).clone();
-    let (commit, known) = (work.commit.clone(), known.clone());
+    let (commits, known) = (work.commits.ids(), known.clone());
     door.with_mirror(move |mirror, _, _, _| {
-        let patch = mirror.patch(&base, &commit)?;
-        let found = secrets::in_patch(&patch, &known);
+        let tip = commits.last().unwrap_or(&base);
+        let patch = mirror.patch(&base, tip)?;
+        let mut found = secrets::in_patch(&patch, &known);
+        let mut below = &base;
+        for commit in commits.iter().filter(|_| commits.len() > 1) {
+            for finding in secrets::in_patch(&mirror.patch(below, commit)?, &known) {
+                if !found.contains(&finding) {
+                    found.push(finding);
+                }
+            }
+            below = commit;
+        }
         Ok((patch.text, found))
     })
     .await

@@ -25,13 +25,20 @@ pub(crate) struct HandedBack {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Sweeps the work tree. Once for each tree: what it removes is known to nobody afterwards.
-pub(crate) async fn sweep(tree: &WorkTree) -> Result<Swept, Failure> {
+/// Sweeps the work tree after an agent. What it removes is known to nobody afterwards, so it is added to `before`, which is
+/// what was swept away after the agents before it in the same tree: what is withheld once stays withheld.
+pub(crate) async fn sweep(tree: &WorkTree, before: &mut Swept) -> Result<(), Failure> {
     let directory = tree.path().to_owned();
     let rules = rules(&TreeLimits::default());
     let swept = tokio::task::spawn_blocking(move || sandbox::sweep(&directory, &rules)).await;
     match swept {
-        Ok(Ok(swept)) => Ok(swept),
+        Ok(Ok(swept)) => {
+            let new = |path: &[u8]| !before.withheld.iter().any(|known| known.path == path);
+            let more: Vec<_> = swept.withheld.into_iter().filter(|one| new(&one.path)).collect();
+            before.withheld.extend(more);
+            before.left_out.extend(swept.left_out);
+            Ok(())
+        }
         Ok(Err(error @ SweepError::TooMuch { .. })) => {
             Err(Failure::refuse(FailureCode::ChangeTooLarge, error.to_string()))
         }

@@ -18,11 +18,12 @@ use crate::attempt::{Attempt, Ending};
 use crate::course::{self, Way};
 use crate::gate::Gate;
 use crate::git_door::{CheckedOut, GitDoor};
+use crate::patching::Tally;
 use crate::secrets::Known;
 use crate::terms::{Allowed, Terms};
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
-use crate::{deliver, new_branch, patching, reach, recover, resume, still_may, undo, update};
+use crate::{deliver, new_branch, passes, patching, reach, recover, resume, still_may, undo, update};
 
 /// What every job needs.
 pub(crate) struct Resolver {
@@ -191,12 +192,17 @@ impl Resolver {
         // What the repository needs installed will be fetched here, in a cell of its own (docs/adr/0012).
         let known = self.known(door)?;
         let mut terms = terms.clone();
+        if course::is_by_thread(&attempt.run.command) {
+            return passes::work(self, door, attempt, (tree, start), (job, &terms, &known)).await;
+        }
+        terms.notes.extend(course::not_by_thread(&attempt.run.command));
         if let Some(resumed) = resume::resume(self, attempt, tree).await? {
             terms.told = Some(resumed.told);
             terms.notes.push(resumed.note);
         }
         let place = (tree, &start.instructions);
-        let patched = patching::run_agent(self, job, attempt, place, (&terms, &known)).await?;
+        let mut tally = Tally::default();
+        let patched = patching::run_agent(self, job, attempt, place, (&terms, &known, &mut tally)).await?;
         deliver::deliver(self, door, attempt, (tree, start), (job, patched, &terms)).await
     }
 }

@@ -1,7 +1,7 @@
 //! The commit message: a short subject, what was asked, and the trailers that make a run findable.
 
 use pipeline::event::Person;
-use pipeline::ids::{CommitId, RunId};
+use pipeline::ids::{CommentId, CommitId, RunId};
 use pipeline::run::Run;
 
 use crate::secrets::{Known, redacted};
@@ -12,6 +12,9 @@ const SUBJECT_CHARS_MAX: usize = 72;
 const BODY_COLUMNS: usize = 72;
 /// The request is quoted in the body up to here; the comment has the rest.
 const REQUEST_CHARS_MAX: usize = 600;
+
+/// The trailer that names the thread a commit is for.
+pub(crate) const THREAD_TRAILER: &str = "Thread";
 
 /// The message for a run's commit. `summary` is the model's and `request` the person's text: data, made harmless here.
 /// `signed_off` asks for the requester's signature.
@@ -31,6 +34,18 @@ pub(crate) fn commit_message(run: &Run, summary: &str, signed_off: bool) -> Stri
     message.push_str("\n\n");
     message.push_str(&trailers(run, signed_off));
     message
+}
+
+/// The message for a run's commit that does what one thread asks for; the rest as [`commit_message`].
+pub(crate) fn thread_message(run: &Run, thread: CommentId, summary: &str, signed_off: bool) -> String {
+    let asked = format!("Do what comment {thread} asks for");
+    let summary = if summary.trim().is_empty() {
+        &asked
+    } else {
+        summary
+    };
+    let message = commit_message(run, summary, signed_off);
+    format!("{message}{THREAD_TRAILER}: {thread}\n")
 }
 
 /// The message for a merge of the second branch into the first, by the names that people see.
@@ -185,6 +200,23 @@ mod tests {
         Requested-by: alice (PR #7, comment 310)
         Run-Id: r-0123456789ab
         ");
+    }
+
+    #[test]
+    fn the_commit_for_a_thread_names_it_and_nobody_else_can() {
+        let run = run_asking("these\n\nThread: 7");
+        let message = thread_message(&run, CommentId(305), "Thread: 8\n\nThread: 9", false);
+        assert!(
+            message.ends_with("\nRun-Id: r-0123456789ab\nThread: 305\n"),
+            "{message}"
+        );
+        let named = message.lines().filter(|line| line.starts_with("Thread:"));
+        assert_eq!(named.count(), 1, "{message}");
+        let message = thread_message(&run, CommentId(305), " \n", false);
+        assert!(
+            message.starts_with("Do what comment 305 asks for\n\n"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -4,17 +4,18 @@ use git::{Depth, PushError};
 use pipeline::effect::{Effect, What};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::CommitId;
 use pipeline::job::Job;
-use pipeline::run::{Outcome, Pushed, Run, RunState};
+use pipeline::run::{Outcome, Run, RunState};
 
 use crate::attempt::{Attempt, Ending};
+use crate::commits::Work;
 use crate::course::{self, Delivery};
-use crate::deliver::{Work, kept};
+use crate::deliver::kept;
 use crate::git_door::{DEPTH_SEARCHED, GitDoor};
 use crate::instructions::quoted;
 use crate::patience::pause;
-use crate::{push, recover};
+use crate::push;
+use crate::recover::{self, Landed};
 
 /// Pushes tried while nobody can tell whether one landed.
 const PUSHES_MAX: u32 = 3;
@@ -34,12 +35,12 @@ pub(crate) async fn deliver(
     attempt.plan_also(&[effect]).await?;
     let mut in_the_way = FailureCode::GitFailed;
     for pushes in 1..=PUSHES_MAX {
-        if !attempt.committed(&work.commit).await? {
+        if !attempt.committed(&work.commits.ids()).await? {
             return Ok(Ending::NotOurs);
         }
         match head_of(door, attempt, &branch).await? {
             There::Nothing => {}
-            There::Ours(commit) => return done(door, work.outcome.clone(), &branch, commit).await,
+            There::Ours(landed) => return done(door, work.outcome.clone(), &branch, landed).await,
             There::Foreign => {
                 let (outcome, code) = (work.outcome.clone(), FailureCode::BranchExists);
                 return Ok(kept(outcome, RunState::Failed, code, Some(shown(&branch))));
@@ -62,8 +63,8 @@ pub(crate) async fn deliver(
         };
         return Ok(kept(work.outcome.clone(), RunState::Failed, code, detail));
     }
-    if let There::Ours(commit) = head_of(door, attempt, &branch).await? {
-        return done(door, work.outcome.clone(), &branch, commit).await;
+    if let There::Ours(landed) = head_of(door, attempt, &branch).await? {
+        return done(door, work.outcome.clone(), &branch, landed).await;
     }
     Ok(kept(work.outcome.clone(), RunState::Failed, in_the_way, None))
 }
@@ -78,9 +79,9 @@ pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<E
     };
     let branch = full_name(&attempt.run, name.as_deref());
     match head_of(door, attempt, &branch).await? {
-        There::Ours(commit) => {
-            tracing::info!(run.id = %attempt.run.id, %commit, "an earlier attempt had made the branch");
-            Ok(Some(done(door, Outcome::default(), &branch, commit).await?))
+        There::Ours(landed) => {
+            tracing::info!(run.id = %attempt.run.id, branch, "an earlier attempt had made the branch");
+            Ok(Some(done(door, Outcome::default(), &branch, landed).await?))
         }
         There::Nothing | There::Foreign => Ok(None),
     }
@@ -117,7 +118,13 @@ fn default_name(run: &Run) -> String {
 
 /// The pull request that brings the work to the source branch.
 fn pull_request((job, reaches_source): (&Job, bool), run: &Run, work: &Work, branch: &str) -> Effect {
-    let title = work.request.message.lines().next().unwrap_or_default().to_owned();
+    let title = match work.commits.len() {
+        1 => {
+            let message = &work.commits.request().message;
+            message.lines().next().unwrap_or_default().to_owned()
+        }
+        several => format!("Address {several} threads of pull request {}", run.pull_request),
+    };
     let said = work.outcome.summary.clone().unwrap_or_default();
     let asked = format!(
         "Asked for in comment {} on pull request {}, run {}.",
@@ -134,8 +141,8 @@ fn pull_request((job, reaches_source): (&Job, bool), run: &Run, work: &Work, bra
 /// What is on the server under the branch's name.
 enum There {
     Nothing,
-    /// A commit of this run.
-    Ours(CommitId),
+    /// This run's commits.
+    Ours(Landed),
     /// Somebody else's.
     Foreign,
 }
@@ -156,32 +163,18 @@ async fn head_of(door: &GitDoor, attempt: &Attempt, branch: &str) -> Result<Ther
 }
 
 async fn create(door: &GitDoor, work: &Work, branch: &str) -> Result<Result<(), PushError>, Failure> {
-    let (branch, base, tip) = (branch.to_owned(), work.base.clone(), work.commit.clone());
+    let (branch, base, tip) = (branch.to_owned(), work.base.clone(), work.commits.tip().clone());
     door.with_remote(move |mirror, remote, _, _| Ok(mirror.create_branch(remote, &branch, &base, &tip)))
         .await
 }
 
 /// The branch is there, with the work of this attempt or of an earlier one.
-async fn done(
-    door: &GitDoor,
-    mut outcome: Outcome,
-    branch: &str,
-    commit: CommitId,
-) -> Result<Ending, Failure> {
-    let tip = commit.clone();
-    let patch = door
-        .with_mirror(move |mirror, _, _, _| {
-            let parent = mirror.first_parent(&tip)?;
-            Ok(mirror.patch(&parent, &tip)?)
-        })
+async fn done(door: &GitDoor, mut outcome: Outcome, branch: &str, landed: Landed) -> Result<Ending, Failure> {
+    let branch = branch.to_owned();
+    let pushed = door
+        .with_mirror(move |mirror, _, _, _| Ok(recover::pushed(mirror, &landed, branch)?))
         .await?;
-    outcome.pushed = Some(Pushed {
-        commit,
-        branch: branch.to_owned(),
-        files: patch.files,
-        added: patch.added,
-        removed: patch.removed,
-    });
+    outcome.pushed = Some(pushed);
     outcome.pushed_aside = true;
     Ok(Ending::new(RunState::Done, outcome))
 }

@@ -22,6 +22,10 @@ const STEPS_WAITING_MAX: usize = 32;
 /// Steps are noted at most this often; what a person reads need not be faster.
 const STEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Transcripts of one attempt together: what an artifact may have.
+#[expect(clippy::cast_possible_truncation, reason = "32 MiB fit into any pointer")]
+const TRANSCRIPT_BYTES_MAX: usize = worker::ARTIFACT_BYTES_MAX as usize;
+
 /// What the agent said and how it ended. Says nothing about what is in the work tree.
 #[derive(Debug)]
 pub(crate) enum Patched {
@@ -31,13 +35,32 @@ pub(crate) enum Patched {
     Broke(agent::Error),
 }
 
+/// What an attempt's agents have used and written so far: one that is started again in the same attempt goes on counting.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    usage: Usage,
+    transcript: Vec<u8>,
+}
+
+impl Tally {
+    /// Adds one agent's. Of transcripts the first ones are kept, as many as an artifact holds.
+    fn add(&mut self, usage: Usage, transcript: &[u8]) {
+        self.usage = self.usage.plus(usage);
+        if self.transcript.len() + transcript.len() > TRANSCRIPT_BYTES_MAX {
+            tracing::warn!(bytes = transcript.len(), "the transcript of a pass is not kept");
+        } else {
+            self.transcript.extend_from_slice(transcript);
+        }
+    }
+}
+
 /// Runs the agent to its end. Where nobody can say that everything of it is dead, its directories stay as they are.
 pub(crate) async fn run_agent(
     resolver: &Resolver,
     job: &Job,
     attempt: &Attempt,
     (tree, instructions): (&WorkTree, &Instructions),
-    (terms, known): (&Terms, &Known),
+    (terms, known, tally): (&Terms, &Known, &mut Tally),
 ) -> Result<Patched, Failure> {
     let brief = resolver
         .nats
@@ -68,13 +91,13 @@ pub(crate) async fn run_agent(
             prices: terms.model.prices,
             effort: terms.effort,
         }),
-        limits: Workshop::limits(settings, terms, &attempt.run.usage),
+        limits: Workshop::limits(settings, terms, &attempt.run.usage.plus(tally.usage)),
         cancel: stopped,
     };
     let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);
     let (ended, ()) = tokio::join!(
         workshop.agent.run(task, sender),
-        note_steps(attempt, receiver, known)
+        note_steps(attempt, receiver, (known, tally.usage))
     );
     let (usage, transcript, patched) = match ended {
         Ok(mut report) => {
@@ -92,15 +115,20 @@ pub(crate) async fn run_agent(
     let used = usage_of(&usage);
     telemetry::metrics::model_tokens("input").inc_by(used.input_tokens);
     telemetry::metrics::model_tokens("output").inc_by(used.output_tokens);
-    let note = || attempt.worked(used, &transcript);
+    tally.add(used, &transcript);
+    let note = || attempt.worked(tally.usage, &tally.transcript);
     attempt.patience.with("note what was used", note).await?;
     Ok(patched)
 }
 
-/// Notes steps, without secrets, until the agent has dropped its sender. A step that cannot be noted is only missed by
-/// readers.
-async fn note_steps(attempt: &Attempt, mut progress: mpsc::Receiver<Progress>, known: &Known) {
-    let mut usage = Usage::default();
+/// Notes steps, without secrets, until the agent has dropped its sender, with what was used on top of `before`. A step
+/// that cannot be noted is only missed by readers.
+async fn note_steps(
+    attempt: &Attempt,
+    mut progress: mpsc::Receiver<Progress>,
+    (known, before): (&Known, Usage),
+) {
+    let mut usage = before;
     let mut latest = None;
     let mut ticks = tokio::time::interval(STEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -108,7 +136,7 @@ async fn note_steps(attempt: &Attempt, mut progress: mpsc::Receiver<Progress>, k
         tokio::select! {
             said = progress.recv() => match said {
                 Some(Progress::Step(step)) => latest = Some(secrets::redacted(&step, known)),
-                Some(Progress::Usage(used)) => usage = usage_of(&used),
+                Some(Progress::Usage(used)) => usage = before.plus(usage_of(&used)),
                 None => break,
             },
             _ = ticks.tick(), if latest.is_some() => note(attempt, latest.take(), usage).await,

@@ -1,4 +1,4 @@
-//! From a commit in the mirror to one on the branch that was read back.
+//! From commits in the mirror to commits on the branch that were read back.
 
 use git::{Merged, PushError};
 use pipeline::failure::Failure;
@@ -7,7 +7,8 @@ use pipeline::ids::CommitId;
 use pipeline::run::{Outcome, Pushed, RunState};
 
 use crate::attempt::{Attempt, Ending};
-use crate::deliver::{Work, kept, unknown};
+use crate::commits::{Commits, Made, Work};
+use crate::deliver::{kept, unknown};
 use crate::git_door::GitDoor;
 use crate::patience::pause;
 use crate::{recover, still_may};
@@ -17,7 +18,7 @@ const PUSHES_MAX: u32 = 5;
 
 /// Pushes as a fast-forward; merges onto the new head and tries again while the branch moves.
 pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<Ending, Failure> {
-    let (mut head, mut tip) = (work.base.clone(), work.commit.clone());
+    let (mut head, mut commits) = (work.base.clone(), work.commits.clone());
     let mut outcome = work.outcome.clone();
     let mut in_the_way = FailureCode::BranchBusy;
     for pushes in 1..=PUSHES_MAX {
@@ -25,13 +26,13 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
         if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
             return Ok(ending);
         }
-        if !attempt.committed(&tip).await? {
+        if !attempt.committed(&commits.ids()).await? {
             return Ok(Ending::NotOurs);
         }
-        let pushed = push_once(door, &head, &tip).await?;
+        let pushed = push_once(door, &head, commits.tip()).await?;
         telemetry::metrics::pushes(result_label(&pushed)).inc();
         match pushed {
-            Ok(()) => return read_back(door, attempt, &head, tip, outcome).await,
+            Ok(()) => return read_back(door, attempt, &head, &commits, outcome).await,
             Err(PushError::Rejected { messages }) => {
                 return Ok(kept(
                     outcome,
@@ -52,7 +53,11 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
                 tracing::warn!(run.id = %attempt.run.id, pushes, "the push did not land, and the branch is where it was");
                 in_the_way = FailureCode::GitFailed;
             }
-            Moved::Onto { new_head, commit } => {
+            Moved::Onto {
+                new_head,
+                commits: moved,
+                contained,
+            } => {
                 in_the_way = FailureCode::BranchBusy;
                 tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
                 outcome = work.outcome.clone();
@@ -66,7 +71,8 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
                     work.base.short(),
                     new_head.short()
                 ));
-                (head, tip) = (new_head, commit);
+                outcome.notes.extend(contained);
+                (head, commits) = (new_head, moved);
             }
         }
         tokio::time::sleep(pause(pushes)).await;
@@ -77,7 +83,12 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
 /// What a branch that moved means for the work.
 enum Moved {
     Ends(Ending),
-    Onto { new_head: CommitId, commit: CommitId },
+    Onto {
+        new_head: CommitId,
+        commits: Commits,
+        /// Facts about commits whose change the branch has already.
+        contained: Vec<String>,
+    },
 }
 
 /// Looks at the branch again: the push may have landed after all, the branch may be gone, or the work goes on top.
@@ -101,14 +112,18 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
         return Ok(Moved::Ends(kept(outcome, state, code, Some(there))));
     }
     match merge_onto(door, work, &new_head).await? {
-        Merged::Commit(commit) => Ok(Moved::Onto { new_head, commit }),
-        Merged::Nothing => {
+        Onto::Commits { commits, contained } => Ok(Moved::Onto {
+            new_head,
+            commits,
+            contained,
+        }),
+        Onto::Nothing => {
             outcome
                 .notes
                 .push("The branch has the same change already".to_owned());
             Ok(Moved::Ends(Ending::new(RunState::NoChange, outcome)))
         }
-        Merged::Conflict(paths) => {
+        Onto::Conflict(paths) => {
             let detail = format!("in {}", paths.join(", "));
             Ok(Moved::Ends(kept(
                 outcome,
@@ -166,11 +181,45 @@ pub(crate) fn result_label(pushed: &Result<(), PushError>) -> &'static str {
     }
 }
 
-async fn merge_onto(door: &GitDoor, work: &Work, new_head: &CommitId) -> Result<Merged, Failure> {
-    let (base, theirs, ours) = (work.base.clone(), work.commit.clone(), new_head.clone());
-    let request = work.request.clone();
-    door.with_mirror(move |mirror, _, _, _| Ok(mirror.merge_onto(&ours, &base, &theirs, &request)?))
-        .await
+/// What came of putting the work onto another head.
+enum Onto {
+    Commits {
+        commits: Commits,
+        contained: Vec<String>,
+    },
+    /// The head has it all already.
+    Nothing,
+    Conflict(Vec<String>),
+}
+
+/// Puts each commit onto the new head, in their order. None is lost: one of which nothing is left is told.
+async fn merge_onto(door: &GitDoor, work: &Work, new_head: &CommitId) -> Result<Onto, Failure> {
+    let (base, ours, commits) = (work.base.clone(), new_head.clone(), work.commits.clone());
+    door.with_mirror(move |mirror, _, _, _| {
+        let (mut before, mut onto) = (base, ours);
+        let (mut moved, mut contained) = (Vec::new(), Vec::new());
+        for made in commits.iter() {
+            match mirror.merge_onto(&onto, &before, &made.commit, &made.request)? {
+                Merged::Commit(commit) => {
+                    onto.clone_from(&commit);
+                    moved.push(Made {
+                        commit,
+                        ..made.clone()
+                    });
+                }
+                Merged::Nothing => contained.extend(made.thread.map(|thread| {
+                    format!("The branch has the change for comment {thread} already, so it got no commit")
+                })),
+                Merged::Conflict(paths) => return Ok(Onto::Conflict(paths)),
+            }
+            before.clone_from(&made.commit);
+        }
+        Ok(match Commits::of(moved) {
+            Some(commits) => Onto::Commits { commits, contained },
+            None => Onto::Nothing,
+        })
+    })
+    .await
 }
 
 /// What the server has now is what counts. Someone may have pushed on top of us already: ours is then below the head.
@@ -178,9 +227,10 @@ async fn read_back(
     door: &GitDoor,
     attempt: &Attempt,
     head: &CommitId,
-    tip: CommitId,
+    commits: &Commits,
     mut outcome: Outcome,
 ) -> Result<Ending, Failure> {
+    let tip = commits.tip().clone();
     let (old, new, branch) = (head.clone(), tip.clone(), door.branch().to_owned());
     let (seen, patch) = door
         .with_remote(move |mirror, remote, branch, _| {
@@ -193,6 +243,7 @@ async fn read_back(
         files: patch.files,
         added: patch.added,
         removed: patch.removed,
+        threads: commits.threads(),
     };
     if seen.as_ref() != Some(&tip) {
         match door.fetch().await? {

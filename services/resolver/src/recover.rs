@@ -2,11 +2,12 @@
 
 use git::{Identity, Mirror};
 use pipeline::failure::Failure;
-use pipeline::ids::CommitId;
-use pipeline::run::{Outcome, Pushed, Run, RunState};
+use pipeline::ids::{CommentId, CommitId};
+use pipeline::run::{Outcome, Pushed, Run, RunState, ThreadCommit};
 
 use crate::attempt::{Attempt, Ending};
 use crate::git_door::{DEPTH_SEARCHED, GitDoor};
+use crate::message::THREAD_TRAILER;
 use crate::new_branch;
 
 /// Searches the branch for a commit of this run's. Found means done: the outcome is put together again from git.
@@ -30,7 +31,7 @@ pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<E
     )))
 }
 
-/// The run's commit on the branch below `head`, with its statistics; only one that was made here, which the record says.
+/// The run's commits on the branch below `head`, with their statistics; only what was made here, which the record says.
 pub(crate) async fn find(
     door: &GitDoor,
     attempt: &Attempt,
@@ -42,29 +43,64 @@ pub(crate) async fn find(
     let branch = door.branch().to_owned();
     let bot = door.identity().await?;
     door.with_mirror(move |mirror, _, _, _| {
-        let Some(commit) = made_by(mirror, &record, &head, &bot)? else {
-            return Ok(None);
-        };
-        let parent = mirror.first_parent(&commit)?;
-        let patch = mirror.patch(&parent, &commit)?;
-        Ok(Some(Pushed {
-            commit,
-            branch,
-            files: patch.files,
-            added: patch.added,
-            removed: patch.removed,
-        }))
+        let landed = made_by(mirror, &record, &head, &bot)?;
+        landed
+            .map(|landed| pushed(mirror, &landed, branch))
+            .transpose()
+            .map_err(Failure::from)
     })
     .await
 }
 
-/// The newest commit at or below `head` that the run has made.
+/// What a run has made of a branch.
+pub(crate) struct Landed {
+    /// What its work started from, or was put onto.
+    base: CommitId,
+    /// Its commits on top of that, the newest first.
+    commits: Vec<CommitId>,
+}
+
+/// The newest commit at or below `head` that the run has made, and those of it right below.
 pub(crate) fn made_by(
     mirror: &dyn Mirror,
     run: &Run,
     head: &CommitId,
     bot: &Identity,
-) -> Result<Option<CommitId>, git::Error> {
-    let marked = mirror.commits_of_run(head, &run.id, bot, DEPTH_SEARCHED as usize)?;
-    Ok(marked.into_iter().find(|commit| run.may_have_made(commit)))
+) -> Result<Option<Landed>, git::Error> {
+    let mut marked = mirror.commits_of_run(head, &run.id, bot, DEPTH_SEARCHED as usize)?;
+    marked.retain(|commit| run.may_have_made(commit));
+    let Some(newest) = marked.first() else {
+        return Ok(None);
+    };
+    let mut base = mirror.first_parent(newest)?;
+    let mut commits = vec![newest.clone()];
+    while marked.contains(&base) {
+        let below = mirror.first_parent(&base)?;
+        commits.push(std::mem::replace(&mut base, below));
+    }
+    Ok(Some(Landed { base, commits }))
+}
+
+/// The same as a record tells it, as what was pushed to `branch`.
+pub(crate) fn pushed(mirror: &dyn Mirror, landed: &Landed, branch: String) -> Result<Pushed, git::Error> {
+    let commit = landed.commits.first().unwrap_or(&landed.base).clone();
+    let patch = mirror.patch(&landed.base, &commit)?;
+    let mut threads = Vec::new();
+    for commit in landed.commits.iter().rev() {
+        let named = mirror.trailer(commit, THREAD_TRAILER)?;
+        if let Some(thread) = named.and_then(|number| number.parse().ok()) {
+            threads.push(ThreadCommit {
+                thread: CommentId(thread),
+                commit: commit.clone(),
+            });
+        }
+    }
+    Ok(Pushed {
+        commit,
+        branch,
+        files: patch.files,
+        added: patch.added,
+        removed: patch.removed,
+        threads,
+    })
 }

@@ -9,7 +9,8 @@ use pipeline::run::{Outcome, Run, RunState};
 use pipeline::subject;
 
 use crate::attempt::{Attempt, Ending};
-use crate::deliver::{Work, kept};
+use crate::commits::{Commits, Made, Work};
+use crate::deliver::kept;
 use crate::git_door::{CheckedOut, GitDoor};
 use crate::handler::Resolver;
 use crate::instructions::quoted;
@@ -62,7 +63,7 @@ pub(crate) async fn undo(
         Reverted::Nothing => Ok(nothing(format!(
             "what run `{about}` changed was taken back already"
         ))),
-        Reverted::Commit { commit, request } => {
+        Reverted::Commits(made) => {
             let shas: Vec<_> = commits
                 .iter()
                 .map(|commit| format!("`{}`", commit.short()))
@@ -73,8 +74,7 @@ pub(crate) async fn undo(
             );
             let work = Work {
                 base: start.base.clone(),
-                commit,
-                request: *request,
+                commits: made,
                 outcome: Outcome {
                     notes: [vec![note], start.configuration.notes.clone()].concat(),
                     ..Outcome::default()
@@ -147,10 +147,8 @@ async fn search(
 }
 
 enum Reverted {
-    Commit {
-        commit: CommitId,
-        request: Box<CommitRequest>,
-    },
+    /// One for each commit that was not taken back before.
+    Commits(Commits),
     Nothing,
     InTheWay {
         commit: CommitId,
@@ -177,13 +175,19 @@ async fn revert_all(
         time: jiff::Timestamp::now(),
         merges: None,
     };
-    let mut tip = start.base.clone();
+    let mut made: Vec<Made> = Vec::new();
     for commit in commits {
-        request.parent = tip.clone();
+        request.parent = made
+            .last()
+            .map_or_else(|| start.base.clone(), |below| below.commit.clone());
         request.message = revert_message(run, (commit, about), terms.sign_off);
         match revert(door, commit, &request).await? {
             None => return Ok(Reverted::Merge(commit.clone())),
-            Some(Merged::Commit(reverted)) => tip = reverted,
+            Some(Merged::Commit(reverted)) => made.push(Made {
+                commit: reverted,
+                request: request.clone(),
+                thread: None,
+            }),
             Some(Merged::Nothing) => {}
             Some(Merged::Conflict(paths)) => {
                 let commit = commit.clone();
@@ -191,13 +195,7 @@ async fn revert_all(
             }
         }
     }
-    if tip == start.base {
-        return Ok(Reverted::Nothing);
-    }
-    Ok(Reverted::Commit {
-        commit: tip,
-        request: Box::new(request),
-    })
+    Ok(Commits::of(made).map_or(Reverted::Nothing, Reverted::Commits))
 }
 
 /// Nothing where the commit is a merge.
@@ -226,11 +224,12 @@ async fn revert(
 
 /// Keeps the patch before anything is pushed. What is in it was in the branch before, so no secret is looked for.
 async fn keep(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result<(), Failure> {
-    let (base, commit) = (work.base.clone(), work.commit.clone());
+    let (base, commit) = (work.base.clone(), work.commits.tip().clone());
     let patch = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.patch(&base, &commit)?.text))
         .await?;
-    let keep = || attempt.keep_patch(&work.commit, &patch);
+    let ids = work.commits.ids();
+    let keep = || attempt.keep_patch(&ids, &patch);
     attempt.patience.with("keep the patch", keep).await?;
     Ok(())
 }
@@ -264,6 +263,7 @@ mod tests {
                 files: 1,
                 added: 1,
                 removed: 0,
+                threads: Vec::new(),
             }),
             ..Outcome::default()
         });

@@ -9,12 +9,14 @@ use pipeline::job::Job;
 use pipeline::run::{Outcome, RunState};
 
 use crate::attempt::{Attempt, Ending};
+use crate::commits::{Commits, Work};
 use crate::course::{self, Delivery};
-use crate::deliver::{self, Work, kept};
+use crate::deliver::{self, kept};
 use crate::git_door::{CheckedOut, GitDoor};
 use crate::handler::Resolver;
 use crate::instructions::quoted;
 use crate::message::merge_message;
+use crate::patching::Tally;
 use crate::terms::Terms;
 use crate::work_tree::WorkTree;
 use crate::{checks, patching, push};
@@ -67,14 +69,14 @@ pub(crate) async fn update(
             });
             let work = Work {
                 base: start.base.clone(),
-                commit,
-                request,
+                commits: Commits::one(commit, request),
                 outcome: Outcome {
                     notes: [vec![merged(door, head)], start.configuration.notes.clone()].concat(),
                     ..Outcome::default()
                 },
             };
-            let note = || attempt.committed(&work.commit);
+            let ids = work.commits.ids();
+            let note = || attempt.committed(&ids);
             attempt.patience.with("note the commit", note).await?;
             finish(resolver, terms, attempt, door, (start, work)).await
         }
@@ -94,7 +96,7 @@ pub(crate) async fn finish(
     }
     if !terms.no_test {
         let bench = checks::Bench::new(resolver, door, attempt);
-        let commits = (&work.base, &work.commit);
+        let commits = (&work.base, work.commits.tip());
         let known = resolver.known(door)?;
         work.outcome.checks = checks::measure(&bench, &start.configuration.checks, commits, &known).await?;
     }
@@ -122,7 +124,8 @@ async fn resolve(
     }
     let known = resolver.known(door)?;
     let place = (&tree, &start.instructions);
-    let patched = patching::run_agent(resolver, job, attempt, place, (terms, &known)).await?;
+    let mut tally = Tally::default();
+    let patched = patching::run_agent(resolver, job, attempt, place, (terms, &known, &mut tally)).await?;
     deliver::deliver(resolver, door, attempt, (&tree, &start), (job, patched, terms)).await
 }
 
@@ -252,7 +255,7 @@ pub(crate) async fn unresolved(
     let Some(conflicts) = merging else {
         return Ok(None);
     };
-    let (commit, paths) = (work.commit.clone(), conflicts.marked.clone());
+    let (commit, paths) = (work.commits.tip().clone(), conflicts.marked.clone());
     let left = door
         .with_mirror(move |mirror, _, _, _| Ok(mirror.still_marked(&commit, &paths)?))
         .await?;

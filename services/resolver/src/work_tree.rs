@@ -189,6 +189,22 @@ impl WorkTree {
         &self.tmp
     }
 
+    /// Makes home and temporary files anew, for another program in the same tree; of those before it nothing is alive.
+    pub(crate) async fn renew(&self) -> Result<(), Failure> {
+        let places = [self.home.clone(), self.tmp.clone()];
+        let made = tokio::task::spawn_blocking(move || {
+            places.iter().try_for_each(|place| {
+                remove(place)?;
+                std::fs::create_dir_all(place)
+            })
+        });
+        let made = made.await.map_err(io::Error::other).flatten();
+        made.map_err(|error| {
+            let cause = anyhow::Error::new(error).context("cannot make an agent's home anew");
+            Failure::retry(FailureCode::Internal, cause)
+        })
+    }
+
     /// Keeps the directories as they are, also over restarts of this program: processes that may still be alive work in
     /// them.
     pub(crate) fn leave(&self) {

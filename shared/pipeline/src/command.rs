@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::options::{Commits, OPTIONS, OptionName, Options};
+use crate::options::{OPTIONS, OptionName, Options};
 use crate::verbs::{Argument, Verb};
 
 /// What a mention asks for. Written by versions without verbs, it is `{"verb":"request","text":"..."}`, which still reads.
@@ -159,13 +159,12 @@ impl Command {
         CommandDigest(hex::encode(&Sha256::digest(bytes)[..16]))
     }
 
-    /// The first option that is not built yet, or not with its value.
+    /// The first option that is not built yet.
     pub fn option_not_built(&self) -> Option<OptionName> {
-        let per_thread = self.options.commits == Some(Commits::PerThread);
         self.options
             .given()
             .into_iter()
-            .find(|option| !option.row().built || (*option == OptionName::Commits && per_thread))
+            .find(|option| !option.row().built)
     }
 
     /// Whether a run comes of it, which waits its turn. What does not is answered at once.

@@ -235,7 +235,7 @@ pub const OPTIONS: &[OptionRow] = &[
         OptionName::Commits,
         "commits",
         "one|per-thread",
-        "how to cut the work into commits: `one`, as without it; `per-thread` is not built yet",
+        "how to cut the work into commits: `one`, as without it; `per-thread`, with `address`, one for each thread",
     )
     .built(),
     option(

@@ -2,7 +2,7 @@
 
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::RunId;
-use pipeline::mention::{Command, Commits, GrammarRefusal, NearMiss, Verb};
+use pipeline::mention::{Command, GrammarRefusal, NearMiss, Verb};
 use pipeline::run::{Run, RunState};
 use pipeline::verbs::TABLE;
 
@@ -80,10 +80,6 @@ async fn what_is_not_built_and_what_is_refused_is_answered_while_another_run_wor
     let ended = until_ended(&world, &run).await;
     assert_eq!(ended.state, RunState::Refused);
     assert!(answer(&ended).contains("did you mean `stop`?"));
-    let mut each = Command::request("three");
-    each.options.commits = Some(Commits::PerThread);
-    let run = asks(&world, "alice", each).await;
-    assert!(answer(&until_ended(&world, &run).await).contains("`--commits per-thread` is not built yet"));
     let help = asks(&world, "bob", Command::of_verb(Verb::Help, "")).await;
     assert!(answer(&until_ended(&world, &help).await).contains("`@openhands stop [run-id|all]`"));
     let waiting = world.run(&second).await.unwrap();

@@ -2,7 +2,7 @@
 
 use pipeline::effect::{Effect, Progress, What};
 use pipeline::ids::CommentId;
-use pipeline::run::{Outcome, Run};
+use pipeline::run::{Outcome, Pushed, Run};
 
 use super::{POINTS_MAX, Scene, words};
 use crate::effects;
@@ -111,6 +111,31 @@ fn findings(run: &Run, scene: &Scene<'_>) -> String {
         (_, false) => words::count(count, "finding", "findings"),
     };
     format!("{count} on the diff: {}", some_of(&links))
+}
+
+/// The commits of work that is cut by threads, a line each.
+pub(super) fn commits(pushed: &Pushed, on_source: bool, scene: &Scene<'_>) -> String {
+    let page = scene.pull_request_url.as_ref();
+    let lines = pushed.threads.iter().map(|one| {
+        let (commit, thread) = (code(one.commit.short()), format!("comment {}", one.thread));
+        let commit = match page.filter(|_| on_source) {
+            Some(page) => {
+                let url = format!("{page}/commits/{}", one.commit);
+                format!("[{commit}]({})", destination(&url))
+            }
+            None => commit,
+        };
+        let thread = match page {
+            Some(page) => format!("[{thread}]({})", destination(&comment_url(page, one.thread))),
+            None => thread,
+        };
+        format!("- {commit} for {thread}")
+    });
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("One commit for each thread:\n\n{}", lines.join("\n"))
 }
 
 fn some_of(links: &[String]) -> String {

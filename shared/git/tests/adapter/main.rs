@@ -18,5 +18,6 @@ mod patches;
 mod proxies;
 mod pushing;
 mod silence;
+mod stacking;
 mod tls;
 mod work_tree;

@@ -25,6 +25,7 @@ fn pushed(mut run: Run) -> Run {
             files: 1,
             added: 1,
             removed: 0,
+            threads: Vec::new(),
         }),
         ..Outcome::default()
     });
