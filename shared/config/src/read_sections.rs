@@ -52,7 +52,12 @@ pub(crate) fn health(mut reader: Reader<'_>) -> Health {
 
 pub(crate) fn nats(mut reader: Reader<'_>) -> Nats {
     let url = reader.parsed("url", |text| {
-        plain_url(text, &["nats", "tls"]).map(|url| url.as_str().trim_end_matches('/').to_owned())
+        let servers = text.split(',').map(|server| {
+            let url = plain_url(server, &["nats", "tls"])?;
+            Ok(url.as_str().trim_end_matches('/').to_owned())
+        });
+        let servers: Result<Vec<_>, String> = servers.collect();
+        servers.map(|servers| servers.join(","))
     });
     let server_path = reader.path("server_path");
     let credentials_file = reader.path("credentials_file");

@@ -76,7 +76,7 @@ pub struct Health {
 /// `[nats]`
 #[derive(Debug, Clone)]
 pub struct Nats {
-    /// The server; absent means a managed child.
+    /// The server, or several of a cluster, separated by commas; absent means a managed child.
     pub url: Option<String>,
     /// The managed child's executable; absent means it is found on PATH.
     pub server_path: Option<PathBuf>,

@@ -27,6 +27,23 @@ fn a_variable_overrides_a_scalar_of_each_type() {
 }
 
 #[test]
+fn a_cluster_is_several_servers_between_commas() {
+    let of = |url| Place::new().load(MINIMAL, &[("OPENHANDS_RESOLVER__NATS__URL", url)]);
+    let config = of("nats://a:4222, tls://b:4222/").unwrap();
+    assert_eq!(config.nats.url.as_deref(), Some("nats://a:4222,tls://b:4222"));
+    for (wrong, says) in [
+        ("nats://a:4222,http://b", "http://b"),
+        ("nats://a:4222,", "must begin with nats:// or tls://"),
+        ("nats://nats://a:4222", "two schemes"),
+        ("nats://a:4222,nats://user:hunter2@b", "user name or password"),
+    ] {
+        let problem = of(wrong).unwrap_err().to_string();
+        assert!(problem.contains(says), "{wrong}: {problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+}
+
+#[test]
 fn a_variable_wins_over_the_file() {
     let text = format!("{MINIMAL}\n[health]\nlisten = \"127.0.0.1:1\"\n");
     let config = Place::new()
