@@ -68,13 +68,8 @@ pub fn not_yet(command: &Command) -> Option<String> {
     }
     command.option_not_built().map(|option| {
         let row = option.row();
-        let (value, meant) = if row.built {
-            (" per-thread", "one commit for each thread")
-        } else {
-            ("", row.does)
-        };
         format!(
-            "The option `--{}{value}` is not built yet, so nothing was started: it is to mean \"{meant}\". Until then, ask without \
+            "The option `--{}` is not built yet, so nothing was started: it is to mean \"{}\". Until then, ask without \
              it; to write about an option, put `--` and a blank before your text.",
             row.key, row.does
         )
@@ -126,17 +121,17 @@ pub fn options_table() -> String {
     for row in OPTIONS {
         let not_yet = if row.built { "" } else { " (not yet)" };
         let option = option(row).replace('|', "\\|");
+        writeln!(text, "| `{option}` | {}{not_yet} |", row.does).expect("a string takes all");
+    }
+    text
+}
+
 /// `--time 20m`: an option as it is typed.
 fn option(row: &OptionRow) -> String {
     match row.value {
         "" => format!("--{}", row.key),
         value => format!("--{} {value}", row.key),
     }
-}
-
-        writeln!(text, "| `{option}` | {}{not_yet} |", row.does).expect("a string takes all");
-    }
-    text
 }
 
 /// What works today, as the README lists it.
@@ -219,14 +214,14 @@ mod tests {
         let help = help("coder");
         for row in TABLE.iter().filter(|row| row.verb != Verb::Request) {
             assert!(help.contains(row.verb.name()), "{:?}", row.verb);
-        for row in OPTIONS {
-            assert_eq!(help.contains(&format!("--{}", row.key)), row.built, "{}", row.key);
-        }
         }
         assert!(
             help.contains("`@coder stop [run-id|all]`") && !help.contains("openhands"),
             "{help}"
         );
+        for row in OPTIONS {
+            assert_eq!(help.contains(&format!("--{}", row.key)), row.built, "{}", row.key);
+        }
     }
 
     #[test]
