@@ -24,6 +24,7 @@ mod looking_in;
 mod meanwhile;
 mod model_fails;
 mod nats_away;
+mod option_commits;
 mod option_new_pr;
 mod option_suggest;
 mod options;

@@ -10,7 +10,8 @@ use crate::verb_review::handing_over;
 
 const FIX: &str = "sed -i 's/a - b/a + b/' src/lib.rs";
 
-async fn task(world: &World, text: &str) -> u64 {
+/// A task that Bob sets; its id.
+pub(crate) async fn task(world: &World, text: &str) -> u64 {
     let body = json!({"text": text, "severity": "BLOCKER"});
     let made = world
         .bob()
@@ -20,7 +21,8 @@ async fn task(world: &World, text: &str) -> u64 {
     made["id"].as_u64().unwrap()
 }
 
-async fn comment(world: &World, id: u64) -> Value {
+/// A comment as Bitbucket has it now.
+pub(crate) async fn comment(world: &World, id: u64) -> Value {
     world
         .root()
         .get(&format!("/pull-requests/1/comments/{id}"))
@@ -29,7 +31,7 @@ async fn comment(world: &World, id: u64) -> Value {
 }
 
 /// What the bot answered to a comment.
-fn answers(comment: &Value) -> Vec<&str> {
+pub(crate) fn answers(comment: &Value) -> Vec<&str> {
     let replies = comment["comments"].as_array().unwrap();
     let by_bot = replies
         .iter()

@@ -64,14 +64,6 @@ async fn a_verb_that_is_not_built_says_so_while_a_run_works_and_starts_nothing()
                 reply.text
             );
         }
-        let each = alice.comments(1, "@openhands fix it --commits per-thread").await.unwrap();
-        assert_snapshot!(redacted(&pr.final_reply_to(each).await.text), @r#"
-        **Answered for @alice**
-
-        The option `--commits per-thread` is not built yet, so nothing was started: it is to mean "one commit for each thread". Until then, ask without it; to write about an option, put `--` and a blank before your text.
-
-        run `<run>`
-        "#);
         world.model.release();
         pr.final_reply_to(first).await;
         assert_eq!(pr.bots_commits().await.len(), 1, "the held run's alone");
