@@ -34,8 +34,12 @@ async fn a_commit_pushed_meanwhile_survives_and_the_change_lands_on_top() {
         world.model.release();
 
         let reply = pr.final_reply_to(comment).await;
+        let moved = format!(
+            "to `{}` meanwhile (pushed by `alice`); the change was merged onto it",
+            &theirs[..11]
+        );
         assert!(
-            reply.text.starts_with("**Done") && reply.text.contains(&theirs[..11]),
+            reply.text.starts_with("**Done") && reply.text.contains(&moved),
             "{}",
             reply.text
         );
@@ -46,6 +50,28 @@ async fn a_commit_pushed_meanwhile_survives_and_the_change_lands_on_top() {
             ours["parents"][0]["id"],
             theirs.as_str(),
             "a fast-forward on top of theirs"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_bitbucket_does_not_tell_who_moved_the_branch_the_commit_does() {
+    scenario(async |world| {
+        slow_agent(world, "sed -i 's/a - b/a + b/' src/lib.rs");
+        let pr = world.pull_request(1);
+        let comment = while_it_works(world, "@openhands fix the sign").await;
+        pr.someone_pushes("notes.txt", "by a person\n").await;
+        world
+            .faults(json!([{"method": "GET", "path": "*/activities", "user": "openhands", "status": 404}]))
+            .await
+            .unwrap();
+        world.model.release();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Done") && reply.text.contains("(its last commit is by `Alice`)"),
+            "{}",
+            reply.text
         );
     })
     .await;
@@ -114,6 +140,7 @@ async fn a_branch_that_never_stops_moving_is_left_alone_and_the_patch_is_kept() 
             "{}",
             reply.text
         );
+        assert!(reply.text.contains("(pushed by `alice`)"), "{}", reply.text);
         assert!(
             reply.text.contains("+    a + b"),
             "the patch is in the reply: {}",
@@ -137,6 +164,7 @@ async fn a_conflicting_commit_survives_and_the_patch_is_kept() {
 
         let reply = pr.final_reply_to(comment).await;
         assert!(reply.text.contains("BRANCH_CONFLICT"), "{}", reply.text);
+        assert!(reply.text.contains("(pushed by `alice`)"), "{}", reply.text);
         assert!(
             reply.text.contains("+    a + b"),
             "the patch is in the reply: {}",

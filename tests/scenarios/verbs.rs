@@ -119,6 +119,9 @@ async fn help_is_for_everyone_and_names_what_works() {
                 reply.text
             );
         }
+        for option in ["`--new-pr`", "`--budget $2.50|50k-tokens`", "`--dry-run`"] {
+            assert!(reply.text.contains(option), "{option}: {}", reply.text);
+        }
         assert!(world.model.requests().is_empty());
     })
     .await;

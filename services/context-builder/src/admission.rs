@@ -285,6 +285,10 @@ impl Case<'_> {
                 Verdict::Accepted,
                 "the mention stands alone: told what may be asked",
             ),
+            Created::New if record.after_end.is_some() => (
+                Verdict::Queued,
+                "the requester may, and what is asked for needs no open pull request",
+            ),
             Created::New => (Verdict::Queued, "the requester may, the pull request is open"),
             Created::Exists(found) => {
                 record = found;

@@ -12,7 +12,7 @@ mod words;
 pub(crate) use details::is_broken;
 use pipeline::effect::Described;
 use pipeline::event::Person;
-use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState};
+use pipeline::run::{FailureReport, Outcome, Pushed, Run, RunState, Waited};
 use pipeline::verbs::Verb;
 
 use crate::limit;
@@ -207,13 +207,16 @@ fn ended(run: &Run, scene: &Scene<'_>) -> Vec<String> {
         &outcome.not_done,
         scene,
     ));
-    parts.push(list("Good to know:", &outcome.notes, scene));
+    let waited = run.waited.as_ref().and_then(Waited::told);
+    let notes: Vec<String> = outcome.notes.iter().cloned().chain(waited).collect();
+    parts.push(list("Good to know:", &notes, scene));
     parts.push(list(
         "Left out of what the agent was shown:",
         &outcome.left_out,
         scene,
     ));
     parts.extend(patch(run, outcome, scene));
+    parts.extend(typed::to_new_pr(run, scene));
     parts.extend(typed::to_retry(run, scene));
     parts
 }

@@ -243,7 +243,12 @@ impl Attempt {
         let ended = self
             .nats
             .runs()
-            .update(&key, |run| run.end(Some(number), state, outcome.clone(), now))
+            .update(&key, |run| {
+                run.end(Some(number), state, outcome.clone(), now)?;
+                let waited = self.patience.waited().filter(|waited| waited.told().is_some());
+                run.waited = waited.or(run.waited);
+                Ok::<(), Fenced>(())
+            })
             .await?;
         if ended.is_ok() {
             let code = outcome
@@ -279,6 +284,16 @@ impl Attempt {
             }
         }));
         (stopped, watching.drop_guard())
+    }
+
+    /// Waits for a step that may be left at any moment; `None` when somebody else ends the run, or another worker takes
+    /// it, before the step is over.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        step: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Option<T>, Failure> {
+        let (stopped, _watching) = self.watch();
+        stopped.run_until_cancelled(step).await.transpose()
     }
 
     /// What the brief's builder left out, for the reply.

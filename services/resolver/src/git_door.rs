@@ -19,9 +19,6 @@ const DEPTH_FIRST: u32 = 1;
 /// on top of the bot within the minutes of a take-over are not expected.
 pub(crate) const DEPTH_SEARCHED: u32 = 64;
 
-/// Said where the work cannot go to the source branch.
-const ELSEWHERE: &str = "The bot may not push to the fork that the source branch is in: what it makes goes to a branch of the target repository, with a pull request of its own";
-
 /// The source repository and branch of a job, with the credential to reach it.
 pub(crate) struct GitDoor {
     cache: Arc<Cache>,
@@ -35,11 +32,20 @@ pub(crate) struct GitDoor {
     branch: String,
     /// The source branch's name as people see it.
     shown: String,
-    /// Whether the source branch itself can be pushed to.
-    reaches_source: bool,
+    /// What is said where the source branch itself is not pushed to.
+    aside: Option<Aside>,
     is_pinned: bool,
     target: TargetBranch,
     near: Option<String>,
+}
+
+/// Why a run's work goes beside the source branch, and what it starts from instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside {
+    /// A fact for the reply, where there is one.
+    pub(crate) note: Option<String>,
+    /// What the agent is told of its working directory, where it is not the source branch.
+    pub(crate) told: Option<&'static str>,
 }
 
 /// The branch that the pull request is to be merged into.
@@ -66,15 +72,15 @@ pub(crate) struct CheckedOut {
     pub(crate) target: Option<CommitId>,
     /// The merge that the work ends, where it is one; the tree then has its conflicts.
     pub(crate) merging: Option<Conflicts>,
-    /// Whether the work can be pushed to the source branch.
-    pub(crate) reaches_source: bool,
+    /// Why the work is not pushed to the source branch, where it is not.
+    pub(crate) aside: Option<Aside>,
 }
 
 impl CheckedOut {
     /// Facts for the reply, whatever comes of the run.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let elsewhere = (!self.reaches_source).then(|| ELSEWHERE.to_owned());
-        let mut notes = Vec::from_iter(elsewhere);
+        let aside = self.aside.as_ref().and_then(|aside| aside.note.clone());
+        let mut notes = Vec::from_iter(aside);
         notes.extend(self.instructions.notes.iter().cloned());
         notes.extend(self.configuration.notes.iter().cloned());
         notes
@@ -113,19 +119,20 @@ impl GitDoor {
             repository: source.id,
             branch: job.from_ref.id.clone(),
             shown: job.from_ref.display_id.clone(),
-            reaches_source: true,
+            aside: None,
             is_pinned: job.expect_head.is_some(),
         })
     }
 
-    /// The same source, by what the target repository has of it, which cannot be pushed to.
-    pub(crate) fn through_target(self, job: &Job) -> Result<Self, Failure> {
+    /// The same run's door to what the target repository has under a full ref name, which is not pushed to.
+    pub(crate) fn beside(self, job: &Job, branch: (&str, &str), aside: Aside) -> Result<Self, Failure> {
         let target = &job.to_ref.repository;
         Ok(Self {
             url: self.client()?.clone_url(target),
             repository: target.id,
-            branch: git::pull_request_ref(job.pull_request),
-            reaches_source: false,
+            branch: branch.0.to_owned(),
+            shown: branch.1.to_owned(),
+            aside: Some(aside),
             target: TargetBranch {
                 elsewhere: None,
                 ..self.target
@@ -136,7 +143,7 @@ impl GitDoor {
 
     /// Whether the source branch itself can be pushed to; otherwise a branch of the target repository can.
     pub(crate) fn reaches_source(&self) -> bool {
-        self.reaches_source
+        self.aside.is_none()
     }
 
     /// Whether the work is meant for one head of the source branch, and for no other that it may move to.
@@ -188,7 +195,7 @@ impl GitDoor {
     ) -> Result<Option<CheckedOut>, Failure> {
         let (directory, target, near) = (directory.to_owned(), self.target.clone(), self.near.clone());
         let depth = Depth::Shallow(if attempt == 1 { DEPTH_FIRST } else { DEPTH_SEARCHED });
-        let reaches_source = self.reaches_source;
+        let aside = self.aside.clone();
         if target.elsewhere.is_some() {
             // A fork's target is in another repository, which is asked as well.
             self.client()?.admit_git().await;
@@ -218,7 +225,7 @@ impl GitDoor {
                 configuration,
                 target: head,
                 merging: None,
-                reaches_source,
+                aside,
             }))
         });
         match start.await? {
@@ -284,7 +291,7 @@ impl GitDoor {
             configuration: start.configuration.clone(),
             target: start.target.clone(),
             merging: Some(conflicts),
-            reaches_source: start.reaches_source,
+            aside: start.aside.clone(),
         })
     }
 

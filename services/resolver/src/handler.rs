@@ -141,17 +141,29 @@ impl Resolver {
     }
 
     async fn work_at(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
-        let door = reach::door(self, job).await?;
-        attempt.on_branch(&job.from_ref.display_id).await?;
-        if attempt.number > 1
-            && let Some(ending) = recover::landed(&door, attempt).await?
-        {
-            return Ok(ending);
+        let doors = reach::doors(self, job, &attempt.run).await?;
+        // A server may be silent for minutes, and a repository large: whoever stops the run does not wait for that.
+        if attempt.number > 1 {
+            let landed = recover::landed(&doors.first, attempt);
+            match attempt.unless_stopped(landed).await? {
+                Some(None) => {}
+                Some(Some(ending)) => return Ok(ending),
+                None => return Ok(Ending::NotOurs),
+            }
         }
         let tree = WorkTree::create(&self.settings.work, &attempt.run.id, attempt.number)?;
-        let Some(start) = door.check_out(tree.path(), attempt.number).await? else {
-            return Ok(Ending::failed(FailureCode::SourceBranchGone, None));
+        let checked_out = reach::check_out(doors, tree.path(), attempt.number);
+        let Some(checked_out) = attempt.unless_stopped(checked_out).await? else {
+            return Ok(Ending::NotOurs);
         };
+        let Some((door, start)) = checked_out else {
+            let gone = match attempt.run.after_end {
+                None => FailureCode::SourceBranchGone,
+                Some(_) => FailureCode::TargetBranchGone,
+            };
+            return Ok(Ending::failed(gone, None));
+        };
+        attempt.on_branch(door.names().0).await?;
         if let Some(expected) = moved(job, &start.base) {
             return Ok(not_started(FailureCode::BranchMoved, expected));
         }
@@ -192,12 +204,15 @@ impl Resolver {
         // What the repository needs installed will be fetched here, in a cell of its own (docs/adr/0012).
         let known = self.known(door)?;
         let mut terms = terms.clone();
+        let told = start.aside.as_ref().and_then(|aside| aside.told);
+        terms.told = told.map(ToOwned::to_owned);
         if course::is_by_thread(&attempt.run.command) {
             return passes::work(self, door, attempt, (tree, start), (job, &terms, &known)).await;
         }
         terms.notes.extend(course::not_by_thread(&attempt.run.command));
         if let Some(resumed) = resume::resume(self, attempt, tree).await? {
-            terms.told = Some(resumed.told);
+            let told = terms.told.into_iter().chain([resumed.told]);
+            terms.told = Some(told.collect::<Vec<_>>().join(" "));
             terms.notes.push(resumed.note);
         }
         let place = (tree, &start.instructions);

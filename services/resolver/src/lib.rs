@@ -17,6 +17,7 @@ mod hand_back;
 mod handler;
 mod instructions;
 mod message;
+mod moved;
 mod new_branch;
 mod patching;
 mod passes;

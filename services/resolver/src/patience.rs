@@ -4,7 +4,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use pipeline::failure::{Counts, Failure};
+use pipeline::run::Waited;
 use tokio::time::Instant;
 
 /// How long work that is done waits for what is away, all steps together, before the job goes back to the queue, from
@@ -22,6 +24,7 @@ const DOUBLINGS_MAX: u32 = 9;
 #[derive(Default)]
 pub(crate) struct Patience {
     used: Mutex<Duration>,
+    waited: Mutex<Option<Waited>>,
 }
 
 impl Patience {
@@ -46,11 +49,13 @@ impl Patience {
                     code,
                     cause,
                 }) if Instant::now() < until => {
+                    self.note(|waited| Waited::begin(waited, code, Timestamp::now()));
                     tracing::warn!(step, %code, cause = format!("{cause:#}"), "waiting with work that is done");
                     after.unwrap_or_else(|| pause(tries)).min(PATIENCE_PAUSE_MAX)
                 }
                 ended => {
                     if tries > 1 {
+                        self.note(|waited| Waited::end(waited, Timestamp::now()));
                         *self.used.lock().unwrap_or_else(PoisonError::into_inner) += begun.elapsed();
                     }
                     return ended;
@@ -59,6 +64,17 @@ impl Patience {
             tries += 1;
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+impl Patience {
+    /// What was waited for last.
+    pub(crate) fn waited(&self) -> Option<Waited> {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Option<Waited>)) {
+        note(&mut self.waited.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -92,8 +108,12 @@ mod tests {
                 _ => Ok("done"),
             }
         };
-        assert_eq!(Patience::default().with("test", step).await.unwrap(), "done");
+        let patience = Patience::default();
+        assert_eq!(patience.with("test", step).await.unwrap(), "done");
         assert_eq!(tries.get(), 10);
+        let waited = patience.waited().unwrap();
+        assert_eq!(waited.code, FailureCode::BitbucketUnreachable);
+        assert!(waited.until.is_some(), "it is over");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use crate::commits::{Commits, Made, Work};
 use crate::deliver::{kept, unknown};
 use crate::git_door::GitDoor;
 use crate::patience::pause;
-use crate::{recover, still_may};
+use crate::{moved, recover, still_may};
 
 /// Pushes tried while the branch keeps moving.
 const PUSHES_MAX: u32 = 5;
@@ -21,6 +21,7 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
     let (mut head, mut commits) = (work.base.clone(), work.commits.clone());
     let mut outcome = work.outcome.clone();
     let mut in_the_way = FailureCode::BranchBusy;
+    let mut last_move = None;
     for pushes in 1..=PUSHES_MAX {
         // Before each try: the branch may keep moving for a while.
         if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
@@ -66,18 +67,19 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
                 } else {
                     ", after the checks were run"
                 };
-                outcome.notes.push(format!(
-                    "The branch moved from `{}` to `{}` meanwhile; the change was merged onto it{measured}",
-                    work.base.short(),
-                    new_head.short()
-                ));
+                let told = moved::told(door, attempt, &work.base, &new_head).await;
+                outcome
+                    .notes
+                    .push(format!("{told}; the change was merged onto it{measured}"));
+                last_move = Some(told);
                 outcome.notes.extend(contained);
                 (head, commits) = (new_head, moved);
             }
         }
         tokio::time::sleep(pause(pushes)).await;
     }
-    Ok(kept(outcome, RunState::Failed, in_the_way, None))
+    let last_move = last_move.filter(|_| in_the_way == FailureCode::BranchBusy);
+    Ok(kept(outcome, RunState::Failed, in_the_way, last_move))
 }
 
 /// What a branch that moved means for the work.
@@ -107,7 +109,12 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
         return Ok(Moved::Ends(Ending::new(RunState::Done, outcome)));
     }
     if door.is_pinned() && new_head != work.base {
-        let there = format!("it is at `{}`, not at `{}`", new_head.short(), work.base.short());
+        let told = moved::told(door, attempt, &work.base, &new_head).await;
+        let there = format!(
+            "it is at `{}`, not at `{}`: {told}",
+            new_head.short(),
+            work.base.short()
+        );
         let (state, code) = (RunState::Failed, FailureCode::BranchMoved);
         return Ok(Moved::Ends(kept(outcome, state, code, Some(there))));
     }
@@ -124,7 +131,8 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
             Ok(Moved::Ends(Ending::new(RunState::NoChange, outcome)))
         }
         Onto::Conflict(paths) => {
-            let detail = format!("in {}", paths.join(", "));
+            let told = moved::told(door, attempt, &work.base, &new_head).await;
+            let detail = format!("in {}; {told}", paths.join(", "));
             Ok(Moved::Ends(kept(
                 outcome,
                 RunState::Failed,

@@ -49,11 +49,11 @@ pub(crate) async fn resume(
     })?;
     Ok(Some(match applied {
         Ok(()) => Resumed {
-            told: "The working directory has the work of the earlier run already: the patch that is shown above was applied to the source branch as it is now.".to_owned(),
+            told: "The working directory has the work of the earlier run already: the patch that is shown above was applied to the branch as it is now.".to_owned(),
             note: format!("The work that {about} left was taken over"),
         },
         Err(why) => Resumed {
-            told: "The working directory is the source branch as it is now, without the work of the earlier run: the patch that is shown above no longer fits. Do again what is still needed of it.".to_owned(),
+            told: "The working directory is the branch as it is now, without the work of the earlier run: the patch that is shown above no longer fits. Do again what is still needed of it.".to_owned(),
             note: format!("The work that {about} left no longer fits the branch ({}), so the agent began anew with it at hand", why.0),
         },
     }))

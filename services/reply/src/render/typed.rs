@@ -6,12 +6,12 @@ use pipeline::run::{Run, RunState};
 use pipeline::verbs::Verb;
 
 use super::Scene;
-use crate::sanitise::code;
+use crate::sanitise::code as code_of;
 
 /// `@openhands verb`, as code.
 pub(super) fn command(verb: Verb, scene: &Scene<'_>) -> Option<String> {
     let name = scene.name.as_ref().filter(|_| verb.is_built())?;
-    Some(code(&format!("{} {}", reference::mention(name), verb.name())))
+    Some(code_of(&format!("{} {}", reference::mention(name), verb.name())))
 }
 
 /// How a commit on the pull request's own branch is taken back. A merge never is: people do that by hand, if at all.
@@ -39,6 +39,25 @@ pub(super) fn to_continue(scene: &Scene<'_>) -> String {
                 .to_owned()
         }
     }
+}
+
+/// How what needs an open pull request is had on a new one, where it can be.
+pub(super) fn to_new_pr(run: &Run, scene: &Scene<'_>) -> Option<String> {
+    let code = run.outcome.as_ref()?.failure.as_ref()?.code;
+    let verb = run.command.verb;
+    if code != FailureCode::PullRequestClosed || !verb.may_go_aside() || verb == Verb::Approve {
+        return None;
+    }
+    let name = reference::mention(scene.name.as_ref()?);
+    let request = match (run.state, verb.name(), run.command.text.is_empty()) {
+        // What was refused is never repeated: it has to be written again.
+        (RunState::Cancelled, ..) => Verb::Retry.name().to_owned(),
+        (_, "", _) => "…".to_owned(),
+        (_, verb, true) => verb.to_owned(),
+        (_, verb, false) => format!("{verb} …"),
+    };
+    let reply = code_of(&format!("{name} {request} --new-pr"));
+    Some(format!("To have it on a new pull request, reply {reply}."))
 }
 
 /// How a failed run is done again as it was asked for; where that must fail again, how it goes on, if at all.

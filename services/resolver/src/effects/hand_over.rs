@@ -13,7 +13,7 @@ use crate::attempt::Attempt;
 use crate::git_door::GitDoor;
 use crate::result::{self, Handed};
 use crate::secrets::Known;
-use crate::still_may;
+use crate::{moved, still_may};
 
 /// Bytes read of the pull request's diff; what lies behind is not commented on. More than a person reviews.
 const DIFF_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -134,11 +134,10 @@ async fn commentable(
         return Ok(Commentable::default());
     };
     if head != *base {
-        outcome.notes.push(format!(
-            "The branch moved from `{}` to `{}` meanwhile, so nothing was written beside its lines",
-            base.short(),
-            head.short()
-        ));
+        let told = moved::told(door, attempt, base, &head).await;
+        outcome
+            .notes
+            .push(format!("{told}, so nothing was written beside its lines"));
         return Ok(Commentable::default());
     }
     if diff.truncated {
