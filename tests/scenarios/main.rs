@@ -5,6 +5,7 @@
 #[path = "../architecture.rs"]
 mod architecture;
 
+mod archived;
 mod bad_input;
 mod bitbucket_fails;
 mod bitbucket_refuses;
@@ -23,6 +24,7 @@ mod limits;
 mod looking_in;
 mod meanwhile;
 mod model_fails;
+mod names_given_again;
 mod nats_away;
 mod option_commits;
 mod option_new_pr;
@@ -35,6 +37,7 @@ mod refusals;
 mod repository_says;
 mod resolve_happy;
 mod resolve_order;
+mod rights_lost;
 mod sandbox_fails;
 mod sandbox_weaker;
 mod secrets;

@@ -5,6 +5,8 @@ use tests::pull_request::PullRequest;
 use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::world::{World, scenario, scenario_in};
 
+use crate::verb_queries::however_delivered;
+
 /// Has the bot repair the sign; the run's id.
 async fn a_run_repairs(world: &World) -> String {
     world.agent_runs(&format!("sed -i 's/a - b/a + b/' {FILE}"), "Repaired the sign.");
@@ -220,4 +222,49 @@ async fn a_resolver_killed_before_or_after_the_push_reverts_once() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn one_of_several_runs_is_undone_and_the_others_and_what_people_pushed_stay() {
+    however_delivered(Setup::default(), async |world| {
+        let run = a_run_repairs(world).await;
+        let pr = world.pull_request(1);
+        pr.someone_pushes("first.txt", "by a person\n").await;
+        world.agent_runs("echo by the bot > second.txt", "Wrote it down.");
+        let comment = asks(world, "@openhands write it down").await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        let (_, later) = newest(&pr).await;
+        let theirs = pr.someone_pushes("third.txt", "by a person\n").await;
+
+        let comment = asks(world, &format!("@openhands undo {run}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(
+            reply.text.starts_with("**Done")
+                && reply
+                    .text
+                    .contains(&format!("of run `{run}`; later commits were kept"))
+                && reply.text.contains("What changed: 1 file, +1 −1"),
+            "{}",
+            reply.text
+        );
+        assert_eq!(pr.file(FILE).await, FILE_ON_BRANCH);
+        for (path, text) in [
+            ("first.txt", "by a person\n"),
+            ("second.txt", "by the bot\n"),
+            ("third.txt", "by a person\n"),
+        ] {
+            assert_eq!(pr.file(path).await, text, "{path}");
+        }
+        let ours = pr.bots_commits().await;
+        assert_eq!(ours.len(), 3);
+        assert_eq!(ours[0]["parents"][0]["id"], theirs.as_str(), "history stays");
+
+        let comment = asks(world, &format!("@openhands undo {later}")).await;
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert_eq!(pr.file("third.txt").await, "by a person\n");
+        assert_eq!(pr.bots_commits().await.len(), 4);
+    })
+    .await;
 }
