@@ -41,7 +41,7 @@ failure_codes! {
     PermissionDenied = "PERMISSION_DENIED", "You need write access to this repository to ask for changes.", "Ask a repository admin for write access, or ask someone who has it to repeat the request.";
     PermissionUnknown = "PERMISSION_UNKNOWN", "Bitbucket did not give a usable answer to whether you may write to this repository.", "Ask an administrator to check the bot's access, then repeat the request.";
     RequesterUnknown = "REQUESTER_UNKNOWN", "The author of the comment no longer exists in Bitbucket.", "Someone with write access can repeat the request.";
-    PullRequestClosed = "PULL_REQUEST_CLOSED", "The pull request is not open.", "Reopen it, or ask with `--new-pr` to have it on a new one; what changes nothing can be asked here all the same.";
+    PullRequestClosed = "PULL_REQUEST_CLOSED", "The pull request is not open.", "What changes nothing can be asked here all the same; what changes something takes an open pull request, or `--new-pr`.";
     SourceBranchGone = "SOURCE_BRANCH_GONE", "The source branch no longer exists.", "Restore the branch, then repeat the request.";
     CommentDeleted = "COMMENT_DELETED", "The comment that asked was deleted.", "Write a new comment to ask again.";
     RequestWithdrawn = "REQUEST_WITHDRAWN", "The comment was edited and no longer asks for this.", "Write a new comment to ask again.";
