@@ -55,7 +55,7 @@ pub(crate) async fn why(nats: &Nats, id: &str) -> Result<()> {
         match nats.runs().get(&subject::run_key(id)).await? {
             Some(run) => say::line(&became(&run)),
             None => say::line(&format!(
-                "run {id}: it was never begun, or its record is no longer kept"
+                "run {id}: it has not begun, for it may wait for what `/readyz` says is away; or its record is no longer kept"
             )),
         }
     }
