@@ -34,9 +34,9 @@ impl From<Error> for Failure {
             | Error::Redirected { .. }
             | Error::NotFound {
                 what: Missing::Route, ..
-            } => Failure::unavailable(code, None, error.into()),
-            // It is one until somebody takes it out of the archive.
-            Error::Conflict {
+            }
+            // Until somebody takes it out of the archive.
+            | Error::Conflict {
                 with: ConflictWith::Archived,
                 ..
             } => Failure::unavailable(code, None, error.into()),

@@ -17,6 +17,10 @@ const BRANCHES_PER_PAGE: u32 = 100;
 
 /// A pull request as it is now.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own in Bitbucket's answer"
+)]
 pub struct PullRequest {
     /// Its number.
     pub id: PullRequestId,
