@@ -172,7 +172,8 @@ async fn each_thread_that_led_to_a_change_has_a_commit_that_its_answer_names() {
             each_has_its_own(world, &threads, &base).await;
             assert_eq!(world.model.requests().len(), 3, "one pass for each");
             assert_eq!(comment(world, threads.notes).await["state"], "RESOLVED");
-            insta::allow_duplicates! { assert_snapshot!(shown(world, &threads, &reply.text).await, @"
+            let text = shown(world, &threads, &reply.text).await;
+            insta::allow_duplicates! { assert_snapshot!(text, @"
             **Done for @alice in <time>** · pushed `<commit>` to `feature/1` · [commit](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/commits/<commit>) · [diff](http://<bitbucket>/projects/PROJ/repos/demo/pull-requests/1/diff) · undo: reply `@openhands undo`
 
             What changed: 2 files, +2 −1 (from git)
