@@ -124,6 +124,7 @@ impl Inner {
                     poster: &self.status.poster,
                     sets_builds: self.status.builds.are_set(&record),
                     tells_end: finish::is_due(&record, self.status.finish),
+                    has_opened: self.turns.has_opened(run),
                 },
                 Timestamp::now(),
             );
@@ -176,7 +177,10 @@ impl Inner {
             Next::DeleteSurplusEffects => self.status.delete_surplus_effects(record).await,
             Next::Build => self.status.set_build(record).await,
             Next::Finish => self.status.tell_end(record).await,
-            Next::OpenReaction => self.status.open(record).await,
+            Next::OpenReaction => {
+                self.turns.opened(&record.id);
+                self.status.open(record).await
+            }
             Next::CloseReaction => self.status.close(record).await,
             Next::Nothing
             | Next::EditLater(_)

@@ -70,6 +70,8 @@ pub(crate) struct Me<'a> {
     pub(crate) sets_builds: bool,
     /// Whether the end of this run is told in a comment of its own.
     pub(crate) tells_end: bool,
+    /// Whether it tried to set 👀 on the comment that asked; not everywhere it can be set.
+    pub(crate) has_opened: bool,
 }
 
 /// Decides by the record, by what this process did, and by who posts in it.
@@ -90,7 +92,7 @@ pub(crate) fn next(run: &Run, shown: Option<Shown>, me: Me<'_>, now: Timestamp) 
     if reply.comment.is_none() {
         let quiet = run.command.options.quiet;
         let starts = about_to_start(run, now);
-        if (quiet || starts.is_some()) && !ended && !reply.eyes {
+        if (quiet || starts.is_some()) && !ended && !reply.eyes && !me.has_opened {
             return Next::OpenReaction;
         }
         if (reply.deleted_by_person || quiet) && !ended {
@@ -156,6 +158,7 @@ mod tests {
         poster: ME,
         sets_builds: false,
         tells_end: false,
+        has_opened: false,
     };
 
     fn check(run: &Run, shown: Option<Shown>, second: i64, expected: Next) {
@@ -192,6 +195,14 @@ mod tests {
     #[test]
     fn a_run_that_may_begin_at_once_is_heard_at_once_and_told_of_when_it_begins() {
         check(&queued(), None, 0, Next::OpenReaction);
+        let without_reactions = Me {
+            has_opened: true,
+            ..HERE
+        };
+        assert_eq!(
+            next(&queued(), None, without_reactions, at(0)),
+            Next::PostSoon(START_WAIT)
+        );
         let mut heard = queued();
         heard.reply.eyes = true;
         check(&heard, None, 0, Next::PostSoon(START_WAIT));

@@ -141,11 +141,12 @@ impl Status {
         .into())
     }
 
-    /// Sets 👀 and notes it, also where there are no reactions: it is not tried twice.
+    /// Sets 👀 and notes it, where there are reactions.
     pub(crate) async fn open(&self, run: &Run) -> Result<(), Failure> {
         let client = self.clients.of(&run.credential.connection)?;
-        reaction::open(&client, run).await;
-        self.change(run, |run| run.reply.eyes = true).await?;
+        if reaction::open(&client, run).await {
+            self.change(run, |run| run.reply.eyes = true).await?;
+        }
         Ok(())
     }
 

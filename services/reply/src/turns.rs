@@ -33,6 +33,8 @@ struct Entry {
     not_before: Option<Timestamp>,
     /// Whether a later edit is planned.
     planned: bool,
+    /// Whether 👀 was tried.
+    opened: bool,
 }
 
 /// The right to work on one run, until dropped.
@@ -86,6 +88,16 @@ impl Turns {
     pub(crate) async fn news(&self, run: &RunId) {
         let news = self.runs().entry(run.clone()).or_default().news.clone();
         news.notified().await;
+    }
+
+    /// Whether this process tried to set 👀.
+    pub(crate) fn has_opened(&self, run: &RunId) -> bool {
+        self.runs().get(run).is_some_and(|entry| entry.opened)
+    }
+
+    /// Notes that 👀 was tried.
+    pub(crate) fn opened(&self, run: &RunId) {
+        self.runs().entry(run.clone()).or_default().opened = true;
     }
 
     /// What this process last wrote for the run.
