@@ -5,6 +5,7 @@
 use pipeline::run::RunState;
 use pipeline::subject;
 use serde_json::json;
+use tests::git_cli;
 use tests::inside;
 use tests::nats_proxy::NatsProxy;
 use tests::setup::Setup;
@@ -68,6 +69,48 @@ async fn a_resolver_killed_after_its_push_finds_it_and_does_not_work_again() {
         world.kill("resolver").await.unwrap();
         world.lets_go(hold).await.unwrap();
         world.start_role("resolver").await.unwrap();
+        let reply = world.pull_request(1).final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);
+        assert_eq!(
+            world.model.requests().len(),
+            asked,
+            "the agent did not run a second time"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_push_that_arrives_after_the_next_attempt_has_looked_for_it_is_found() {
+    scenario_in(apart(), async |world| {
+        let base = world.pull_request(1).head().await;
+        let (url, branch) = (world.pull_request(1).clone_url(), world.pull_request(1).branch());
+        let pushing = world
+            .holds_next("POST", "*/git-receive-pack", "after")
+            .await
+            .unwrap();
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        world.held(pushing).await.unwrap();
+        let asked = world.model.requests().len();
+        world.kill("resolver").await.unwrap();
+        // As if the server took its time: the branch has nothing when the next attempt looks, and then it has.
+        let clone = git_cli::clone(&url, &branch).await.unwrap();
+        let put = async |commit: &str| {
+            let to = format!("+{commit}:refs/heads/{branch}");
+            let pushed = git_cli::git(clone.path(), &["push", "--quiet", "origin", &to]).await;
+            pushed.unwrap();
+        };
+        put(&base).await;
+        let looking = world
+            .holds_next("POST", "*/git-upload-pack", "after")
+            .await
+            .unwrap();
+        world.start_role("resolver").await.unwrap();
+        world.held(looking).await.unwrap();
+        put("HEAD").await;
+        world.lets_go(looking).await.unwrap();
+
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
         assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);

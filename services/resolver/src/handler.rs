@@ -144,7 +144,7 @@ impl Resolver {
         let doors = reach::doors(self, job, &attempt.run).await?;
         // A server may be silent for minutes, and a repository large: whoever stops the run does not wait for that.
         if attempt.number > 1 {
-            let landed = recover::landed(&doors.first, attempt);
+            let landed = Box::pin(recover::landed(&doors.first, attempt));
             match attempt.unless_stopped(landed).await? {
                 Some(None) => {}
                 Some(Some(ending)) => return Ok(ending),
@@ -152,7 +152,7 @@ impl Resolver {
             }
         }
         let tree = WorkTree::create(&self.settings.work, &attempt.run.id, attempt.number)?;
-        let checked_out = reach::check_out(doors, tree.path(), attempt.number);
+        let checked_out = Box::pin(reach::check_out(doors, tree.path(), attempt.number));
         let Some(checked_out) = attempt.unless_stopped(checked_out).await? else {
             return Ok(Ending::NotOurs);
         };
@@ -164,6 +164,9 @@ impl Resolver {
             return Ok(Ending::failed(gone, None));
         };
         attempt.on_branch(door.names().0).await?;
+        if let Some(ending) = recover::landed_at(&door, attempt, start.base.clone()).await? {
+            return Ok(ending);
+        }
         if let Some(expected) = moved(job, &start.base) {
             return Ok(not_started(FailureCode::BranchMoved, expected));
         }

@@ -15,20 +15,31 @@ pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<E
     if let Some(ending) = new_branch::landed(door, attempt).await? {
         return Ok(Some(ending));
     }
-    let Some(head) = door.fetch().await? else {
+    match door.fetch().await? {
+        Some(head) => landed_at(door, attempt, head).await,
+        None => Ok(None),
+    }
+}
+
+/// The same at the head that was fetched to start from: a push may have been on its way when it was looked for first, and
+/// what an attempt starts from never has work of its run.
+pub(crate) async fn landed_at(
+    door: &GitDoor,
+    attempt: &Attempt,
+    head: CommitId,
+) -> Result<Option<Ending>, Failure> {
+    if attempt.number == 1 {
         return Ok(None);
-    };
+    }
     let Some(pushed) = find(door, attempt, head).await? else {
         return Ok(None);
     };
     tracing::info!(run.id = %attempt.run.id, commit = %pushed.commit, "an earlier attempt had pushed");
-    Ok(Some(Ending::new(
-        RunState::Done,
-        Outcome {
-            pushed: Some(pushed),
-            ..Outcome::default()
-        },
-    )))
+    let outcome = Outcome {
+        pushed: Some(pushed),
+        ..Outcome::default()
+    };
+    Ok(Some(Ending::new(RunState::Done, outcome)))
 }
 
 /// The run's commits on the branch below `head`, with their statistics; only what was made here, which the record says.
