@@ -43,21 +43,12 @@ pub(crate) async fn measure(rounds: usize) -> Result<Vec<Row>> {
     requests.watch_for(IDLE_AFTER).await?;
     let idle = resident(&world)?;
 
-    let (mut status, mut end, mut calls) = (Samples::default(), Samples::default(), Samples::default());
-    let started = Instant::now();
-    for number in 0..WARM_UP + rounds * RUNS_PER_ROUND {
-        if started.elapsed() > RUNS_MAX {
-            break;
-        }
-        let run = one(&world, &mut requests)
-            .await
-            .with_context(|| format!("run {number}\n{}", world.logs()))?;
-        if number >= WARM_UP {
-            status.add_ms(run.status_reply);
-            end.add_ms(run.final_reply);
-            calls.add(run.calls);
-        }
-    }
+    let Sampled {
+        status,
+        end,
+        calls,
+        builds,
+    } = sample(&world, &mut requests, rounds).await?;
     let worked = resident(&world)?;
     let runs = status.len() + WARM_UP;
     // Every run must have ended in one commit and one reply, with nothing left over.
@@ -89,7 +80,12 @@ pub(crate) async fn measure(rounds: usize) -> Result<Vec<Row>> {
             calls.median(),
             Goal::AtMost(12.0),
         )
-        .noting(format!("{} runs, {}", calls.len(), spread(&calls))),
+        .noting(format!(
+            "{} runs, {}; {} of the median are build statuses, which an option turns off",
+            calls.len(),
+            spread(&calls),
+            builds.median()
+        )),
         Row::value("resident memory of up, idle", "MB", idle, Goal::AtMost(60.0))
             .noting("without nats-server"),
         Row::value(
@@ -102,12 +98,43 @@ pub(crate) async fn measure(rounds: usize) -> Result<Vec<Row>> {
     ])
 }
 
+/// What the runs took, each once.
+#[derive(Default)]
+struct Sampled {
+    status: Samples,
+    end: Samples,
+    calls: Samples,
+    builds: Samples,
+}
+
+async fn sample(world: &World, requests: &mut Requests<'_>, rounds: usize) -> Result<Sampled> {
+    let mut sampled = Sampled::default();
+    let started = Instant::now();
+    for number in 0..WARM_UP + rounds * RUNS_PER_ROUND {
+        if started.elapsed() > RUNS_MAX {
+            break;
+        }
+        let run = one(world, requests)
+            .await
+            .with_context(|| format!("run {number}\n{}", world.logs()))?;
+        if number >= WARM_UP {
+            sampled.status.add_ms(run.status_reply);
+            sampled.end.add_ms(run.final_reply);
+            sampled.calls.add(run.calls);
+            sampled.builds.add(run.builds);
+        }
+    }
+    Ok(sampled)
+}
+
 /// What one run took, from when the person sent the comment.
 struct Run {
     status_reply: Duration,
     final_reply: Duration,
     /// Calls of the bot, until the pause after the run was over.
     calls: f64,
+    /// Those of them that set build statuses.
+    builds: f64,
 }
 
 async fn one(world: &World, requests: &mut Requests<'_>) -> Result<Run> {
@@ -121,11 +148,12 @@ async fn one(world: &World, requests: &mut Requests<'_>) -> Result<Run> {
     }
     let final_reply = started.elapsed();
     seen.extend(requests.watch_for(PAUSE).await?);
-    let calls = seen.iter().filter(|answer| answer.is_bots_rest_call()).count();
+    let count = |is: fn(&Answer) -> bool| u32::try_from(seen.iter().filter(|answer| is(answer)).count());
     Ok(Run {
         status_reply,
         final_reply,
-        calls: f64::from(u32::try_from(calls)?),
+        calls: f64::from(count(Answer::is_bots_rest_call)?),
+        builds: f64::from(count(Answer::is_build_status)?),
     })
 }
 

@@ -80,6 +80,11 @@ impl Answer {
         self.text("user") == "openhands" && self.text("path").contains("/rest/")
     }
 
+    /// The bot has set the build status of a commit.
+    pub(crate) fn is_build_status(&self) -> bool {
+        self.is_bots_rest_call() && self.text("method") == "POST" && self.text("path").ends_with("/builds")
+    }
+
     /// The bot has replied to this comment.
     pub(crate) fn is_reply_to(&self, comment: u64) -> bool {
         self.0["status"] == 201
