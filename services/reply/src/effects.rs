@@ -15,6 +15,7 @@ use pipeline::failure::Failure;
 use pipeline::ids::{CommentId, PullRequestId};
 use pipeline::run::{Run, RunState};
 
+use crate::again;
 use crate::next::{INTENT_STALE, left};
 use crate::status::Status;
 
@@ -193,19 +194,7 @@ impl Status {
                 .refuse(at, "Bitbucket kept answering with an error".to_owned())
                 .await;
         }
-        let is_ambiguous = matches!(error, Error::Ambiguous { .. });
-        match Failure::from(error) {
-            Failure::Retry {
-                after,
-                counts,
-                code,
-                cause,
-            } if is_ambiguous => Err(Failure::Retry {
-                after: after.max(Some(INTENT_STALE)),
-                counts,
-                code,
-                cause,
-            }),
+        match again::failure_of(error) {
             Failure::Refuse { .. } | Failure::Abandon { .. } => {
                 self.refuse(at, "Bitbucket refused it".to_owned()).await
             }

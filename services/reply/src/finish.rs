@@ -8,7 +8,7 @@ use pipeline::effect::Progress;
 use pipeline::failure::Failure;
 use pipeline::run::Run;
 
-use crate::next::INTENT_STALE;
+use crate::again;
 use crate::render;
 use crate::status::Status;
 
@@ -72,28 +72,9 @@ impl Status {
                 pull_request: None,
             },
             Err(error) => {
-                let is_ambiguous = matches!(error, Error::Ambiguous { .. });
                 let why = error.to_string();
-                match Failure::from(error) {
-                    // What is under way must have arrived before anyone looks for it.
-                    Failure::Retry {
-                        after,
-                        counts,
-                        code,
-                        cause,
-                    } => {
-                        let after = if is_ambiguous {
-                            after.max(Some(INTENT_STALE))
-                        } else {
-                            after
-                        };
-                        return Err(Failure::Retry {
-                            after,
-                            counts,
-                            code,
-                            cause,
-                        });
-                    }
+                match again::failure_of(error) {
+                    failure @ Failure::Retry { .. } => return Err(failure),
                     Failure::Refuse { .. } | Failure::Abandon { .. } => {
                         tracing::info!(run.id = %run.id, why, "the end is not told in a comment");
                         Progress::failed(why)

@@ -4,6 +4,7 @@
 //! reply under it, edited in place. The only code that writes to a pull request. Everything is idempotent: a record
 //! that is seen twice, by two processes or after a crash, leaves one reply.
 
+mod again;
 mod build;
 mod effects;
 mod finish;

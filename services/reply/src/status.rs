@@ -9,11 +9,12 @@ use pipeline::ids::{CommentId, InstanceId};
 use pipeline::run::Run;
 use worker::{Artifacts, Records};
 
+use crate::again;
 use crate::build::Builds;
 use crate::effects;
 use crate::finish;
 use crate::marker::Marker;
-use crate::next::{INTENT_STALE, Shown};
+use crate::next::Shown;
 use crate::reaction;
 use crate::render::{self, Scene};
 use crate::sanitise::Policy;
@@ -244,22 +245,7 @@ impl Status {
                 return Ok(None);
             }
         }
-        let ambiguous = matches!(error, Error::Ambiguous { .. });
-        match Failure::from(error) {
-            // What is under way must have arrived before anyone looks for it.
-            Failure::Retry {
-                after,
-                counts,
-                code,
-                cause,
-            } if ambiguous => Err(Failure::Retry {
-                after: after.max(Some(INTENT_STALE)),
-                counts,
-                code,
-                cause,
-            }),
-            failure => Err(failure),
-        }
+        Err(again::failure_of(error))
     }
 
     /// Whether Bitbucket has the text as it was written. Read back once for each instance, for the characters that not
