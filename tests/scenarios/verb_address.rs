@@ -6,7 +6,7 @@ use tests::setup::{FILE, Setup};
 use tests::waiting::WAIT_MAX;
 use tests::world::{World, scenario, scenario_in, works};
 
-use crate::verb_review::handing_over;
+use crate::verb_review::{handing_over, on_the_diff};
 
 const FIX: &str = "sed -i 's/a - b/a + b/' src/lib.rs";
 
@@ -171,4 +171,50 @@ async fn this_is_the_thread_that_it_is_asked_in() {
         assert!(answers(&comment(world, other).await).is_empty());
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_the_bot_found_is_addressed_like_what_people_found_and_once() {
+    for unruly in [false, true] {
+        let setup = Setup {
+            unruly,
+            ..Setup::default()
+        };
+        scenario_in(setup, async |world| {
+            let (alice, pr) = (world.alice(), world.pull_request(1));
+            let findings = json!({"findings": [{"path": FILE, "line": 2, "text": "This subtracts."}]});
+            world.agent_runs("true", &handing_over("One mistake.", &findings));
+            let review = alice.comments(1, "@openhands review").await.unwrap();
+            pr.final_reply_to(review).await;
+            let found = on_the_diff(world).await[0]["comment"]["id"].as_u64().unwrap();
+
+            let result = json!({"answers": [{"thread": found, "text": "It adds now.", "settled": true}]});
+            world.agent_runs(FIX, &handing_over("Added.", &result));
+            let asked = alice.comments(1, "@openhands address").await.unwrap();
+            let reply = pr.final_reply_to(asked).await;
+            assert!(reply.text.contains("Answered 1 thread: "), "{}", reply.text);
+            let thread = comment(world, found).await;
+            assert!(answers(&thread)[0].starts_with("**Done** in [`"), "{thread:#}");
+
+            let again = alice.comments(1, "@openhands address").await.unwrap();
+            let reply = pr.final_reply_to(again).await;
+            assert!(
+                reply.text.contains("There is no open thread or task"),
+                "{}",
+                reply.text
+            );
+
+            world
+                .bob()
+                .replies(1, found, "Only in one of two places.")
+                .await
+                .unwrap();
+            let more = json!({"answers": [{"thread": found, "text": "It does not.", "settled": false}]});
+            world.agent_runs("true", &handing_over("Looked.", &more));
+            let once_more = alice.comments(1, "@openhands address").await.unwrap();
+            pr.final_reply_to(once_more).await;
+            assert_eq!(answers(&comment(world, found).await).len(), 2);
+        })
+        .await;
+    }
 }

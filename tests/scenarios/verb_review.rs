@@ -138,3 +138,36 @@ async fn a_review_since_the_last_one_is_shown_what_is_new() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_finding_never_stands_on_a_commit_it_was_not_made_for() {
+    scenario(async |world| {
+        world.script(
+            json!([{"reply": {"hold": true, "then": works("true", &handing_over("One mistake.", &findings()))}}]),
+        );
+        let comment = world.alice().comments(1, "@openhands review").await.unwrap();
+        world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
+        let pr = world.pull_request(1);
+        pr.reply_to(comment).await;
+        let before = pr.head().await;
+        // The finding is on its way while somebody pushes.
+        let hold = world
+            .holds_next("POST", "/rest/api/*/pull-requests/1/comments", "before")
+            .await
+            .unwrap();
+        world.model.release();
+        world.held(hold).await.unwrap();
+        let after = pr.someone_pushes("notes.txt", "by a person\n").await;
+        world.lets_go(hold).await.unwrap();
+        let reply = pr.final_reply_to(comment).await;
+        let told = format!(
+            "- `src/lib.rs` line 2 (This subtracts, @&#8203;bob.): the branch moved from {} to {} meanwhile",
+            &before[..11],
+            &after[..11]
+        );
+        assert!(reply.text.contains(&told), "{}", reply.text);
+        let beside: Vec<_> = pr.bots_comments().await.into_iter().filter(|c| c.id != reply.id).collect();
+        assert_eq!(beside, [], "nothing is left on other lines");
+    })
+    .await;
+}
