@@ -59,6 +59,15 @@ async fn a_model_that_keeps_limiting_is_told() {
 }
 
 #[tokio::test]
+async fn a_model_that_says_when_it_takes_requests_again_is_told_with_the_time() {
+    ends_with(
+        json!([{"reply": {"status": 429, "retry_after": 14_400}}]),
+        "It takes requests again in 4 h 0 min, at ",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_no_answer_is_told() {
     ends_with(
         json!([{"reply": {"garbage": "<html>502 Bad Gateway</html>"}}]),

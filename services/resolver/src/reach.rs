@@ -175,3 +175,92 @@ pub(crate) fn closed(job: &Job) -> Ending {
     let (state, code) = (RunState::Failed, FailureCode::PushForbidden);
     kept(Outcome::default(), state, code, Some(detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use pipeline::event::{GitRef, Repository};
+    use pipeline::ids::{CommitId, RepositoryId};
+    use pipeline::job::Artifact;
+    use pipeline::message::VERSION;
+
+    use super::*;
+    use crate::testing::run_asking;
+
+    fn job() -> Job {
+        let run = run_asking("x");
+        let end = |name: &str, repository: &Repository| GitRef {
+            id: format!("refs/heads/{name}"),
+            display_id: name.to_owned(),
+            latest_commit: CommitId::new("a".repeat(40)).unwrap(),
+            repository: repository.clone(),
+        };
+        Job {
+            v: VERSION,
+            run: run.id.clone(),
+            instance: run.instance.clone(),
+            pull_request: run.pull_request,
+            lane: run.lane.clone(),
+            credential: run.credential.clone(),
+            from_ref: end("feature/x", &run.repository),
+            to_ref: end("main", &run.repository),
+            repository: run.repository,
+            near: None,
+            title: "x".to_owned(),
+            expect_head: None,
+            threads: Vec::new(),
+            brief: Artifact {
+                key: "k".to_owned(),
+                bytes: 1,
+            },
+        }
+    }
+
+    fn of(job: &Job, how: Closed, only_looks: bool) -> Vec<(String, Option<String>)> {
+        let starts = starts(job, how, only_looks);
+        starts
+            .into_iter()
+            .map(|((branch, _), aside)| (branch, aside.note))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_asked_for_after_the_end_starts_from_what_is_left_of_it() {
+        let job = job();
+        let (source, target) = (job.from_ref.id.as_str(), job.to_ref.id.as_str());
+        let kept = git::pull_request_ref(job.pull_request);
+        let branches = |starts: &[(String, Option<String>)]| -> Vec<String> {
+            starts.iter().map(|(branch, _)| branch.clone()).collect()
+        };
+        for how in [Closed::Merged, Closed::Declined] {
+            let looks = of(&job, how, true);
+            assert_eq!(branches(&looks), [kept.as_str(), target], "{how:?}");
+            assert_eq!(looks[0].1, None, "people ask about what they see");
+        }
+        let merged = of(&job, Closed::Merged, false);
+        assert_eq!(branches(&merged), [target]);
+        assert!(
+            merged[0]
+                .1
+                .as_ref()
+                .unwrap()
+                .starts_with("The pull request was merged")
+        );
+        let declined = of(&job, Closed::Declined, false);
+        assert_eq!(branches(&declined), [source, target]);
+        assert!(
+            declined[1]
+                .1
+                .as_ref()
+                .unwrap()
+                .starts_with("The source branch is gone")
+        );
+    }
+
+    #[test]
+    fn of_a_fork_the_target_repository_has_the_last_commit() {
+        let mut job = job();
+        job.from_ref.repository.id = RepositoryId(job.repository.id.0 + 1);
+        let declined = of(&job, Closed::Declined, false);
+        assert_eq!(declined[0].0, git::pull_request_ref(job.pull_request));
+    }
+}

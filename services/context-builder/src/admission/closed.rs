@@ -15,8 +15,9 @@ pub(super) fn how(pull_request: &PullRequest) -> Option<Closed> {
     }
 }
 
-/// Why a command is not done there; nothing where it is.
-pub(super) fn refusal(command: &Command, how: Closed) -> Option<FailureReport> {
+/// Why a command is not done there; nothing where it is, as on an open one.
+pub(super) fn refusal(command: &Command, how: Option<Closed>) -> Option<FailureReport> {
+    let how = how?;
     let (verb, options) = (command.verb, &command.options);
     let needs_it_open = match verb {
         // A plan holds for the head of an open pull request.
@@ -35,9 +36,15 @@ pub(super) fn refusal(command: &Command, how: Closed) -> Option<FailureReport> {
     })
 }
 
-/// Whether a command goes back to another one, whose options count as well: what is to be done is known later.
-pub(super) fn is_told_later(verb: Verb) -> bool {
-    matches!(verb, Verb::Retry | Verb::Continue)
+/// The same of a command as it was typed, before it is known which earlier one it goes back to: where the options of that
+/// one count as well, nothing can be said yet.
+pub(super) fn early_refusal(command: &Command, how: Option<Closed>) -> Option<FailureReport> {
+    let is_told_later = matches!(command.verb, Verb::Retry | Verb::Continue);
+    if is_told_later {
+        None
+    } else {
+        refusal(command, how)
+    }
 }
 
 fn said(how: Closed) -> &'static str {
@@ -59,7 +66,8 @@ mod tests {
             options: Box::new(options),
             ..Command::of_verb(verb, "text")
         };
-        refusal(&command, Closed::Merged).is_none()
+        assert_eq!(refusal(&command, None), None, "an open one takes everything");
+        refusal(&command, Some(Closed::Merged)).is_none()
     }
 
     #[test]

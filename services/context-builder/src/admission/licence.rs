@@ -70,8 +70,7 @@ impl Case<'_> {
         if !pull_request.open && after_end.is_none() {
             return Ok(refused(FailureCode::PullRequestClosed));
         }
-        let refusal = |command| after_end.and_then(|how| closed::refusal(command, how));
-        if let Some(report) = refusal(command).filter(|_| !closed::is_told_later(command.verb)) {
+        if let Some(report) = closed::early_refusal(command, after_end) {
             return Ok(Licence::Refused(report));
         }
         let earlier = self.earlier(command, &pull_request).await?;
@@ -89,7 +88,7 @@ impl Case<'_> {
             Ok(resolved) => resolved,
             Err(report) => return Ok(Licence::Refused(report)),
         };
-        if let Some(report) = refusal(&resolved.command) {
+        if let Some(report) = closed::refusal(&resolved.command, after_end) {
             return Ok(Licence::Refused(report));
         }
         // Also of an approval that is repeated: it may have been taken back.
@@ -134,7 +133,8 @@ impl Case<'_> {
             return Ok(Ok(None));
         }
         let lane = self.builder.lanes.get(&self.lane).await?.unwrap_or_default();
-        let mut history = self.builder.runs_of(&lane).await?;
+        let instance = &self.mention.origin.instance;
+        let mut history = self.builder.runs_of(&lane, instance).await?;
         // One that is named is found however long ago it was.
         let named = command.argument.as_deref().and_then(|name| RunId::new(name).ok());
         if let Some(named) = named.filter(|named| history.iter().all(|run| run.id != *named)) {

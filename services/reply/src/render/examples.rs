@@ -1,7 +1,7 @@
 //! An example reply for each verb, as `docs/commands.md` shows it. Rendered here, so that the document cannot differ from
 //! how a record is shown; what `services/context-builder` answers at once is `config`'s and `help`'s own, else its words.
 
-use std::fmt::Write as _;
+mod not_by_verb;
 
 use pipeline::ids::{CommentId, CommitId};
 use pipeline::job::Artifact;
@@ -217,17 +217,22 @@ fn configured() -> String {
     })
 }
 
-/// What `services/context-builder` answers at once, in its words.
+/// What `services/context-builder` answers at once, in its words: a scenario compares each with what is really answered.
 fn at_once(verb: Verb) -> Option<String> {
     const RUN: &str = "r-0123456789ab";
     Some(match verb {
+        // A repair ends as `fix` does.
+        Verb::FixCi => "Bitbucket has no failed build for commit `abc1234abc1`, so nothing was started. Logs of builds are \
+             not read yet: if a build that Bitbucket does not know fails, paste its failing lines behind `fix`."
+            .to_owned(),
         Verb::Stop => format!("Stopped `{RUN}`."),
         Verb::Status => format!(
-            "- Working for 1 min 12 s: `{RUN}`, `fix` for `alice`, step `edited src/upload.rs`; $0.12, 14k tokens so far\n\n\
+            "- Working for 1 min 12 s: `{RUN}`, `fix` for `alice`, step `edited src/lib.rs`; $0.12, 14k tokens so far\n\n\
              Spent on this pull request so far: $0.54, 45k tokens in 2 runs."
         ),
         Verb::Why => format!(
-            "About `305`:\n\n- 2025-06-15 15:06:40 UTC `context-builder`, comment 305: queued, the requester may, the pull request is open\n\
+            "About `305`:\n\n- 2025-06-15 15:06:40 UTC `mention-parser`, comment 305: passed on, the comment mentions the bot\n\
+             - 2025-06-15 15:06:40 UTC `context-builder`, comment 305: queued, the requester may, the pull request is open\n\
              - Run `{RUN}` is done; its reply is comment 306"
         ),
         Verb::Pause => "The bot is paused on this pull request, by `alice` since 2025-06-15 15:06:40 UTC: requests start \
@@ -262,15 +267,22 @@ fn examples() -> String {
             Some(said) => told(verb, said),
             None => worked(verb),
         };
-        let reply = status_reply(&run, &scene(&run));
-        let (reply, _marker) = reply.rsplit_once("\n\n").unwrap();
         let typed = match verb {
-            Verb::Request => "@openhands return the error".to_owned(),
-            _ => format!("@openhands {}", verb.name()),
+            Verb::Request => "`@openhands return the error`".to_owned(),
+            _ => format!("`@openhands {}`", verb.name()),
         };
-        writeln!(text, "`{typed}`\n\n````markdown\n{reply}\n````\n").unwrap();
+        text.push_str(&example(&typed, &run));
+    }
+    for (typed, run) in not_by_verb::all() {
+        text.push_str(&example(typed, &run));
     }
     text
+}
+
+fn example(typed: &str, run: &Run) -> String {
+    let reply = status_reply(run, &scene(run));
+    let (reply, _marker) = reply.rsplit_once("\n\n").unwrap();
+    format!("{typed}\n\n````markdown\n{reply}\n````\n\n")
 }
 
 #[test]
