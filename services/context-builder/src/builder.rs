@@ -10,15 +10,15 @@ use jiff::{SignedDuration, Timestamp};
 use pipeline::decision::{Decision, Verdict};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::{CommentId, ConnectionId, RunId};
+use pipeline::ids::{CommentId, ConnectionId, InstanceId, RunId};
 use pipeline::mention::{Class, Origin, Verb};
 use pipeline::message::VERSION;
 use pipeline::run::{Fenced, Outcome, Run, RunState};
 use pipeline::subject;
 use worker::{Error, Nats, Records};
 
-use crate::lane::{Lane, Memory, Rules};
-use crate::limits::HISTORY_MAX;
+use crate::lane::{Lane, Rules};
+use crate::limits::{HISTORY_MAX, VERSIONS_MAX};
 use crate::pause::Pause;
 use crate::records;
 use crate::repository_file::RepositoryFiles;
@@ -119,22 +119,36 @@ impl Builder {
 
     /// The records of everything that a lane remembers, answers and refusals, too; the last one asked for first.
     pub(crate) async fn history(&self, lane: &Lane) -> Result<Vec<Run>, Error> {
-        self.latest(lane, |_| true).await
+        let known = lane.comments.values().rev();
+        let known = known.filter_map(|memory| memory.run.clone());
+        self.records(known).await
     }
 
     /// The records of the runs that a lane remembers, the last one asked for first. However much is asked at once or
-    /// refused meanwhile, they are found.
-    pub(crate) async fn runs_of(&self, lane: &Lane) -> Result<Vec<Run>, Error> {
-        self.latest(lane, |memory| !memory.refused && !memory.answered)
-            .await
+    /// refused meanwhile, they are found; so are those that a comment asked for before it was edited to ask for others.
+    pub(crate) async fn runs_of(&self, lane: &Lane, instance: &InstanceId) -> Result<Vec<Run>, Error> {
+        let known = lane.comments.iter().rev();
+        let known = known.flat_map(|(comment, memory)| {
+            let last = memory.run.clone().filter(|_| !memory.refused && !memory.answered);
+            let before = (0..memory.version).rev().take(VERSIONS_MAX);
+            let before = before.map(|version| RunId::derive(instance, *comment, version));
+            last.into_iter()
+                .chain(before.filter(|run| memory.run.as_ref() != Some(run)))
+        });
+        let mut runs = self.records(known).await?;
+        let is_last = |run: &Run| {
+            let memory = lane.comments.get(&run.comment);
+            memory.is_some_and(|memory| memory.run.as_ref() == Some(&run.id))
+        };
+        // What an earlier version got at once, or was refused, never began.
+        runs.retain(|run| is_last(run) || run.started_at.is_some());
+        Ok(runs)
     }
 
-    async fn latest(&self, lane: &Lane, counts: fn(&Memory) -> bool) -> Result<Vec<Run>, Error> {
-        let known = lane.comments.values().rev().filter(|memory| counts(memory));
-        let known = known.filter_map(|memory| memory.run.as_ref());
+    async fn records(&self, known: impl Iterator<Item = RunId>) -> Result<Vec<Run>, Error> {
         let mut history = Vec::new();
         for run in known.take(HISTORY_MAX) {
-            history.extend(self.runs.get(&subject::run_key(run)).await?);
+            history.extend(self.runs.get(&subject::run_key(&run)).await?);
         }
         history.sort_by(|one, other| (other.queued_at, &other.id).cmp(&(one.queued_at, &one.id)));
         Ok(history)

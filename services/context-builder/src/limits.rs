@@ -61,6 +61,10 @@ pub(crate) const MERGED_BYTES_MAX: usize = 64 * 1024;
 /// about, and for what `status` adds up.
 pub(crate) const HISTORY_MAX: usize = 100;
 
+/// Versions of one comment before its last that are looked at for runs of their own: people edit a comment a few times,
+/// and one that is edited by a program must not hide all others.
+pub(crate) const VERSIONS_MAX: usize = 8;
+
 /// Decisions about one pull request that `why` looks through.
 pub(crate) const DECISIONS_MAX: usize = 5_000;
 

@@ -199,7 +199,7 @@ impl Builder {
             return Ok(None);
         }
         let lane = self.lanes.get(&lane_of_run(run)).await?.unwrap_or_default();
-        let history = self.runs_of(&lane).await?;
+        let history = self.runs_of(&lane, &run.instance).await?;
         let is_review = |earlier: &&Run| {
             earlier.id != run.id
                 && earlier.command.verb == Verb::Review

@@ -9,9 +9,10 @@ use pipeline::run::{FailureReport, RunState};
 use pipeline::subject;
 use worker::Created;
 
-use super::{Case, Outcome, plain};
-use crate::builder::Decided;
+use super::{Case, OVERTAKEN, Outcome, plain};
+use crate::builder::{Decided, not_yet};
 use crate::lane::Lane;
+use crate::limits::OVERTAKEN_RETRY;
 use crate::permission::key_of;
 use crate::records;
 
@@ -33,6 +34,9 @@ impl Case<'_> {
         let name = author.map_or("", |author| author.name.as_str());
         let person = key_of(author);
         let change = |lane: &mut Lane| {
+            if lane.is_overtaken(self.mention, &run) {
+                return None;
+            }
             let mut report = report.clone();
             // One that quotes what it is told would go on for ever.
             if how_often(report.code) == Said::Always && !lane.may_answer(&person, now) {
@@ -43,9 +47,12 @@ impl Case<'_> {
             }
             let code = report.code;
             let said = (how_often(code) == Said::Once).then_some((name, code));
-            (lane.refuse(self.mention, &run, said, now), report)
+            Some((lane.refuse(self.mention, &run, said, now), report))
         };
-        let (_, (spoken, report)) = self.builder.change_or_begin_lane(&self.lane, change).await?;
+        let (_, refused) = self.builder.change_or_begin_lane(&self.lane, change).await?;
+        let Some((spoken, report)) = refused else {
+            return Err(not_yet(OVERTAKEN_RETRY, OVERTAKEN));
+        };
         let code = report.code;
         let (state, verdict) = ending(code);
         let reason = code.sentence();

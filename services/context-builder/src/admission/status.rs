@@ -37,7 +37,9 @@ impl Case<'_> {
         if lane.is_at_rest() {
             lines.push("Nothing runs or waits on this pull request.".to_owned());
         }
-        lines.push(format!("\n{}", cost(&self.builder.runs_of(&lane).await?)));
+        let instance = &self.mention.origin.instance;
+        let runs = self.builder.runs_of(&lane, instance).await?;
+        lines.push(format!("\n{}", cost(&runs)));
         Ok(lines.join("\n"))
     }
 

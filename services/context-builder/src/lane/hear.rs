@@ -200,6 +200,20 @@ impl Lane {
         self.place(entry);
     }
 
+    /// Whether another delivery about the comment came first, while Bitbucket was asked about this one: what was found
+    /// does not count then, and to note it would hide the run that the other one has begun.
+    pub(crate) fn is_overtaken(&self, mention: &Mention, run: &RunId) -> bool {
+        let memory = self.comments.get(&mention.comment);
+        if memory.is_some_and(|memory| memory.deleted) {
+            return false;
+        }
+        match self.clone().hear(mention) {
+            Course::Start(_) => false,
+            Course::Resume(known) => known != *run && self.holds(&known),
+            _ => true,
+        }
+    }
+
     /// Takes note of a refusal, to be said to `person` with this code. Returns the run that says it: where the person has
     /// read the same within the time of silence, the one that said it then. `None` is told every time.
     pub(crate) fn refuse(

@@ -311,6 +311,36 @@ fn a_claim_without_a_job_goes_to_another_process_when_it_runs_out() {
 }
 
 #[test]
+fn a_refusal_that_was_overtaken_by_another_version_does_not_count() {
+    let (first, edit) = (
+        mention(1, 0, 10, Some("a")),
+        mention(1, 1, 11, Some("what is refused")),
+    );
+    let mut lane = Lane::default();
+    assert!(
+        !lane.is_overtaken(&edit, &run(1, 1)),
+        "nothing is known of the comment"
+    );
+    let mut refused = lane.clone();
+    refused.refuse(&edit, &run(1, 1), None, at(0));
+    assert!(!refused.is_overtaken(&edit, &run(1, 1)), "the same again");
+    assert!(
+        refused.is_overtaken(&first, &run(1, 0)),
+        "the edit was heard first"
+    );
+    lane.enter(&first, at(0));
+    assert!(
+        lane.is_overtaken(&edit, &run(1, 1)),
+        "a run of the comment waits meanwhile"
+    );
+    lane.deleted(CommentId(1));
+    assert!(
+        !lane.is_overtaken(&edit, &run(1, 1)),
+        "nothing of it waits any more"
+    );
+}
+
+#[test]
 fn a_refusal_is_said_once_an_hour_to_each_person_and_again_if_saying_it_was_interrupted() {
     let mut lane = Lane::default();
     let denied = FailureCode::PermissionDenied;

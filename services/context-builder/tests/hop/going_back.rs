@@ -112,6 +112,24 @@ async fn a_repetition_keeps_what_limited_the_run_and_hears_what_is_typed_with_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_comment_asked_for_before_it_was_edited_is_gone_back_to() {
+    let world = World::start().await;
+    let (one, comment) = asks(&world, "alice", Command::request("one"), None).await;
+    world.until_running(&one).await;
+    world.end_one_run();
+    until_ended(&world, &one).await;
+    let help = Some(Command::of_verb(Verb::Help, ""));
+    let help = world.mention_of("alice", comment, 1, help, None).await;
+    until_ended(&world, &help).await;
+    let (retry, _) = asks(&world, "alice", Command::of_verb(Verb::Retry, ""), None).await;
+    let again = world.until_running(&retry).await;
+    assert_eq!((again.command.text.as_str(), again.about), ("one", Some(one)));
+    world.end_one_run();
+    until_ended(&world, &retry).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_asked_of_a_repository_is_not_done_in_another_one_that_took_its_name() {
     let world = World::start().await;
     let comment = world.comment("alice", "@openhands one", None).await;
