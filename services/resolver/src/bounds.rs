@@ -81,8 +81,9 @@ fn cut(text: &mut String, chars_max: usize) {
 #[cfg(test)]
 mod tests {
     use pipeline::failure_code::FailureCode;
+    use pipeline::ids::{CommentId, CommitId};
     use pipeline::message::encode;
-    use pipeline::run::RunState;
+    use pipeline::run::{COMMITS_MAX, Pushed, RunState, THREAD_COMMITS_MAX, ThreadCommit};
 
     use super::*;
     use crate::testing::run_asking;
@@ -91,13 +92,28 @@ mod tests {
     const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
     /// Bitbucket's longest comment.
     const COMMENT_CHARS_MAX: usize = 32_768;
+    /// The longest name of a branch that file systems let a server keep.
+    const BRANCH_BYTES_MAX: usize = 4_096;
 
     #[test]
     fn a_record_fits_into_a_message_whatever_was_said_and_left_out() {
         // A control character takes six bytes in JSON, more than any other.
         let long = "\u{1}".repeat(100_000);
         let list = vec![long.clone(); 1_000];
+        let commit = CommitId::new("a".repeat(40)).unwrap();
+        let of_thread = ThreadCommit {
+            thread: CommentId(u64::MAX),
+            commit: commit.clone(),
+        };
         let outcome = Outcome {
+            pushed: Some(Pushed {
+                commit: commit.clone(),
+                branch: "x".repeat(BRANCH_BYTES_MAX),
+                files: u32::MAX,
+                added: u32::MAX,
+                removed: u32::MAX,
+                threads: vec![of_thread; THREAD_COMMITS_MAX],
+            }),
             failure: Outcome::of_failure(FailureCode::BranchConflict, Some(long.clone())).failure,
             summary: Some(long.clone()),
             not_done: list.clone(),
@@ -116,6 +132,7 @@ mod tests {
             ..Outcome::default()
         };
         let mut run = run_asking(&"\u{1}".repeat(COMMENT_CHARS_MAX));
+        run.commits = vec![commit; COMMITS_MAX];
         run.end(
             None,
             RunState::Failed,

@@ -115,12 +115,71 @@ fn footer(run: &Run) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipeline::ids::CommitId;
+    use pipeline::run::{Pushed, ThreadCommit};
+
     use super::*;
+    use crate::sample;
 
     const POLICY: Policy<'_> = Policy {
         base_url: "https://bitbucket.example.com",
         beyond_bmp: true,
     };
+
+    #[test]
+    fn an_answer_names_the_commit_that_is_for_its_thread() {
+        let commit = |digit: &str| CommitId::new(digit.repeat(40)).unwrap();
+        let one_for_305 = vec![ThreadCommit {
+            thread: CommentId(305),
+            commit: commit("1"),
+        }];
+        let said = |thread: u64, settled: bool, threads: &[ThreadCommit], aside: bool| {
+            let mut run = sample::running();
+            let outcome = Outcome {
+                pushed: Some(Pushed {
+                    commit: commit("2"),
+                    branch: "refs/heads/x".into(),
+                    files: 1,
+                    added: 1,
+                    removed: 0,
+                    threads: threads.to_vec(),
+                }),
+                pushed_aside: aside,
+                ..Outcome::default()
+            };
+            run.end(None, RunState::Done, outcome, sample::at(1)).unwrap();
+            verdict(&run, CommentId(thread), settled, "https://b/pr/7")
+        };
+        let (first, last) = (
+            format!("[`11111111111`](https://b/pr/7/commits/{})", commit("1")),
+            format!("[`22222222222`](https://b/pr/7/commits/{})", commit("2")),
+        );
+        let table = [
+            (305, true, &one_for_305[..], format!("**Done** in {first}.")),
+            (
+                305,
+                false,
+                &one_for_305,
+                format!("**Changed, not settled:** {first}."),
+            ),
+            (
+                306,
+                true,
+                &one_for_305,
+                format!("**Done** without a commit of its own, by what was pushed with it: {last}."),
+            ),
+            (306, false, &one_for_305, "**Not changed.**".to_owned()),
+            (306, true, &[], format!("**Done** in {last}.")),
+            (306, false, &[], "**Not changed.**".to_owned()),
+        ];
+        for (thread, settled, threads, expected) in table {
+            assert_eq!(said(thread, settled, threads, false), expected);
+        }
+        assert_eq!(
+            said(305, true, &one_for_305, true),
+            "**Done on another branch:** `11111111111` on `x`; not on the source branch yet."
+        );
+    }
 
     #[test]
     fn a_suggestion_is_exact_or_none() {
