@@ -22,6 +22,11 @@ impl World {
             "method": method, "path": path, "user": "openhands", "count": 1, "when": when, "hold": true,
         }]))
         .await?;
+        self.first_fault().await
+    }
+
+    /// The first fault, where that holds requests.
+    pub async fn first_fault(&self) -> Result<Hold> {
         let faults = self.control("GET", "/sim/v1/faults", Value::Null).await?;
         Ok(Hold(faults[0]["id"].as_u64().context("a fault has an id")?))
     }

@@ -156,3 +156,28 @@ async fn a_repository_renamed_or_moved_while_the_agent_works_gets_the_push_and_t
         .await;
     }
 }
+
+#[tokio::test]
+async fn where_git_does_not_follow_a_new_name_the_work_is_done_again_under_it() {
+    however_delivered(two_projects(), async |world| {
+        let comment = alice_has_it_fixed(world).await;
+        let pr = world.pull_request(1);
+        world
+            .faults(json!([{"path": "*/scm/proj/demo.git/*", "user": "openhands", "status": 404}]))
+            .await
+            .unwrap();
+        let renamed = json!({"name": "renamed"});
+        administers(world, Method::PUT, "/projects/PROJ/repos/demo", renamed).await;
+        let reply = pr.final_reply_releasing_the_model(comment).await;
+        assert!(reply.text.starts_with("**Done for @alice"), "{}", reply.text);
+        assert!(pr.file(FILE).await.contains("a + b"));
+        assert_eq!(pr.bots_commits().await.len(), 1);
+        assert_eq!(pr.bots_comments().await.len(), 1);
+        let faults = world.control("GET", "/sim/v1/faults", Value::Null).await.unwrap();
+        assert!(
+            faults[0]["used"].as_u64().unwrap() > 0,
+            "git was refused: {faults}"
+        );
+    })
+    .await;
+}

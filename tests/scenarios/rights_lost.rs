@@ -74,6 +74,36 @@ async fn who_may_is_asked_again_before_every_try_to_push() {
 }
 
 #[tokio::test]
+async fn a_branch_that_did_not_arrive_is_not_tried_again_for_who_may_not_any_more() {
+    for is_lost in [true, false] {
+        however_delivered(Setup::default(), async |world| {
+            let comment = while_it_works(world, "@openhands fix --new-pr the sign", (FIX, "Did it.")).await;
+            let lost_in_flight = json!([{
+                "method": "POST", "path": "*/git-receive-pack", "user": "openhands", "count": 1, "hold": true,
+                "drop": true,
+            }]);
+            world.faults(lost_in_flight).await.unwrap();
+            let push = world.first_fault().await.unwrap();
+            world.model.release();
+            world.held(push).await.unwrap();
+            if is_lost {
+                alice_loses(world, false).await;
+            }
+            world.lets_go(push).await.unwrap();
+            let reply = world.pull_request(1).final_reply_to(comment).await;
+            assert_eq!(reply.text.contains("`ACCESS_LOST`"), is_lost, "{}", reply.text);
+            assert_eq!(reply.text.starts_with("**Done"), !is_lost, "{}", reply.text);
+            let branches = world.root().get_all("/branches").await.unwrap();
+            let made = branches
+                .iter()
+                .any(|branch| branch["displayId"].as_str().unwrap().starts_with("openhands/"));
+            assert_eq!(made, !is_lost, "{branches:#?}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn findings_of_who_may_not_read_any_more_are_not_written() {
     for is_lost in [true, false] {
         however_delivered(Setup::default(), async |world| {

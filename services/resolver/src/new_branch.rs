@@ -46,6 +46,12 @@ pub(crate) async fn deliver(
                 return Ok(kept(outcome, RunState::Failed, code, Some(shown(&branch))));
             }
         }
+        // Before each try, the first of which was looked at above.
+        if pushes > 1
+            && let Some(ending) = push::closed_meanwhile(door, attempt, work).await?
+        {
+            return Ok(ending);
+        }
         let pushed = create(door, work, &branch).await?;
         telemetry::metrics::pushes(push::result_label(&pushed)).inc();
         let (code, detail) = match pushed {
