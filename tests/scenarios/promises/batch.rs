@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures::TryStreamExt as _;
-use pipeline::run::{Run, RunState};
+use pipeline::run::Run;
 use pipeline::subject;
 use serde_json::{Value, json};
 use tests::inside;
@@ -15,7 +15,9 @@ use tests::world::{ROLES, World, scenario_in, works};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::play::{Act, History, PATIENCE, People};
+use super::branch;
+use super::history::{Act, History, WORK};
+use super::play::{PATIENCE, People};
 use super::promise::brief;
 use super::steps::Sequence;
 
@@ -68,21 +70,13 @@ pub(super) async fn play_all(batch: Batch) -> Vec<(u64, Sequence, History)> {
             .await
             .unwrap_or_else(|error| panic!("{error:?}\n{}", world.logs()));
         let runs = until_all_is_over(world, &played, &batch.sequences).await;
-        let mut commits = 0;
         for (number, acts) in played {
-            let history = People::at(world, number)
-                .history(acts, &runs, world)
-                .await
-                .unwrap();
-            // As teardown counts them: a commit that lands while its pull request is merged is on the branch alone.
-            commits += world.pull_request(number).bots_commits().await.len();
+            let people = People::at(world, number);
+            let history = History::of(&people, acts, &runs, world).await.unwrap();
+            world.expected.extra_commits += branch::beyond_done_runs(&history);
             let (seed, sequence) = batch.sequences[number - 1].clone();
             histories.push((seed, sequence, history));
         }
-        // Which run each commit is of is for the model to judge, and to show with what led to it.
-        let done = runs.iter().filter(|run| run.state == RunState::Done).count();
-        let (commits, done) = (i64::try_from(commits).unwrap(), i64::try_from(done).unwrap());
-        world.expected.extra_commits = commits - done;
     })
     .await;
     histories
@@ -109,10 +103,10 @@ fn title(number: usize) -> String {
     format!("Sequence {number:03}")
 }
 
-/// The model answers for each sequence at its own pace, with work that no other pull request has.
+/// The model answers for each sequence at its own pace, whatever it is asked, with work that no other run has.
 fn script(world: &World, sequences: &[(u64, Sequence)]) {
     let rule = |(index, (_, sequence)): (usize, &(u64, Sequence))| {
-        let work = works(&format!("echo more >> work-{index}.txt"), "Did it.");
+        let work = works(&format!("echo more > $(mktemp {WORK}XXXXXXXXXX.txt)"), "Did it.");
         let reply = match sequence.pace {
             0 => work,
             pace => json!({"delay_ms": pace, "then": work}),
@@ -215,10 +209,8 @@ async fn stuck(
             .iter()
             .any(|run| run.pull_request.0 == *number as u64 && !is_over(run));
         if is_stuck {
-            let history = People::at(world, *number)
-                .history(acts.clone(), &runs, world)
-                .await
-                .unwrap();
+            let people = People::at(world, *number);
+            let history = History::of(&people, acts.clone(), &runs, world).await.unwrap();
             let (seed, sequence) = sequences[number - 1].clone();
             let wrong = vec!["it has not ended".to_owned()];
             told += &Broken {

@@ -1,16 +1,16 @@
 //! Plays one sequence: does what people do, and writes down what they did and saw.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use pipeline::run::Run;
-use serde_json::Value;
+use anyhow::Result;
 use tests::person::Person;
 use tests::setup::branch;
 use tests::thread::{self, Comment};
-use tests::world::{ROLES, World};
+use tests::world::World;
 use tokio::time::{Instant, interval};
 
+use super::history::{Act, Commit, commit, run_shown, verdict};
 use super::steps::{Ask, Sequence, Step};
 
 /// How often people look. Several look at once, at a simulator that shares its processor with what is tested.
@@ -29,45 +29,12 @@ pub(super) struct People {
     pub(super) number: usize,
 }
 
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Act {
-    /// A comment was written.
-    Wrote { comment: u64, by_alice: bool, ask: Ask },
-    /// A comment of alice's was edited.
-    Edited { comment: u64, version: u32, ask: Ask },
-    /// A comment of alice's was deleted.
-    Deleted { comment: u64 },
-    /// The pull request was declined or merged.
-    Closed,
-    /// Alice read the bot's replies to a comment, and the branch.
-    Saw {
-        comment: u64,
-        ended: Vec<String>,
-        log: Vec<Commit>,
-    },
-    /// Alice waited for a reply that did not come.
-    InVain { comment: u64 },
-}
-
-/// A commit of the source branch.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Commit {
-    pub(super) id: String,
-    /// The run it says it is of, where it is the bot's.
-    pub(super) run: Option<String>,
-}
-
-/// Everything that can be known of a sequence once all is quiet.
-#[derive(Debug, Clone)]
-pub(super) struct History {
-    pub(super) acts: Vec<Act>,
-    pub(super) runs: Vec<Run>,
-    pub(super) bots: Vec<Comment>,
-    /// The source branch, newest first.
-    pub(super) log: Vec<Commit>,
-    /// What the roles logged of its runs, and what went wrong with any.
-    pub(super) lines: Vec<String>,
+/// What alice remembers while she goes on.
+struct Alice {
+    own: Vec<Own>,
+    is_open: bool,
+    /// Whether the bot may be paused: from when she asks for that, until she has read that it listens again.
+    may_be_paused: bool,
 }
 
 /// A comment of alice's as she remembers it.
@@ -77,6 +44,39 @@ struct Own {
     touched: u32,
     ask: Ask,
     is_deleted: bool,
+    /// Whether it is promised to be answered: what asks for nothing is not, nor is who has read within the hour that
+    /// the bot is paused.
+    is_answered: bool,
+}
+
+impl Alice {
+    /// How long ago a comment was written; round and round.
+    fn pick(&mut self, which: usize) -> &mut Own {
+        let last = self.own.len() - 1;
+        let at = last - which % self.own.len();
+        &mut self.own[at]
+    }
+
+    /// Takes note of what a comment of hers asks for now.
+    fn asks(&mut self, which: usize, ask: Ask) {
+        if ask == Ask::Pause {
+            self.may_be_paused = true;
+            for own in self.own.iter_mut().filter(|own| own.ask.starts_a_run()) {
+                own.is_answered = false;
+            }
+        }
+        let is_answered = ask != Ask::Nothing && !(self.may_be_paused && ask.starts_a_run());
+        let own = self.pick(which);
+        (own.ask, own.is_answered) = (ask, is_answered);
+    }
+
+    /// Takes note of an end that she has read.
+    fn has_read_the_end(&mut self, which: usize) {
+        let own = self.pick(which);
+        if own.ask == Ask::Resume && own.version == 0 {
+            self.may_be_paused = false;
+        }
+    }
 }
 
 impl People {
@@ -95,56 +95,69 @@ impl People {
 
     /// Does all of it; what was done and seen.
     pub(super) async fn play(&self, sequence: &Sequence) -> Result<Vec<Act>> {
-        let (mut acts, mut own, mut is_open) = (Vec::new(), Vec::<Own>::new(), true);
+        let mut acts = Vec::new();
+        let mut alice = Alice {
+            own: Vec::new(),
+            is_open: true,
+            may_be_paused: false,
+        };
         for step in &sequence.steps {
-            let act = match step {
-                Step::Writes(ask) => Some(self.alice_writes(&mut own, *ask).await?),
-                Step::BobAsks => {
-                    let ask = Ask::Change(0);
-                    let comment = self.bob.comments(self.id(), &ask.text(0)).await?;
-                    Some(Act::Wrote {
-                        comment,
-                        by_alice: false,
-                        ask,
-                    })
-                }
-                Step::Edits(which, ask) => self.edits(pick(&mut own, *which), *ask).await?,
-                Step::Touches(which) => {
-                    let comment = pick(&mut own, *which);
-                    comment.touched += 1;
-                    self.edits(comment, comment.ask).await?
-                }
-                Step::Deletes(which) => self.deletes(pick(&mut own, *which)).await?,
-                Step::Declines | Step::Merges if is_open => {
-                    is_open = !self.closes(*step == Step::Merges).await?;
-                    (!is_open).then_some(Act::Closed)
-                }
-                Step::Declines | Step::Merges => None,
-                Step::SeesWork(which) | Step::SeesEnd(which) => {
-                    let comment = pick(&mut own, *which);
-                    let is_answered = is_open && comment.ask != Ask::Nothing && !comment.is_deleted;
-                    let is_end = matches!(step, Step::SeesEnd(_));
-                    if is_answered {
-                        Some(self.sees(comment.id, is_end).await?)
-                    } else {
-                        None
-                    }
-                }
-            };
-            acts.extend(act);
+            acts.extend(self.step(&mut alice, step).await?);
         }
         Ok(acts)
     }
 
-    async fn alice_writes(&self, own: &mut Vec<Own>, ask: Ask) -> Result<Act> {
+    async fn step(&self, alice: &mut Alice, step: &Step) -> Result<Option<Act>> {
+        match step {
+            Step::Writes(ask) => Ok(Some(self.alice_writes(alice, *ask).await?)),
+            Step::BobWrites(ask) => Ok(Some(Act::Wrote {
+                comment: self.bob.comments(self.id(), &ask.text(0)).await?,
+                by_alice: false,
+                ask: *ask,
+            })),
+            Step::Edits(which, ask) => {
+                let act = self.edits(alice.pick(*which), *ask).await?;
+                if act.is_some() && alice.pick(*which).ask != *ask {
+                    alice.asks(*which, *ask);
+                }
+                Ok(act)
+            }
+            Step::Touches(which) => {
+                let comment = alice.pick(*which);
+                comment.touched += 1;
+                self.edits(comment, comment.ask).await
+            }
+            Step::Deletes(which) => self.deletes(alice.pick(*which)).await,
+            Step::Declines | Step::Merges => {
+                let closes = alice.is_open && self.closes(*step == Step::Merges).await?;
+                alice.is_open &= !closes;
+                Ok(closes.then_some(Act::Closed))
+            }
+            Step::SeesWork(which) | Step::SeesEnd(which) => {
+                let (is_open, comment) = (alice.is_open, alice.pick(*which));
+                if !is_open || !comment.is_answered || comment.is_deleted {
+                    return Ok(None);
+                }
+                let act = self.sees(comment.id, matches!(step, Step::SeesEnd(_))).await?;
+                if matches!(&act, Act::Saw { ended, .. } if !ended.is_empty()) {
+                    alice.has_read_the_end(*which);
+                }
+                Ok(Some(act))
+            }
+        }
+    }
+
+    async fn alice_writes(&self, alice: &mut Alice, ask: Ask) -> Result<Act> {
         let comment = self.alice.comments(self.id(), &ask.text(0)).await?;
-        own.push(Own {
+        alice.own.push(Own {
             id: comment,
             version: 0,
             touched: 0,
             ask,
             is_deleted: false,
+            is_answered: true,
         });
+        alice.asks(0, ask);
         Ok(Act::Wrote {
             comment,
             by_alice: true,
@@ -152,6 +165,7 @@ impl People {
         })
     }
 
+    /// Nothing where the text stays as it is.
     async fn edits(&self, comment: &mut Own, ask: Ask) -> Result<Option<Act>> {
         if comment.is_deleted || (comment.touched == 0 && comment.ask == ask) {
             return Ok(None);
@@ -160,7 +174,6 @@ impl People {
             .edits(self.id(), comment.id, &ask.text(comment.touched))
             .await?;
         comment.version += 1;
-        comment.ask = ask;
         Ok(Some(Act::Edited {
             comment: comment.id,
             version: comment.version,
@@ -203,20 +216,21 @@ impl People {
         while Instant::now() < end {
             ticks.tick().await;
             let thread = self.thread().await?;
-            let replies: Vec<_> = thread
-                .iter()
-                .filter(|c| c.is_bots() && c.parent == Some(comment))
-                .collect();
-            let ended: Vec<_> = replies
-                .iter()
-                .filter(|c| c.is_final())
-                .filter_map(|c| run_shown(c))
-                .collect();
-            let works = replies.iter().any(|c| c.text.starts_with("**Working"));
+            let replies = || {
+                let is_reply = |c: &&Comment| c.is_bots() && c.parent == Some(comment);
+                thread.iter().filter(is_reply)
+            };
+            let told = |reply: &Comment| Some((run_shown(reply)?, verdict(reply).to_owned()));
+            let ended = replies().filter(|reply| reply.is_final());
+            let (ended, works) = (
+                ended.filter_map(told).collect::<BTreeMap<_, _>>(),
+                replies().any(|reply| verdict(reply).starts_with("Working")),
+            );
             if !ended.is_empty() || (works && !is_end) {
                 // What was told is told before the branch is looked at.
                 return Ok(Act::Saw {
                     comment,
+                    shown: replies().filter_map(run_shown).collect(),
                     ended,
                     log: self.log().await?,
                 });
@@ -225,71 +239,17 @@ impl People {
         Ok(Act::InVain { comment })
     }
 
-    async fn thread(&self) -> Result<Vec<Comment>> {
+    pub(super) async fn thread(&self) -> Result<Vec<Comment>> {
         let path = format!("/pull-requests/{}/activities", self.id());
         Ok(thread::comments(&self.root.get_all(&path).await?))
     }
 
     /// The source branch, newest first.
-    async fn log(&self) -> Result<Vec<Commit>> {
+    pub(super) async fn log(&self) -> Result<Vec<Commit>> {
         let commits = self
             .root
             .get_all(&format!("/commits?until=refs/heads/{}", branch(self.number)))
             .await?;
         commits.iter().map(commit).collect()
     }
-
-    /// What has become of it all.
-    pub(super) async fn history(&self, acts: Vec<Act>, all: &[Run], world: &World) -> Result<History> {
-        let runs: Vec<Run> = all
-            .iter()
-            .filter(|run| run.pull_request.0 == self.id())
-            .cloned()
-            .collect();
-        let bots = self
-            .thread()
-            .await?
-            .into_iter()
-            .filter(Comment::is_bots)
-            .collect();
-        Ok(History {
-            acts,
-            bots,
-            log: self.log().await?,
-            lines: lines_about(&runs, world),
-            runs,
-        })
-    }
-}
-
-fn lines_about(runs: &[Run], world: &World) -> Vec<String> {
-    let logs = ROLES.iter().map(|role| world.path(&format!("{role}.log")));
-    let text: String = logs.filter_map(|log| std::fs::read_to_string(log).ok()).collect();
-    let is_about =
-        |line: &&str| line.contains(" ERROR ") || runs.iter().any(|run| line.contains(run.id.as_str()));
-    text.lines().filter(is_about).map(str::to_owned).collect()
-}
-
-fn pick(own: &mut [Own], which: usize) -> &mut Own {
-    let at = which % own.len();
-    &mut own[at]
-}
-
-/// The run whose status reply this is.
-pub(super) fn run_shown(comment: &Comment) -> Option<String> {
-    let marker = comment.raw.lines().next_back()?;
-    let shown = marker.split_once(" run=")?.1.split_once(" n=")?.0;
-    Some(shown.to_owned())
-}
-
-fn commit(value: &Value) -> Result<Commit> {
-    let id = value["id"].as_str().context("a commit has an id")?.to_owned();
-    let is_bots = value["author"]["name"] == "openhands";
-    let message = value["message"].as_str().unwrap_or_default();
-    let run = message
-        .lines()
-        .filter_map(|line| line.strip_prefix("Run-Id: "))
-        .next_back();
-    let run = is_bots.then(|| run.unwrap_or("none").to_owned());
-    Ok(Commit { id, run })
 }

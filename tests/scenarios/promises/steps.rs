@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Steps behind the first request: enough for two edits and an end, few enough for hundreds of sequences.
-const STEPS_MAX: usize = 5;
+/// Phrases behind the first request, of one step or a few that belong together: enough for two edits and an end, few
+/// enough for hundreds of sequences.
+const PHRASES_MAX: usize = 4;
 /// Different changes that are asked for: few, so that an edit comes back to one that was asked for before.
 const CHANGES: u8 = 3;
 /// Milliseconds the model takes to answer: work that is over before anybody looks, and work that can be interrupted.
@@ -20,13 +21,13 @@ pub(super) struct Sequence {
     pub(super) steps: Vec<Step>,
 }
 
-/// Something that someone does. Comments are those of alice, counted from the first, round and round.
+/// Something that someone does. Comments are those of alice, counted from her last one back, round and round.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// Alice, who may write, comments.
     Writes(Ask),
-    /// Bob, who may only read, asks for a change.
-    BobAsks,
+    /// Bob, who may only read, comments.
+    BobWrites(Ask),
     /// Alice edits a comment of hers to ask for this.
     Edits(usize, Ask),
     /// Alice edits a comment of hers without changing what it asks for.
@@ -50,6 +51,22 @@ pub(super) enum Ask {
     Nothing,
     /// A change of the code, of this number.
     Change(u8),
+    /// The same, signed off.
+    Signed(u8),
+    /// The patch of a change alone, which is signed off if it is ever pushed.
+    Patch(u8),
+    /// An answer.
+    Question,
+    /// The last request again.
+    Retry,
+    /// To go on with what an earlier run left.
+    Continue,
+    /// To take back what an earlier run pushed.
+    Undo,
+    /// That nothing starts any more,
+    Pause,
+    /// and that it does again.
+    Resume,
     /// The end of what waits and runs.
     Stop,
     /// What may be typed.
@@ -64,6 +81,14 @@ impl Ask {
         let asks = match self {
             Self::Nothing => "Looks good to me.".to_owned(),
             Self::Change(number) => format!("@openhands do piece {number}"),
+            Self::Signed(number) => format!("@openhands --sign-off do piece {number}"),
+            Self::Patch(number) => format!("@openhands --dry-run --sign-off do piece {number}"),
+            Self::Question => "@openhands ask what is this?".to_owned(),
+            Self::Retry => "@openhands retry".to_owned(),
+            Self::Continue => "@openhands continue".to_owned(),
+            Self::Undo => "@openhands undo".to_owned(),
+            Self::Pause => "@openhands pause".to_owned(),
+            Self::Resume => "@openhands resume".to_owned(),
             Self::Stop => "@openhands stop".to_owned(),
             Self::Help => "@openhands help".to_owned(),
             Self::Unknown => "@openhands fix it --no-such-option".to_owned(),
@@ -72,6 +97,20 @@ impl Ask {
             0 => asks,
             times => format!("Thanks, {times} times!\n\n{asks}"),
         }
+    }
+
+    /// Whether it waits its turn, as everything does that is not answered at once.
+    pub(super) fn starts_a_run(self) -> bool {
+        matches!(
+            self,
+            Self::Change(_)
+                | Self::Signed(_)
+                | Self::Patch(_)
+                | Self::Question
+                | Self::Retry
+                | Self::Continue
+                | Self::Undo
+        )
     }
 }
 
@@ -87,36 +126,78 @@ impl Sequence {
 }
 
 fn sequences() -> impl Strategy<Value = Sequence> {
-    let more = prop::collection::vec(steps(), 0..=STEPS_MAX);
-    (prop::sample::select(&PACES[..]), 0..CHANGES, more).prop_map(|(pace, first, more)| Sequence {
+    let more = prop::collection::vec(phrases(), 0..=PHRASES_MAX);
+    (prop::sample::select(&PACES[..]), work(), more).prop_map(|(pace, first, more)| Sequence {
         pace,
-        steps: std::iter::once(Step::Writes(Ask::Change(first)))
-            .chain(more)
+        steps: std::iter::once(Step::Writes(first))
+            .chain(more.into_iter().flatten())
             .collect(),
     })
+}
+
+/// Much of what people do goes back to what they have read before.
+fn phrases() -> impl Strategy<Value = Vec<Step>> {
+    let paused = || vec![Step::Writes(Ask::Pause), Step::SeesEnd(0)];
+    prop_oneof![
+        16 => steps().prop_map(|step| vec![step]),
+        2 => goes_back().prop_map(|ask| vec![Step::SeesEnd(0), Step::Writes(ask)]),
+        1 => work().prop_map(move |ask| [paused(), vec![Step::Writes(ask)]].concat()),
+        1 => Just([paused(), vec![Step::Writes(Ask::Resume), Step::SeesEnd(0)]].concat()),
+    ]
 }
 
 fn steps() -> impl Strategy<Value = Step> {
     let which = || 0..4_usize;
     prop_oneof![
-        4 => asks().prop_map(Step::Writes),
-        1 => Just(Step::BobAsks),
+        5 => asks().prop_map(Step::Writes),
+        2 => bobs_asks().prop_map(Step::BobWrites),
         4 => (which(), asks()).prop_map(|(which, ask)| Step::Edits(which, ask)),
         2 => which().prop_map(Step::Touches),
         3 => which().prop_map(Step::Deletes),
         1 => Just(Step::Declines),
         1 => Just(Step::Merges),
         3 => which().prop_map(Step::SeesWork),
-        3 => which().prop_map(Step::SeesEnd),
+        2 => which().prop_map(Step::SeesEnd),
     ]
 }
 
 fn asks() -> impl Strategy<Value = Ask> {
     prop_oneof![
-        4 => (0..CHANGES).prop_map(Ask::Change),
+        5 => work(),
         3 => Just(Ask::Stop),
+        2 => goes_back(),
         2 => Just(Ask::Nothing),
+        1 => Just(Ask::Question),
+        1 => Just(Ask::Pause),
+        1 => Just(Ask::Resume),
         1 => Just(Ask::Help),
         1 => Just(Ask::Unknown),
     ]
+}
+
+fn work() -> impl Strategy<Value = Ask> {
+    prop_oneof![
+        4 => (0..CHANGES).prop_map(Ask::Change),
+        1 => (0..CHANGES).prop_map(Ask::Signed),
+        2 => (0..CHANGES).prop_map(Ask::Patch),
+    ]
+}
+
+fn goes_back() -> impl Strategy<Value = Ask> {
+    prop::sample::select(&[Ask::Retry, Ask::Continue, Ask::Undo][..])
+}
+
+fn bobs_asks() -> impl Strategy<Value = Ask> {
+    prop::sample::select(
+        &[
+            Ask::Change(0),
+            Ask::Question,
+            Ask::Retry,
+            Ask::Undo,
+            Ask::Stop,
+            Ask::Stop,
+            Ask::Pause,
+            Ask::Resume,
+        ][..],
+    )
 }
