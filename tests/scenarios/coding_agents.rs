@@ -5,7 +5,7 @@ use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::world::{World, scenario_in};
 
 /// A world whose agent is the stand-in, behaving like this.
-fn stand_in(kind: &str, behaviour: &str, settings: &str) -> Setup {
+pub(crate) fn stand_in(kind: &str, behaviour: &str, settings: &str) -> Setup {
     let program = program("stand-in-agent").expect("it is built with the programs");
     let task = if kind == "command" { ", \"{prompt}\"" } else { "" };
     let command = format!(

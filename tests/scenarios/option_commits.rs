@@ -8,6 +8,7 @@ use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::waiting::WAIT_MAX;
 use tests::world::{World, scenario, scenario_in, works};
 
+use crate::coding_agents::stand_in;
 use crate::looking_in::redacted;
 use crate::verb_address::{answers, comment, task};
 use crate::verb_review::handing_over;
@@ -195,6 +196,39 @@ async fn each_thread_that_led_to_a_change_has_a_commit_that_its_answer_names() {
 
             Model `default` · 3 model calls · 6k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
             ") };
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn agents_of_others_work_thread_by_thread_as_well() {
+    for kind in ["acp", "command"] {
+        scenario_in(stand_in(kind, "well-behaved", ""), async |world| {
+            let first = world.bob().comments(1, "It is not made.").await.unwrap();
+            let second = world.bob().comments(1, "Make it.").await.unwrap();
+            let asked = world.alice().comments(1, ADDRESS).await.unwrap();
+            let reply = world.pull_request(1).final_reply_to(asked).await.text;
+            assert!(
+                reply.starts_with("**Done") && reply.contains("2 model calls"),
+                "{reply}"
+            );
+            let made = commits(&world.pull_request(1)).await;
+            assert_eq!((made.len(), made[0].2), (1, Some(first)), "{kind}");
+            assert_eq!(world.pull_request(1).file("made.txt").await, "made\n");
+            // It hands nothing over: its words are the answer, and nobody has said that this settles anything.
+            let said = answer(world, first).await;
+            assert!(
+                said.starts_with("**Changed, not settled:** [`")
+                    && said.contains(&made[0].0)
+                    && said.contains("Made it."),
+                "{said}"
+            );
+            let said = answer(world, second).await;
+            assert!(
+                said.starts_with("**Not changed.**") && said.contains("Made it."),
+                "{said}"
+            );
         })
         .await;
     }
