@@ -245,7 +245,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "add a `Signed-off-by` line to commits",
     )
     .built(),
-    option(OptionName::Lang, "lang", "<tag>", "answer in this language").built(),
+    option(OptionName::Lang, "lang", "<tag>", "have the agent answer in this language; the bot's own words stay English").built(),
     option(OptionName::Quiet, "quiet", "", "reply only when it is over").built(),
     option(
         OptionName::Ref,

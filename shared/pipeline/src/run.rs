@@ -1,23 +1,26 @@
 //! Run: the record of one piece of work and its state machine. Changed by compare-and-swap only; ends exactly once.
 
 mod evidence;
+mod outcome;
+mod reply_record;
+mod state;
 mod waited;
-
-use std::fmt;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Build, Effect};
+use crate::effect::Effect;
 use crate::event::{Person, Repository};
-use crate::failure_code::FailureCode;
 use crate::ids::{CommentId, CommitId, InstanceId, Lane, PullRequestId, RunId};
 use crate::job::{Artifact, Credential};
 use crate::mention::{Closed, Command, CommandDigest};
 use crate::message::{Message, VERSION};
 
 pub use evidence::{Check, Confinement, Measured, Plan, Pushed, Setup, THREAD_COMMITS_MAX, ThreadCommit};
+pub use outcome::{FailureReport, Outcome, Usage};
+pub use reply_record::{PostIntent, ReplyRecord};
+pub use state::RunState;
 pub use waited::Waited;
 
 /// One piece of work for one mention.
@@ -163,195 +166,6 @@ pub const TRANSCRIPTS_MAX: usize = 8;
 /// Commits kept in [`Run::commits`]: three attempts may each merge onto a head that moves five times, some of them twice
 /// where Bitbucket was away meanwhile; each time as many as there are threads.
 pub const COMMITS_MAX: usize = 32 * THREAD_COMMITS_MAX;
-
-/// Where a run stands. All but the first two are terminal and absorb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// Admitted, waiting for its turn.
-    Queued,
-    /// A worker has it.
-    Running,
-    /// A commit was pushed.
-    Done,
-    /// The agent changed nothing.
-    NoChange,
-    /// A question was answered.
-    Answered,
-    /// The agent asks back.
-    NeedsInput,
-    /// The requester may not, or the pull request is not open.
-    Refused,
-    /// It went wrong.
-    Failed,
-    /// Someone ended it.
-    Cancelled,
-    /// A limit ended it.
-    Expired,
-    /// A newer request took its place.
-    Superseded,
-}
-
-impl RunState {
-    /// Whether the run has ended.
-    pub fn is_terminal(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-
-    /// The state as messages spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::NoChange => "no_change",
-            Self::Answered => "answered",
-            Self::NeedsInput => "needs_input",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Superseded => "superseded",
-        }
-    }
-}
-
-impl fmt::Display for RunState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What came of a run. The facts are git's and ours; only `summary`, `not_done` and `questions` are the model's words.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Outcome {
-    /// Why it did not work out.
-    pub failure: Option<FailureReport>,
-    /// The commit that was pushed and read back.
-    pub pushed: Option<Pushed>,
-    /// Whether it is on another branch than the pull request's source branch, which has nothing of it then.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub pushed_aside: bool,
-    /// Whether the worker ended the run knowing that nothing of it is on the branch.
-    pub nothing_pushed: bool,
-    /// What we answer ourselves, where no agent ran: Markdown of ours, shown as it is.
-    pub answer: Option<String>,
-    /// The model's account of what it did; data, to be sanitised.
-    pub summary: Option<String>,
-    /// What the model says is left; data.
-    pub not_done: Vec<String>,
-    /// What the model asks; data.
-    pub questions: Vec<String>,
-    /// Facts worth telling: the branch moved meanwhile, files were left out.
-    pub notes: Vec<String>,
-    /// What was left out of the brief, as its builder listed it.
-    pub left_out: Vec<String>,
-    /// The repository's checks, measured by the resolver before and after; never what the agent says of them.
-    pub checks: Vec<Check>,
-}
-
-impl Outcome {
-    /// Whether the pull request's source branch has the commit.
-    pub fn is_on_source(&self) -> bool {
-        self.pushed.is_some() && !self.pushed_aside
-    }
-
-    /// An outcome that is nothing but a failure.
-    pub fn of_failure(code: FailureCode, detail: Option<String>) -> Self {
-        Self {
-            failure: Some(FailureReport { code, detail }),
-            ..Self::default()
-        }
-    }
-}
-
-/// A failure as it reaches a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FailureReport {
-    /// The stable code.
-    pub code: FailureCode,
-    /// A fact for the sentence: a name, the server's words; data, to be sanitised.
-    pub detail: Option<String>,
-}
-
-/// What the model used, summed over all attempts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Usage {
-    /// Calls to the model.
-    pub turns: u32,
-    /// Tokens sent.
-    pub input_tokens: u64,
-    /// Of those, read from the provider's cache.
-    pub cached_tokens: u64,
-    /// Tokens received.
-    pub output_tokens: u64,
-    /// What that cost, in USD; absent where the model has no prices.
-    pub usd: Option<f64>,
-}
-
-impl Usage {
-    /// Both together: what an earlier attempt used, and this one.
-    #[must_use]
-    pub fn plus(self, more: Self) -> Self {
-        Self {
-            turns: self.turns.saturating_add(more.turns),
-            input_tokens: self.input_tokens.saturating_add(more.input_tokens),
-            cached_tokens: self.cached_tokens.saturating_add(more.cached_tokens),
-            output_tokens: self.output_tokens.saturating_add(more.output_tokens),
-            usd: match (self.usd, more.usd) {
-                (Some(usd), Some(more)) => Some(usd + more),
-                (one, other) => one.or(other),
-            },
-        }
-    }
-}
-
-/// What `services/reply` has done for the run.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, true or not whatever the others are"
-)]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct ReplyRecord {
-    /// Set before the first attempt to post, so that an ambiguous answer is known to need a look. Stays beside the status
-    /// reply where an earlier post may still arrive, until that was looked for once more at the end.
-    pub intent: Option<PostIntent>,
-    /// The status reply.
-    pub comment: Option<CommentId>,
-    /// Its version after our last edit.
-    pub comment_version: u32,
-    /// The `n` it shows.
-    pub shows_n: Option<u64>,
-    /// Whether 👀 was set.
-    pub eyes: bool,
-    /// Whether the closing reaction took its place, or could not.
-    pub closing_reaction: bool,
-    /// Set when the status reply was deleted by a person: it is not written again until the end.
-    pub deleted_by_person: bool,
-    /// Whether it stands at the top level, because the comment it answers was deleted.
-    pub top_level: bool,
-    /// How far the short comment is that tells the end beside the status reply, where that is configured.
-    #[serde(skip_serializing_if = "crate::effect::Progress::is_planned")]
-    pub finish: crate::effect::Progress,
-    /// Whether an effect was begun more than once, so that what arrived beside it is looked for at the end.
-    pub effects_unsure: bool,
-    /// The build status as it was last set; absent where none was, or where Bitbucket takes none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub build: Option<Build>,
-}
-
-/// Who is about to post the status reply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PostIntent {
-    /// A random name of the poster.
-    pub poster: String,
-    /// When.
-    #[schemars(with = "String")]
-    pub at: Timestamp,
-}
 
 /// A change was refused because the run has ended or another worker has it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
