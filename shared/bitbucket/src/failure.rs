@@ -119,11 +119,6 @@ mod tests {
             what,
             message: "x".into(),
         };
-        let conflict = |with| Error::Conflict {
-            with,
-            current_version: None,
-            message: "x".into(),
-        };
         let ambiguous = |cause| Error::Ambiguous {
             cause: Box::new(cause),
         };
@@ -159,11 +154,6 @@ mod tests {
             (missing(Missing::Route), ("free", Code::BitbucketFailed)),
             (missing(Missing::PullRequest), ("end", Code::BitbucketNotFound)),
             (
-                conflict(ConflictWith::Archived),
-                ("free", Code::RepositoryArchived),
-            ),
-            (conflict(ConflictWith::State), ("attempt", Code::BitbucketFailed)),
-            (
                 Error::Forbidden { message: text() },
                 ("end", Code::BitbucketForbidden),
             ),
@@ -189,6 +179,22 @@ mod tests {
             ),
         ] {
             check(error, expected);
+        }
+    }
+
+    #[test]
+    fn an_archive_is_waited_for_and_other_conflicts_are_looked_at_again() {
+        for (with, expected) in [
+            (ConflictWith::Archived, ("free", FailureCode::RepositoryArchived)),
+            (ConflictWith::State, ("attempt", FailureCode::BitbucketFailed)),
+        ] {
+            let message = "x".to_owned();
+            let conflict = Error::Conflict {
+                with,
+                current_version: None,
+                message,
+            };
+            check(conflict, expected);
         }
     }
 
