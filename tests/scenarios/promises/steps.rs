@@ -137,12 +137,17 @@ fn sequences() -> impl Strategy<Value = Sequence> {
 
 /// Much of what people do goes back to what they have read before.
 fn phrases() -> impl Strategy<Value = Vec<Step>> {
-    let paused = || vec![Step::Writes(Ask::Pause), Step::SeesEnd(0)];
+    use Step::{BobWrites, SeesEnd, SeesWork, Writes};
+    let paused = || vec![Writes(Ask::Pause), SeesEnd(0)];
+    let resumed = || vec![Writes(Ask::Resume), SeesEnd(0)];
     prop_oneof![
         16 => steps().prop_map(|step| vec![step]),
-        2 => goes_back().prop_map(|ask| vec![Step::SeesEnd(0), Step::Writes(ask)]),
-        1 => work().prop_map(move |ask| [paused(), vec![Step::Writes(ask)]].concat()),
-        1 => Just([paused(), vec![Step::Writes(Ask::Resume), Step::SeesEnd(0)]].concat()),
+        2 => goes_back().prop_map(|ask| vec![SeesEnd(0), Writes(ask)]),
+        1 => (work(), goes_back())
+            .prop_map(|(work, ask)| vec![SeesEnd(0), Writes(work), SeesEnd(0), Writes(ask)]),
+        1 => work().prop_map(move |ask| [paused(), vec![Writes(ask)]].concat()),
+        1 => work().prop_map(move |ask| [paused(), resumed(), vec![Writes(ask)]].concat()),
+        1 => work().prop_map(|ask| vec![Writes(ask), SeesWork(0), BobWrites(Ask::Stop)]),
     ]
 }
 
