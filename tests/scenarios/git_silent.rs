@@ -96,3 +96,29 @@ async fn a_run_that_waits_for_a_silent_server_can_be_stopped() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "takes more than two minutes: ./dev soak"]
+async fn a_server_that_stays_silent_is_given_up_and_asked_again() {
+    /// After which the resolver gives up, with room for a busy machine.
+    const GIVEN_UP_MAX: Duration = Duration::from_secs(3 * 60);
+    scenario(async |world| {
+        let hold = world
+            .holds_next("POST", "*/git-upload-pack", "before")
+            .await
+            .unwrap();
+        let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
+        world.held(hold).await.unwrap();
+        let pr = world.pull_request(1);
+        let pushed = until(GIVEN_UP_MAX, || async {
+            (!pr.bots_commits().await.is_empty()).then_some(())
+        });
+        pushed.await.expect("the second try gets through");
+        world.lets_go(hold).await.unwrap();
+        let reply = pr.final_reply_to(comment).await;
+        assert!(reply.text.starts_with("**Done"), "{}", reply.text);
+        let log = std::fs::read_to_string(world.path("up.log")).unwrap();
+        assert!(log.contains("the server was silent for 120s"), "{log}");
+    })
+    .await;
+}
