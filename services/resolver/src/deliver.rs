@@ -17,23 +17,19 @@ use crate::git_door::{CheckedOut, GitDoor};
 use crate::hand_back::{self, HandedBack};
 use crate::handler::Resolver;
 use crate::instructions::quoted;
+use crate::keep::keep;
 use crate::message::{commit_message, merge_message, signature};
 use crate::new_branch;
 use crate::patching::Patched;
 use crate::policy::{OnlyPaths, Policy};
 use crate::push::push;
-use crate::secrets::{self, Finding, Known};
+use crate::secrets::Known;
 use crate::terms::Terms;
 use crate::told::{self, CutShort};
 use crate::update;
 use crate::verdict::{Verdict, judge};
 use crate::words;
 use crate::work_tree::WorkTree;
-
-/// Said where the patch is larger than an artifact may be.
-const NOT_KEPT: &str = "The change is too large to be kept as a patch beside the run.";
-/// Said where the patch would spread what must not be spread.
-const NOT_KEPT_SECRET: &str = "The change was not kept as a patch either, since the secret would be in it.";
 
 /// Said where the requester cannot sign.
 const NOT_SIGNED_OFF: &str =
@@ -232,30 +228,6 @@ pub(crate) fn outside(changes: &[git::Change], only: &OnlyPaths) -> Option<Strin
     Some(format!("{}{more}", named.join(", ")))
 }
 
-/// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it, or in
-/// one of the commits that it comes to: then it is neither kept nor pushed.
-async fn keep(
-    door: &GitDoor,
-    attempt: &Attempt,
-    work: &mut Work,
-    known: &Known,
-) -> Result<Option<Ending>, Failure> {
-    let patience = &attempt.patience;
-    let search = || searched_patch(door, work, known);
-    let (patch, secrets) = patience.with("look for secrets", search).await?;
-    if !secrets.is_empty() {
-        return Ok(Some(with_secret(work.outcome.clone(), &secrets)));
-    }
-    let ids = work.commits.ids();
-    if !patience
-        .with("keep the patch", || attempt.keep_patch(&ids, &patch))
-        .await?
-    {
-        work.outcome.notes.push(NOT_KEPT.to_owned());
-    }
-    Ok(None)
-}
-
 /// An agent that comes to no change has at least asked its model; one that has not did nothing at all.
 pub(crate) fn nothing_to_commit(
     mut outcome: Outcome,
@@ -363,47 +335,6 @@ async fn commit(
         .with_mirror(move |mirror, _, _, _| Ok(mirror.commit(&wanted)?))
         .await?;
     Ok(Commits::one(commit, request))
-}
-
-/// The patch of all commits together, and the secrets in it and in each of them: what a later one takes out again is
-/// pushed all the same.
-async fn searched_patch(
-    door: &GitDoor,
-    work: &Work,
-    known: &Known,
-) -> Result<(Vec<u8>, Vec<Finding>), Failure> {
-    // Of a merge, what was done to end it: the target branch's own text is where everybody can read it.
-    let merges = work.commits.request().merges.as_ref();
-    let base = merges.map_or(&work.base, |merges| &merges.together).clone();
-    let (commits, known) = (work.commits.ids(), known.clone());
-    door.with_mirror(move |mirror, _, _, _| {
-        let tip = commits.last().unwrap_or(&base);
-        let patch = mirror.patch(&base, tip)?;
-        let mut found = secrets::in_patch(&patch, &known);
-        let mut below = &base;
-        for commit in commits.iter().filter(|_| commits.len() > 1) {
-            for finding in secrets::in_patch(&mirror.patch(below, commit)?, &known) {
-                if !found.contains(&finding) {
-                    found.push(finding);
-                }
-            }
-            below = commit;
-        }
-        Ok((patch.text, found))
-    })
-    .await
-}
-
-/// The run ends without a push and without a patch, which would have the secret in it.
-fn with_secret(mut outcome: Outcome, found: &[Finding]) -> Ending {
-    let named: Vec<_> = found.iter().map(ToString::to_string).collect();
-    outcome.notes.push(NOT_KEPT_SECRET.to_owned());
-    kept(
-        outcome,
-        RunState::Failed,
-        FailureCode::SecretInChange,
-        Some(named.join("; ")),
-    )
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod git_door;
 mod hand_back;
 mod handler;
 mod instructions;
+mod keep;
 mod message;
 mod moved;
 mod new_branch;
