@@ -63,7 +63,8 @@ pub async fn scenario(story: impl AsyncFnOnce(&mut World)) {
 /// Runs a scenario in a world of its own making, then checks that nothing unexplained is left.
 pub async fn scenario_in(setup: Setup, story: impl AsyncFnOnce(&mut World)) {
     let mut world = World::start(setup).await.expect("the world starts");
-    story(&mut world).await;
+    // A story holds more than a future should carry about.
+    Box::pin(story(&mut world)).await;
     if let Err(error) = world.tear_down().await {
         panic!("teardown: {error:?}");
     }
