@@ -98,7 +98,10 @@ async fn a_run_whose_message_goes_back_has_no_deadline_while_it_waits() {
     assert_eq!(consumer.next().await.delivered, 1);
     assert_eq!(consumer.next().await.delivered, 2);
     let waiting = runs.get(run().id.as_str()).await.unwrap().unwrap();
+    let waited = waiting.waited.expect("the record says what the run waits for");
+    assert_eq!((waited.code, waited.until), (away(10).code(), None));
     taken.deadline = None;
+    taken.waited = Some(waited);
     assert_eq!(waiting, taken);
     consumer.shutdown.hard.cancel();
     consumer.stop().await;
