@@ -26,6 +26,7 @@ mod history;
 mod limits;
 mod merge;
 mod mirror;
+mod object;
 mod overlay;
 mod parallel;
 mod patch;

@@ -14,6 +14,7 @@ use crate::error::{Error, PushError};
 use crate::fetch::Whose;
 use crate::limits::TreeLimits;
 use crate::merge::{Joined, Merged};
+pub(crate) use crate::object::{commit_id, object_id, tree_of};
 use crate::overlay::{Overlaid, Overlay};
 use crate::patch::Patch;
 use crate::push::Expected;
@@ -409,22 +410,6 @@ fn head_of(heads: Vec<Option<CommitId>>, branch: &str) -> Result<CommitId, Error
         .ok_or_else(|| Error::BranchGone {
             branch: branch.to_owned(),
         })
-}
-
-/// A commit id as gix knows it.
-pub(crate) fn object_id(commit: &CommitId) -> gix::ObjectId {
-    gix::ObjectId::from_hex(commit.as_str().as_bytes()).expect("a commit id is 40 hex digits")
-}
-
-/// And back.
-pub(crate) fn commit_id(id: &gix::oid) -> CommitId {
-    CommitId::new(id.to_hex().to_string()).expect("sha-1 object ids are 40 lower-case hex digits")
-}
-
-/// The commit's root tree.
-pub(crate) fn tree_of(repo: &gix::Repository, commit: &CommitId) -> Result<gix::ObjectId, Error> {
-    let commit = repo.find_commit(object_id(commit)).map_err(Error::damaged)?;
-    Ok(commit.tree_id().map_err(Error::damaged)?.detach())
 }
 
 /// Only branches, spelled in full: a leading dash or a colon can then mean nothing, and no tag is ever touched. For
