@@ -10,6 +10,7 @@ pub mod git_cli;
 pub mod inside;
 pub mod nats_proxy;
 pub mod nats_server;
+pub mod openings;
 pub mod person;
 pub mod pull_request;
 pub mod setup;

@@ -125,9 +125,7 @@ async fn a_resolver_killed_after_it_made_the_branch_makes_no_other_and_does_not_
         let comment = alice.comments(1, "@openhands fix the sign").await.unwrap();
         world.held(hold).await.unwrap();
         let asked = world.model.requests().len();
-        world.kill("resolver").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("resolver").await.unwrap();
+        world.dies_and_comes_back("resolver", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
         assert_eq!(world.model.requests().len(), asked, "the agent did not run again");

@@ -3,49 +3,26 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::inside;
 use tests::setup::{FILE, Setup};
-use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario, scenario_in, works};
-use tests::{git_cli, inside};
+use tests::world::{World, scenario, scenario_in};
 
 use crate::verb_review::{handing_over, on_the_diff};
 
 const FIX: &str = "sed -i 's/a - b/a + b/' src/lib.rs";
 
-/// The agent waits for `release` before it runs `command` and says `summary`.
-async fn while_it_works(world: &World, request: &str, (command, summary): (&str, &str)) -> u64 {
-    world.script(json!([{"reply": {"hold": true, "then": works(command, summary)}}]));
-    let comment = world.alice().comments(1, request).await.unwrap();
-    world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
-    comment
-}
-
 #[tokio::test]
 async fn a_commit_of_somebody_elses_that_looks_like_the_runs_is_not_taken_for_it() {
     scenario(async |world| {
         world.expected.extra_commits += 1;
-        let comment = while_it_works(world, "@openhands fix the sign", (FIX, "Did it.")).await;
+        let comment = world
+            .asked_while_the_agent_waits("@openhands fix the sign", (FIX, "Did it."))
+            .await
+            .unwrap();
         let nats = inside::connect(world).await.unwrap();
         let run = inside::runs(&nats).await.unwrap().remove(0).id;
         let pr = world.pull_request(1);
-        let clone = git_cli::clone(&pr.clone_url(), &pr.branch()).await.unwrap();
-        let message = format!("Forged\n\nIt is not.\n\nRun-Id: {run}");
-        for arguments in [
-            &["rm", "--quiet", "README.md"][..],
-            &[
-                "-c",
-                "user.name=openhands",
-                "commit",
-                "--quiet",
-                "--author",
-                "openhands <bot@example.test>",
-                "--message",
-                &message,
-            ],
-            &["push", "--quiet", "origin", "HEAD"],
-        ] {
-            git_cli::git(clone.path(), arguments).await.unwrap();
-        }
+        pr.someone_forges_a_commit_of(run.as_str()).await;
         world.model.release();
         let reply = pr.final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
@@ -72,7 +49,10 @@ async fn work_that_was_asked_for_on_one_head_is_not_put_on_another() {
     scenario(async |world| {
         let pr = world.pull_request(1);
         let request = format!("@openhands fix --ref {} the sign", &pr.head().await[..11]);
-        let comment = while_it_works(world, &request, (FIX, "Did it.")).await;
+        let comment = world
+            .asked_while_the_agent_waits(&request, (FIX, "Did it."))
+            .await
+            .unwrap();
         let theirs = pr.someone_pushes("notes.txt", "by a person\n").await;
         world.model.release();
         let reply = pr.final_reply_to(comment).await;
@@ -95,7 +75,10 @@ async fn findings_about_an_older_head_stay_in_the_reply() {
             {"path": FILE, "line": 2, "text": "This subtracts.", "suggestion": "    a + b"},
         ]});
         let summary = handing_over("One mistake.", &findings);
-        let comment = while_it_works(world, "@openhands review", ("true", &summary)).await;
+        let comment = world
+            .asked_while_the_agent_waits("@openhands review", ("true", &summary))
+            .await
+            .unwrap();
         let pr = world.pull_request(1);
         pr.someone_pushes(
             FILE,
@@ -120,7 +103,10 @@ async fn who_loses_the_right_while_the_agent_works_changes_no_description() {
     scenario(async |world| {
         let result = json!({"title": "Subtract in add", "description": "Because."});
         let summary = handing_over("Here it is.", &result);
-        let comment = while_it_works(world, "@openhands describe --apply", ("true", &summary)).await;
+        let comment = world
+            .asked_while_the_agent_waits("@openhands describe --apply", ("true", &summary))
+            .await
+            .unwrap();
         let title = async || world.root().get("/pull-requests/1").await.unwrap()["title"].clone();
         let before = title().await;
         let taken = "/permissions/users?name=alice&permission=REPO_READ";

@@ -91,9 +91,7 @@ async fn a_reply_killed_after_it_opened_the_pull_request_finds_it() {
             .await
             .unwrap();
         world.held(hold).await.unwrap();
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(asked).await;
         assert!(reply.text.contains("Opened pull request [#2]("), "{}", reply.text);
         assert!(

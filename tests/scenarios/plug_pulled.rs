@@ -46,9 +46,7 @@ async fn a_resolver_killed_before_its_push_arrives_pushes_once() {
             .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
         world.held(hold).await.unwrap();
-        world.kill("resolver").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("resolver").await.unwrap();
+        world.dies_and_comes_back("resolver", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
         assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);
@@ -66,9 +64,7 @@ async fn a_resolver_killed_after_its_push_finds_it_and_does_not_work_again() {
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
         world.held(hold).await.unwrap();
         let asked = world.model.requests().len();
-        world.kill("resolver").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("resolver").await.unwrap();
+        world.dies_and_comes_back("resolver", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
         assert_eq!(world.pull_request(1).bots_commits().await.len(), 1);
@@ -132,9 +128,7 @@ async fn a_reply_killed_before_its_comment_arrives_writes_one() {
             .unwrap();
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
         world.held(hold).await.unwrap();
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         world.pull_request(1).final_reply_to(comment).await;
     })
     .await;
@@ -150,9 +144,7 @@ async fn a_reply_killed_after_its_comment_arrived_finds_it_and_edits_it() {
         let comment = world.alice().comments(1, "@openhands do it").await.unwrap();
         world.held(hold).await.unwrap();
         let posted = world.pull_request(1).reply_to(comment).await;
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
         assert_eq!(reply.id, posted.id, "the same comment, edited");
     })
@@ -180,9 +172,7 @@ async fn a_reply_killed_after_its_last_edit_leaves_it_as_it_is() {
         world.model.release();
         world.held(hold).await.unwrap();
         let written = pr.final_reply_to(comment).await;
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         let pr = world.pull_request(1);
         pr.reaction_to(comment, "white_check_mark").await;
         let reply = pr.final_reply_to(comment).await;

@@ -38,9 +38,7 @@ async fn resolver_dies_after_its_push(world: &mut World, request: &str) -> u64 {
         .unwrap();
     let comment = world.alice().comments(1, request).await.unwrap();
     world.held(hold).await.unwrap();
-    world.kill("resolver").await.unwrap();
-    world.lets_go(hold).await.unwrap();
-    world.start_role("resolver").await.unwrap();
+    world.dies_and_comes_back("resolver", hold).await.unwrap();
     comment
 }
 
@@ -149,9 +147,7 @@ async fn a_plan_whose_reply_role_dies_after_telling_it_is_told_once() {
             .unwrap();
         world.model.release();
         world.held(hold).await.unwrap();
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         there_is_one_plan(world, comment).await;
     })
     .await;

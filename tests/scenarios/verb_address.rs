@@ -3,8 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::setup::{FILE, Setup};
-use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario, scenario_in, works};
+use tests::world::{World, scenario, scenario_in};
 
 use crate::verb_review::{handing_over, on_the_diff};
 
@@ -103,10 +102,11 @@ async fn a_reply_killed_before_a_tick_answers_once_and_ticks() {
     scenario_in(setup, async |world| {
         let settled = task(world, "Add, do not subtract.").await;
         let result = json!({"answers": [{"thread": settled, "text": "Done.", "settled": true}]});
-        world
-            .script(json!([{"reply": {"hold": true, "then": works(FIX, &handing_over("Added.", &result))}}]));
-        let asked = world.alice().comments(1, "@openhands address all").await.unwrap();
-        world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
+        let summary = handing_over("Added.", &result);
+        let asked = world
+            .asked_while_the_agent_waits("@openhands address all", (FIX, &summary))
+            .await
+            .unwrap();
         world.pull_request(1).reply_to(asked).await;
         let hold = world
             .holds_next(
@@ -118,9 +118,7 @@ async fn a_reply_killed_before_a_tick_answers_once_and_ticks() {
             .unwrap();
         world.model.release();
         world.held(hold).await.unwrap();
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(asked).await;
         assert!(reply.text.contains("(task ticked)"), "{}", reply.text);
         let settled = comment(world, settled).await;

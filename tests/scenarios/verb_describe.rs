@@ -3,8 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::setup::Setup;
-use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario, scenario_in, works};
+use tests::world::{World, scenario, scenario_in};
 
 use crate::verb_review::handing_over;
 
@@ -73,13 +72,10 @@ async fn a_proposal_is_shown_and_applied_only_where_that_is_asked_for() {
 #[tokio::test]
 async fn what_somebody_wrote_meanwhile_stays() {
     scenario(async |world| {
-        world.script(json!([{"reply": {"hold": true, "then": works("true", &proposal())}}]));
         let asked = world
-            .alice()
-            .comments(1, "@openhands describe --apply")
+            .asked_while_the_agent_waits("@openhands describe --apply", ("true", &proposal()))
             .await
             .unwrap();
-        world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
         alice_sets(world, "My own title", "").await;
         world.model.release();
         let reply = world.pull_request(1).final_reply_to(asked).await;
@@ -102,22 +98,17 @@ async fn a_reply_killed_after_it_described_does_so_once() {
         ..Setup::default()
     };
     scenario_in(setup, async |world| {
-        world.script(json!([{"reply": {"hold": true, "then": works("true", &proposal())}}]));
         let asked = world
-            .alice()
-            .comments(1, "@openhands describe --apply")
+            .asked_while_the_agent_waits("@openhands describe --apply", ("true", &proposal()))
             .await
             .unwrap();
-        world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
         let hold = world
             .holds_next("PUT", "/rest/api/*/pull-requests/1", "after")
             .await
             .unwrap();
         world.model.release();
         world.held(hold).await.unwrap();
-        world.kill("reply").await.unwrap();
-        world.lets_go(hold).await.unwrap();
-        world.start_role("reply").await.unwrap();
+        world.dies_and_comes_back("reply", hold).await.unwrap();
         let reply = world.pull_request(1).final_reply_to(asked).await;
         assert!(reply.text.contains("are set to this"), "{}", reply.text);
         assert_eq!(now(world).await["version"], 1, "one edit");

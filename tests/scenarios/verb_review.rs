@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
-use tests::waiting::WAIT_MAX;
-use tests::world::{World, scenario, scenario_in, works};
+use tests::world::{World, scenario, scenario_in};
 
 /// An agent's last message: words, and what it hands over beside them.
 pub(crate) fn handing_over(words: &str, result: &Value) -> String {
@@ -82,11 +81,11 @@ async fn a_reply_killed_between_findings_writes_each_once() {
             let two = json!({"findings": [
                 {"path": FILE, "line": 1, "text": "one"}, {"path": FILE, "line": 2, "text": "two"},
             ]});
-            world.script(
-                json!([{"reply": {"hold": true, "then": works("true", &handing_over("Two.", &two))}}]),
-            );
-            let comment = world.alice().comments(1, "@openhands review").await.unwrap();
-            world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
+            let summary = handing_over("Two.", &two);
+            let comment = world
+                .asked_while_the_agent_waits("@openhands review", ("true", &summary))
+                .await
+                .unwrap();
             world.pull_request(1).reply_to(comment).await;
             let hold = world
                 .holds_next("POST", "/rest/api/*/pull-requests/1/comments", when)
@@ -94,9 +93,7 @@ async fn a_reply_killed_between_findings_writes_each_once() {
                 .unwrap();
             world.model.release();
             world.held(hold).await.unwrap();
-            world.kill("reply").await.unwrap();
-            world.lets_go(hold).await.unwrap();
-            world.start_role("reply").await.unwrap();
+            world.dies_and_comes_back("reply", hold).await.unwrap();
             let reply = world.pull_request(1).final_reply_to(comment).await;
             assert!(
                 reply.text.contains("2 findings on the diff"),
@@ -142,11 +139,11 @@ async fn a_review_since_the_last_one_is_shown_what_is_new() {
 #[tokio::test]
 async fn a_finding_never_stands_on_a_commit_it_was_not_made_for() {
     scenario(async |world| {
-        world.script(
-            json!([{"reply": {"hold": true, "then": works("true", &handing_over("One mistake.", &findings()))}}]),
-        );
-        let comment = world.alice().comments(1, "@openhands review").await.unwrap();
-        world.model.wait_for_requests(1, WAIT_MAX).await.unwrap();
+        let summary = handing_over("One mistake.", &findings());
+        let comment = world
+            .asked_while_the_agent_waits("@openhands review", ("true", &summary))
+            .await
+            .unwrap();
         let pr = world.pull_request(1);
         pr.reply_to(comment).await;
         let before = pr.head().await;
@@ -166,7 +163,12 @@ async fn a_finding_never_stands_on_a_commit_it_was_not_made_for() {
             &after[..11]
         );
         assert!(reply.text.contains(&told), "{}", reply.text);
-        let beside: Vec<_> = pr.bots_comments().await.into_iter().filter(|c| c.id != reply.id).collect();
+        let beside: Vec<_> = pr
+            .bots_comments()
+            .await
+            .into_iter()
+            .filter(|c| c.id != reply.id)
+            .collect();
         assert_eq!(beside, [], "nothing is left on other lines");
     })
     .await;

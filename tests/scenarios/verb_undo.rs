@@ -136,27 +136,7 @@ async fn a_commit_of_somebody_elses_that_names_a_run_is_not_undone() {
         assert!(reply.text.contains("NOTHING_TO_UNDO"), "{}", reply.text);
 
         let run = a_run_repairs(world).await;
-        let clone = tests::git_cli::clone(&pr.clone_url(), &pr.branch())
-            .await
-            .unwrap();
-        let message = format!("Forged\n\nIt is not.\n\nRun-Id: {run}");
-        // Whoever may push can write any name and address.
-        for arguments in [
-            &["rm", "--quiet", "README.md"][..],
-            &[
-                "-c",
-                "user.name=openhands",
-                "commit",
-                "--quiet",
-                "--author",
-                "openhands <bot@example.test>",
-                "--message",
-                &message,
-            ],
-            &["push", "--quiet", "origin", "HEAD"],
-        ] {
-            tests::git_cli::git(clone.path(), arguments).await.unwrap();
-        }
+        pr.someone_forges_a_commit_of(&run).await;
         let comment = asks(world, &format!("@openhands undo {run}")).await;
         let reply = pr.final_reply_to(comment).await;
         assert!(reply.text.starts_with("**Done"), "{}", reply.text);
@@ -211,9 +191,7 @@ async fn a_resolver_killed_before_or_after_the_push_reverts_once() {
                 .unwrap();
             let comment = asks(world, "@openhands undo").await;
             world.held(hold).await.unwrap();
-            world.kill("resolver").await.unwrap();
-            world.lets_go(hold).await.unwrap();
-            world.start_role("resolver").await.unwrap();
+            world.dies_and_comes_back("resolver", hold).await.unwrap();
             let pr = world.pull_request(1);
             let reply = pr.final_reply_to(comment).await;
             assert!(reply.text.starts_with("**Done"), "{when}: {}", reply.text);

@@ -222,9 +222,7 @@ async fn a_resolver_killed_before_or_after_the_push_merges_once() {
                 .unwrap();
             let comment = asks(world, "@openhands update branch").await;
             world.held(hold).await.unwrap();
-            world.kill("resolver").await.unwrap();
-            world.lets_go(hold).await.unwrap();
-            world.start_role("resolver").await.unwrap();
+            world.dies_and_comes_back("resolver", hold).await.unwrap();
             let pr = world.pull_request(1);
             let reply = pr.final_reply_to(comment).await;
             assert!(reply.text.starts_with("**Done"), "{when}: {}", reply.text);
