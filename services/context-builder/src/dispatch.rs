@@ -140,8 +140,9 @@ impl Builder {
             .get(&subject::run_key(&run.id))
             .await?
             .unwrap_or_else(|| run.clone());
-        let is_behind = digest.is_some_and(|digest| digest != run.digest)
-            || claimed.entry.merged.len() > run.merged.len();
+        // What was told to have come too late comes no more, and neither does what was written before it.
+        let is_edited = !run.edited_late && digest.is_some_and(|digest| digest != run.digest);
+        let is_behind = is_edited || claimed.entry.merged.len() > run.merged.len();
         if is_behind && now.duration_since(claimed.since) < EDIT_WAIT_MAX {
             return Err(not_yet(
                 SLOT_RETRY,

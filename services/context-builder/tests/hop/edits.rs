@@ -163,3 +163,31 @@ async fn an_edit_between_a_runs_end_and_the_release_of_its_lane_starts_a_new_run
         .await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_edit_was_told_to_be_too_late_waits_for_no_earlier_one() {
+    let world = World::start().await;
+    let [(first, first_comment), (second, second_comment)] = busy(&world).await;
+    // As it is when whoever heard of an edit died between the lane's record and the run's.
+    let noted = world.lane().await.with_edit(second_comment, 1, first_comment);
+    world.put_lane(&noted).await;
+    world.end_one_run();
+    world
+        .until(&first, "it should be done", |run| run.state == RunState::Done)
+        .await;
+    world
+        .until_the_lane("the second one has its turn", |lane| {
+            lane.running["entry"]["run"] == second.as_str()
+        })
+        .await;
+    assert_eq!(world.run(&second).await.unwrap().state, RunState::Queued);
+    world.mention("alice", second_comment, 2, Some("too late")).await;
+    let running = world.until_running(&second).await;
+    assert_eq!(running.late_version, 2);
+    assert_eq!(running.command.text, "two");
+    world.end_one_run();
+    world
+        .until(&second, "it should be done", |run| run.state == RunState::Done)
+        .await;
+    world.end().await;
+}

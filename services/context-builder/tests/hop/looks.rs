@@ -27,6 +27,18 @@ impl Message for Lane {
 #[serde(transparent)]
 pub(crate) struct Stored(Value);
 
+impl Stored {
+    /// The same with an edit of `comment` noted that asks for what `other` asks for.
+    pub(crate) fn with_edit(mut self, comment: u64, version: u32, other: u64) -> Self {
+        let asked = self.0["comments"][other.to_string()]["digest"].clone();
+        assert!(asked.is_string(), "{}", self.0);
+        let memory = &mut self.0["comments"][comment.to_string()];
+        memory["version"] = version.into();
+        memory["digest"] = asked;
+        self
+    }
+}
+
 impl Message for Stored {
     const NAME: &'static str = "lane";
 }
