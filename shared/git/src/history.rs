@@ -1,6 +1,7 @@
-//! Looking back: a run's commit, a commit's parent.
+//! Looking back: a run's commit, a commit's parent, what people called their commits.
 
 use std::collections::{BinaryHeap, HashSet};
+use std::ops::ControlFlow;
 
 use gix::bstr::ByteSlice;
 use pipeline::ids::{CommitId, RunId};
@@ -11,6 +12,8 @@ use crate::mirror::{commit_id, object_id};
 
 /// The trailer that says which run made a commit.
 const RUN_TRAILER: &str = "Run-Id";
+/// Bytes of a subject that are read: people write a tenth of that, and a line in a commit can have any length.
+const SUBJECT_BYTES_MAX: usize = 1_024;
 
 /// The mirror's part of [`crate::Mirror::commits_of_run`]: newest first, so that a deep merged branch cannot use up the
 /// number of commits before our own is reached.
@@ -21,26 +24,64 @@ pub(crate) fn commits_of_run(
     by: &Identity,
     commits_max: usize,
 ) -> Result<Vec<CommitId>, Error> {
-    let mut seen = HashSet::new();
-    let mut waiting = BinaryHeap::new();
-    let head = object_id(head);
-    repo.find_commit(head).map_err(Error::damaged)?;
-    waiting.push((i64::MAX, head));
-    seen.insert(head);
-    let (mut looked_at, mut found) = (0, Vec::new());
-    while let Some((_, id)) = waiting.pop() {
-        if looked_at == commits_max {
+    let mut found = Vec::new();
+    newest_first(repo, &[head], commits_max, |commit| {
+        if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) && is_by(commit, by) {
+            found.push(commit_id(&commit.id));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+/// The mirror's part of [`crate::Mirror::latest_subjects`].
+pub(crate) fn latest_subjects(
+    repo: &gix::Repository,
+    heads: &[&CommitId],
+    count: usize,
+    commits_max: usize,
+) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    newest_first(repo, heads, commits_max, |commit| {
+        let message = commit.message_raw().map_err(Error::damaged)?;
+        let is_ours = trailers(message, RUN_TRAILER).next().is_some();
+        if found.len() < count && !is_ours && commit.parent_ids().count() < 2 {
+            found.extend(subject(message));
+        }
+        Ok(if found.len() < count {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        })
+    })?;
+    Ok(found)
+}
+
+/// Shows `look` the commits from `heads` on, newest first, until it has seen enough: at most `commits_max`, and not
+/// beyond what has been fetched.
+fn newest_first(
+    repo: &gix::Repository,
+    heads: &[&CommitId],
+    commits_max: usize,
+    mut look: impl FnMut(&gix::Commit<'_>) -> Result<ControlFlow<()>, Error>,
+) -> Result<(), Error> {
+    let (mut seen, mut waiting) = (HashSet::new(), BinaryHeap::new());
+    for head in heads {
+        let head = repo.find_commit(object_id(head)).map_err(Error::damaged)?;
+        if seen.insert(head.id) {
+            waiting.push((head.time().map_err(Error::damaged)?.seconds, head.id));
+        }
+    }
+    for _ in 0..commits_max {
+        let Some((_, id)) = waiting.pop() else {
+            break;
+        };
+        let commit = repo.find_commit(id).map_err(Error::damaged)?;
+        if look(&commit)?.is_break() {
             break;
         }
-        looked_at += 1;
-        // Missing: the end of what has been fetched.
-        let Ok(commit) = repo.find_commit(id) else {
-            continue;
-        };
-        if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) && is_by(&commit, by) {
-            found.push(commit_id(&id));
-        }
         for parent in commit.parent_ids().map(gix::Id::detach) {
+            // Missing: the end of what has been fetched.
             if seen.insert(parent)
                 && let Ok(above) = repo.find_commit(parent)
             {
@@ -48,7 +89,17 @@ pub(crate) fn commits_of_run(
             }
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// The first line of a message, where there is one.
+fn subject(message: &[u8]) -> Option<String> {
+    let line = message.trim_start().lines().next()?;
+    Some(
+        line[..line.len().min(SUBJECT_BYTES_MAX)]
+            .to_str_lossy()
+            .into_owned(),
+    )
 }
 
 /// The mirror's part of [`crate::Mirror::first_parent`].
@@ -102,6 +153,17 @@ fn trailers<'m>(message: &'m [u8], name: &'m str) -> impl Iterator<Item = String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_is_a_first_line_of_bounded_length() {
+        assert_eq!(subject(b"\n\nfix: Add\r\n\nMore.\n").as_deref(), Some("fix: Add"));
+        assert_eq!(subject(b" \n"), None);
+        assert_eq!(subject(b"\xff ok").as_deref(), Some("\u{fffd} ok"));
+        assert_eq!(
+            subject(&[b'x'; 5_000]).map(|line| line.len()),
+            Some(SUBJECT_BYTES_MAX)
+        );
+    }
 
     #[test]
     fn only_a_trailer_names_a_run() {

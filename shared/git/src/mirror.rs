@@ -176,6 +176,15 @@ pub trait Mirror: Send {
         commits_max: usize,
     ) -> Result<Vec<CommitId>, Error>;
 
+    /// The subjects of the latest commits that people made, newest first, at most `count`: neither merges nor commits that
+    /// name a run. Searched from `heads` through at most `commits_max` commits and not beyond what has been fetched.
+    fn latest_subjects(
+        &self,
+        heads: &[&CommitId],
+        count: usize,
+        commits_max: usize,
+    ) -> Result<Vec<String>, Error>;
+
     /// The value of the commit's trailer of this name; of several the last one's.
     fn trailer(&self, commit: &CommitId, name: &str) -> Result<Option<String>, Error>;
 
@@ -386,6 +395,15 @@ impl Mirror for GixMirror {
         commits_max: usize,
     ) -> Result<Vec<CommitId>, Error> {
         self.guarded(|| crate::history::commits_of_run(&self.repo, head, run, by, commits_max))
+    }
+
+    fn latest_subjects(
+        &self,
+        heads: &[&CommitId],
+        count: usize,
+        commits_max: usize,
+    ) -> Result<Vec<String>, Error> {
+        self.guarded(|| crate::history::latest_subjects(&self.repo, heads, count, commits_max))
     }
 
     fn trailer(&self, commit: &CommitId, name: &str) -> Result<Option<String>, Error> {

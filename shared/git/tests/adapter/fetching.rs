@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use git::{Cache, CacheLimits, Depth, Error, TreeLimits};
+use git::{Cache, CacheLimits, Depth, Error, Mirror, TreeLimits};
 use pipeline::ids::{InstanceId, RepositoryId, RunId};
 
 use crate::server::Server;
@@ -313,6 +313,52 @@ fn a_run_is_found_below_newer_commits() {
         []
     );
     assert_eq!(mirror.commits_of_run(&start, &run, &alice(), 10).unwrap(), []);
+}
+
+#[test]
+fn the_latest_subjects_are_those_of_people_as_far_as_was_fetched() {
+    let world = World::new();
+    let author = world.author();
+    world.author_pushes("more.txt", "more");
+    git(&author, &["branch", "-q", "aside", "HEAD~1"]);
+    world.author_commits("Fix it\n\nRun-Id: r-0123456789ab");
+    let merge = ["merge", "-q", "--no-ff", "-m", "Merge it", "aside"];
+    git(&author, &["checkout", "-q", "aside"]);
+    world.author_commits("fix: Aside\n\nRun-Id: r-0123456789ab\n\nis what a run's commit says.");
+    git(&author, &["checkout", "-q", "main"]);
+    git(&author, &merge);
+    let head = world.author_pushes("even-more.txt", "more");
+    let of = |mirror: &dyn Mirror, count, commits_max| {
+        let subjects = mirror.latest_subjects(&[&head, &head], count, commits_max);
+        subjects.unwrap()
+    };
+
+    let mirror = world.mirror();
+    let fetch = |depth| {
+        mirror.fetch(
+            &world.remote(),
+            BRANCH,
+            Depth::Shallow(depth),
+            &AtomicBool::new(false),
+        )
+    };
+    assert_eq!(fetch(1).unwrap(), head);
+    assert_eq!(of(mirror.as_ref(), 5, 64), ["Change even-more.txt"]);
+
+    let deep = Depth::Shallow(64);
+    mirror
+        .deepen(&world.remote(), &[BRANCH], deep, &AtomicBool::new(false))
+        .unwrap();
+    let mut all = of(mirror.as_ref(), 5, 64);
+    assert_eq!(all[0], "Change even-more.txt");
+    // Made within one second, so that any of them may be the newer one.
+    all.sort();
+    assert_eq!(
+        all,
+        ["Change even-more.txt", "Change more.txt", "Start", "fix: Aside"]
+    );
+    assert_eq!(of(mirror.as_ref(), 2, 64).len(), 2);
+    assert_eq!(of(mirror.as_ref(), 5, 1), ["Change even-more.txt"]);
 }
 
 #[test]
