@@ -21,8 +21,12 @@ pub struct Waited {
 }
 
 impl Waited {
-    /// Something is away at `now`. A wait for the same that lasts, or that ended only because it was tried again, goes on.
+    /// Something is away at `now`. A wait for the same that lasts, or that ended only because it was tried again, goes on. One
+    /// that people are told of is not forgotten for one that they are not.
     pub fn begin(waited: &mut Option<Self>, code: FailureCode, now: Timestamp) {
+        if waited.is_some_and(|waited| is_told(waited.code)) && !is_told(code) {
+            return;
+        }
         let since = waited
             .filter(|waited| waited.code == code)
             .map_or(now, |waited| waited.since);
@@ -43,13 +47,18 @@ impl Waited {
     /// A fact for the reply, where it is one that an administrator has to mend: what passes by itself is not told.
     pub fn told(&self) -> Option<String> {
         let waited = self.until?.duration_since(self.since);
-        (self.code == FailureCode::BitbucketUnauthorized).then(|| {
+        is_told(self.code).then(|| {
             format!(
                 "It had to wait for {}: Bitbucket refused the bot's access token until an administrator saw to it",
                 words(waited)
             )
         })
     }
+}
+
+/// Whether a wait for this is told: an administrator has to mend it.
+fn is_told(code: FailureCode) -> bool {
+    code == FailureCode::BitbucketUnauthorized
 }
 
 fn words(waited: SignedDuration) -> String {
@@ -93,6 +102,19 @@ mod tests {
         assert_eq!(waited.unwrap().told(), None);
         Waited::begin(&mut waited, FailureCode::BitbucketUnauthorized, at(70));
         assert_eq!(waited.unwrap().since, at(70), "it is another wait");
+    }
+
+    #[test]
+    fn what_is_told_is_not_forgotten_for_what_is_not() {
+        let mut waited = None;
+        Waited::begin(&mut waited, FailureCode::BitbucketUnauthorized, at(0));
+        Waited::begin(&mut waited, FailureCode::Internal, at(30));
+        assert_eq!(waited.unwrap().until, None, "it lasts");
+        Waited::end(&mut waited, at(600));
+        Waited::begin(&mut waited, FailureCode::Internal, at(601));
+        Waited::end(&mut waited, at(660));
+        let told = waited.unwrap().told().unwrap();
+        assert!(told.starts_with("It had to wait for 10 min: "), "{told}");
     }
 
     #[test]
