@@ -45,7 +45,9 @@ pub(super) fn to_continue(scene: &Scene<'_>) -> String {
 pub(super) fn to_new_pr(run: &Run, scene: &Scene<'_>) -> Option<String> {
     let code = run.outcome.as_ref()?.failure.as_ref()?.code;
     let verb = run.command.verb;
-    if code != FailureCode::PullRequestClosed || !verb.may_go_aside() || verb == Verb::Approve {
+    // Suggestions are remarks on the pull request itself: with `--suggest`, `--new-pr` is refused.
+    let suggests = run.command.options.suggest;
+    if code != FailureCode::PullRequestClosed || !verb.may_go_aside() || suggests || verb == Verb::Approve {
         return None;
     }
     let name = reference::mention(scene.name.as_ref()?);

@@ -173,3 +173,18 @@ fn the_requester_is_mentioned_once_and_where_people_are_notified() {
     };
     assert!(finish(&nobody, "x").starts_with("**No change was needed**: see the reply above."));
 }
+
+#[test]
+fn a_new_pull_request_is_offered_for_what_can_be_had_on_one() {
+    let mut stopped = failed(RunState::Cancelled, FailureCode::PullRequestClosed, None);
+    stopped.command = Command::of_verb(Verb::Fix, "the sign");
+    let offer = "To have it on a new pull request, reply `@openhands retry --new-pr`.";
+    let text = status_reply(&stopped, &scene());
+    assert!(text.contains(offer), "{text}");
+    stopped.command.options.suggest = true;
+    let text = status_reply(&stopped, &scene());
+    assert!(
+        !text.contains("To have it on"),
+        "suggestions are refused there: {text}"
+    );
+}
