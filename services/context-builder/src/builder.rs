@@ -18,7 +18,7 @@ use pipeline::subject;
 use worker::{Error, Nats, Records};
 
 use crate::lane::{Lane, Rules};
-use crate::limits::{HISTORY_MAX, VERSIONS_MAX};
+use crate::limits::{HISTORY_LOOKED_FOR_MAX, HISTORY_MAX, VERSIONS_MAX};
 use crate::pause::Pause;
 use crate::records;
 use crate::repository_file::RepositoryFiles;
@@ -121,7 +121,7 @@ impl Builder {
     pub(crate) async fn history(&self, lane: &Lane) -> Result<Vec<Run>, Error> {
         let known = lane.comments.values().rev();
         let known = known.filter_map(|memory| memory.run.clone());
-        self.records(known).await
+        self.records(known, |_| true).await
     }
 
     /// The records of the runs that a lane remembers, the last one asked for first. However much is asked at once or
@@ -135,21 +135,22 @@ impl Builder {
             last.into_iter()
                 .chain(before.filter(|run| memory.run.as_ref() != Some(run)))
         });
-        let mut runs = self.records(known).await?;
         let is_last = |run: &Run| {
             let memory = lane.comments.get(&run.comment);
             memory.is_some_and(|memory| memory.run.as_ref() == Some(&run.id))
         };
         // What an earlier version got at once, or was refused, never began.
-        runs.retain(|run| is_last(run) || run.started_at.is_some());
-        Ok(runs)
+        self.records(known, |run| is_last(run) || run.started_at.is_some())
+            .await
     }
 
-    async fn records(&self, known: impl Iterator<Item = RunId>) -> Result<Vec<Run>, Error> {
-        let mut history = Vec::new();
-        for run in known.take(HISTORY_MAX) {
-            history.extend(self.runs.get(&subject::run_key(&run)).await?);
-        }
+    async fn records(
+        &self,
+        known: impl Iterator<Item = RunId>,
+        counts: impl Fn(&Run) -> bool,
+    ) -> Result<Vec<Run>, Error> {
+        let get = |run: RunId| async move { self.runs.get(&subject::run_key(&run)).await };
+        let mut history = found(known, get, counts).await?;
         history.sort_by(|one, other| (other.queued_at, &other.id).cmp(&(one.queued_at, &one.id)));
         Ok(history)
     }
@@ -278,6 +279,22 @@ impl Drop for Preparing<'_> {
     }
 }
 
+/// The first [`HISTORY_MAX`] that are found and count.
+async fn found<T, E, F: Future<Output = Result<Option<T>, E>>>(
+    known: impl Iterator<Item = RunId>,
+    get: impl Fn(RunId) -> F,
+    counts: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, E> {
+    let mut history = Vec::new();
+    for run in known.take(HISTORY_LOOKED_FOR_MAX) {
+        if history.len() == HISTORY_MAX {
+            break;
+        }
+        history.extend(get(run).await?.filter(&counts));
+    }
+    Ok(history)
+}
+
 /// The key of the lane an origin belongs to.
 pub(crate) fn lane_of(origin: &Origin) -> String {
     subject::lane_key(&origin.instance, origin.repository.id, &origin.lane())
@@ -291,4 +308,42 @@ pub(crate) fn lane_of_run(run: &Run) -> String {
 /// A failure to be tried again soon, which is nobody's fault.
 pub(crate) fn not_yet(after: std::time::Duration, why: &'static str) -> Failure {
     Failure::unavailable(FailureCode::Internal, Some(after), anyhow::anyhow!(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn versions_that_never_were_runs_hide_no_older_run() {
+        const COMMENTS: usize = 2 * HISTORY_MAX;
+        let instance = InstanceId::of_base_url("http://127.0.0.1");
+        // Each comment's last version is a run, the ones before are not.
+        let versions = u32::try_from(VERSIONS_MAX).unwrap();
+        let ids = (0..COMMENTS as u64).flat_map(|comment| {
+            (0..=versions)
+                .rev()
+                .map(move |version| (CommentId(comment), version))
+        });
+        let runs: HashSet<RunId> = (0..COMMENTS as u64)
+            .map(|comment| RunId::derive(&instance, CommentId(comment), versions))
+            .collect();
+        let known: Vec<RunId> = ids
+            .map(|(comment, version)| RunId::derive(&instance, comment, version))
+            .collect();
+        let get = |run: RunId| std::future::ready(Ok::<_, Infallible>(runs.get(&run).cloned()));
+
+        let Ok(history) = found(known.iter().cloned(), get, |_| true).await;
+        assert_eq!(history.len(), HISTORY_MAX, "as many runs as are wanted");
+        let Ok(none) = found(known.iter().cloned(), get, |_| false).await;
+        assert_eq!(none, [], "what does not count is not counted");
+
+        let asked = std::cell::Cell::new(0);
+        let nothing = |_| {
+            asked.set(asked.get() + 1);
+            std::future::ready(Ok::<_, Infallible>(None::<RunId>))
+        };
+        let Ok(none) = found(known.into_iter(), nothing, |_| true).await;
+        assert_eq!((none.len(), asked.get()), (0, HISTORY_LOOKED_FOR_MAX));
+    }
 }

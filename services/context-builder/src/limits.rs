@@ -65,6 +65,10 @@ pub(crate) const HISTORY_MAX: usize = 100;
 /// and one that is edited by a program must not hide all others.
 pub(crate) const VERSIONS_MAX: usize = 8;
 
+/// Records that are looked for at most to find so many runs: as many as the latest comments can have asked for, when each was
+/// edited as often as counts. Versions that never became runs hide nobody's.
+pub(crate) const HISTORY_LOOKED_FOR_MAX: usize = HISTORY_MAX * (VERSIONS_MAX + 1);
+
 /// Decisions about one pull request that `why` looks through.
 pub(crate) const DECISIONS_MAX: usize = 5_000;
 
