@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::setup::{FILE, FILE_ON_BRANCH, FILE_ON_MAIN, Setup};
 use tests::waiting::{WAIT_MAX, until};
-use tests::world::{World, works};
+use tests::world::{World, scenario_in, works};
 use tests::{git_cli, inside};
 
 use crate::verb_queries::however_delivered;
@@ -173,6 +173,42 @@ async fn where_git_does_not_follow_a_new_name_the_work_is_done_again_under_it() 
         assert!(pr.file(FILE).await.contains("a + b"));
         assert_eq!(pr.bots_commits().await.len(), 1);
         assert_eq!(pr.bots_comments().await.len(), 1);
+        let faults = world.control("GET", "/sim/v1/faults", Value::Null).await.unwrap();
+        assert!(
+            faults[0]["used"].as_u64().unwrap() > 0,
+            "git was refused: {faults}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_pushed_before_the_new_name_is_found_under_it_and_not_done_again() {
+    let setup = Setup {
+        separate_roles: true,
+        ..two_projects()
+    };
+    scenario_in(setup, async |world| {
+        world.script(json!([{"reply": works(FIX, "Add instead.")}]));
+        let hold = world
+            .holds_next("POST", "*/git-receive-pack", "after")
+            .await
+            .unwrap();
+        let asked = world.alice().comments(1, "@openhands fix the sign").await;
+        world.held(hold).await.unwrap();
+        let renamed = json!({"name": "renamed"});
+        administers(world, Method::PUT, "/projects/PROJ/repos/demo", renamed).await;
+        // The answer to the push arrives, and what it did cannot be read back under the former name.
+        world
+            .faults(json!([{"path": "*/scm/proj/demo.git/*", "user": "openhands", "status": 404}]))
+            .await
+            .unwrap();
+        let pr = world.pull_request(1);
+        let reply = pr.final_reply_to(asked.unwrap()).await;
+        assert!(reply.text.starts_with("**Done for @alice"), "{}", reply.text);
+        assert!(pr.file(FILE).await.contains("a + b"));
+        assert_eq!(pr.bots_commits().await.len(), 1);
+        assert_eq!(world.model.requests().len(), 1, "the agent ran once");
         let faults = world.control("GET", "/sim/v1/faults", Value::Null).await.unwrap();
         assert!(
             faults[0]["used"].as_u64().unwrap() > 0,

@@ -2,7 +2,9 @@
 //! of its own, which its answer names.
 
 use insta::assert_snapshot;
+use pipeline::subject;
 use serde_json::{Value, json};
+use tests::inside;
 use tests::pull_request::PullRequest;
 use tests::setup::{FILE, FILE_ON_BRANCH, Setup};
 use tests::waiting::WAIT_MAX;
@@ -342,8 +344,8 @@ async fn undo_takes_all_commits_of_the_run_back_and_can_itself_be_undone() {
     .await;
 }
 
-/// Has somebody push while the second pass is under way; the end's reply.
-async fn moved_meanwhile(world: &World, threads: &Threads, path: &str, text: &str) -> (String, String) {
+/// Has somebody push while the second pass is under way, which waits for `release`. The request, and the commit.
+async fn moves(world: &World, threads: &Threads, path: &str, text: &str) -> (u64, String) {
     let mut rules = threads.rules();
     let second = rules[1]["reply"].take();
     rules[1]["reply"] = json!({"hold": true, "then": second});
@@ -351,9 +353,15 @@ async fn moved_meanwhile(world: &World, threads: &Threads, path: &str, text: &st
     let pr = world.pull_request(1);
     let asked = world.alice().comments(1, ADDRESS).await.unwrap();
     world.model.wait_for_requests(2, WAIT_MAX).await.unwrap();
-    let theirs = pr.someone_pushes(path, text).await;
+    (asked, pr.someone_pushes(path, text).await)
+}
+
+/// The same, and the end's reply.
+async fn moved_meanwhile(world: &World, threads: &Threads, path: &str, text: &str) -> (String, String) {
+    let (asked, theirs) = moves(world, threads, path, text).await;
     world.model.release();
-    (theirs, pr.final_reply_to(asked).await.text)
+    let reply = world.pull_request(1).final_reply_to(asked).await;
+    (theirs, reply.text)
 }
 
 #[tokio::test]
@@ -374,27 +382,43 @@ async fn commits_land_on_top_of_what_was_pushed_meanwhile() {
 
 #[tokio::test]
 async fn a_change_that_somebody_made_meanwhile_is_told_and_the_others_get_their_commits() {
-    scenario(async |world| {
-        let threads = Threads::opened(world).await;
-        let text = FILE_ON_BRANCH.replace("a - b", "a + b");
-        let (theirs, reply) = moved_meanwhile(world, &threads, FILE, &text).await;
-        assert!(
-            reply.contains(&format!(
-                "The branch has the change for comment {} already",
-                threads.sign
-            )),
-            "{reply}"
-        );
-        let made = commits(&world.pull_request(1)).await;
-        assert_eq!(made.len(), 1, "{made:#?}");
-        assert_eq!((&made[0].1, made[0].2), (&theirs, Some(threads.notes)));
-        let said = answer(world, threads.sign).await;
-        assert!(
-            said.starts_with("**Done** without a commit of its own") && said.contains(&made[0].0),
-            "{said}"
-        );
-    })
-    .await;
+    for is_killed in [false, true] {
+        scenario_in(apart(), async |world| {
+            let threads = Threads::opened(world).await;
+            let text = FILE_ON_BRANCH.replace("a - b", "a + b");
+            let (asked, theirs) = moves(world, &threads, FILE, &text).await;
+            if is_killed {
+                let hold = world
+                    .holds_next("POST", "*/git-receive-pack", "after")
+                    .await
+                    .unwrap();
+                world.model.release();
+                world.held(hold).await.unwrap();
+                world.dies_and_comes_back("resolver", hold).await.unwrap();
+            } else {
+                world.model.release();
+            }
+            let reply = world.pull_request(1).final_reply_to(asked).await.text;
+            assert!(
+                reply.contains(&format!(
+                    "The branch has the change for comment {} already",
+                    threads.sign
+                )),
+                "{reply}"
+            );
+            let made = commits(&world.pull_request(1)).await;
+            assert_eq!(made.len(), 1, "{made:#?}");
+            assert_eq!((&made[0].1, made[0].2), (&theirs, Some(threads.notes)));
+            let said = answer(world, threads.sign).await;
+            assert!(
+                said.starts_with(
+                    "**Nothing left to change:** the branch had it already when this was pushed."
+                ) && !said.contains(&made[0].0[..11]),
+                "{said}"
+            );
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -412,6 +436,53 @@ async fn a_change_that_conflicts_with_what_was_pushed_meanwhile_pushes_none_of_t
         for thread in threads.all() {
             assert!(answers(&comment(world, thread).await).is_empty());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_model_that_fails_for_good_in_a_later_pass_leaves_the_patch_of_those_before() {
+    scenario(async |world| {
+        let threads = Threads::opened(world).await;
+        let mut rules = threads.rules();
+        rules[1] = pass(threads.question, json!({"status": 401}));
+        world.script(Value::from(rules));
+        let pr = world.pull_request(1);
+        let base = pr.head().await;
+        let asked = world.alice().comments(1, ADDRESS).await.unwrap();
+        let reply = pr.final_reply_to(asked).await.text;
+        assert!(reply.contains("MODEL_UNAUTHORIZED"), "{reply}");
+        assert!(
+            reply.contains("+    a + b") && !reply.contains("+add adds"),
+            "{reply}"
+        );
+        assert_eq!(pr.head().await, base);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_in_a_later_pass_keeps_no_patch_of_those_before() {
+    scenario_in(apart(), async |world| {
+        let threads = Threads::opened(world).await;
+        let mut rules = threads.rules();
+        rules[1]["reply"] = json!({"hold": true});
+        rules.push(json!({"reply": works("true", "Nothing to do.")}));
+        world.script(Value::from(rules));
+        let (alice, pr) = (world.alice(), world.pull_request(1));
+        let asked = alice.comments(1, ADDRESS).await.unwrap();
+        world.model.wait_for_requests(2, WAIT_MAX).await.unwrap();
+        let stop = alice.comments(1, "@openhands stop").await.unwrap();
+        pr.final_reply_to(stop).await;
+        pr.final_reply_to(asked).await;
+        // The next one of the pull request is worked on when the resolver is done with this one.
+        let next = alice.comments(1, "@openhands look around").await.unwrap();
+        pr.final_reply_to(next).await;
+        let nats = inside::connect(world).await.unwrap();
+        let runs = inside::runs(&nats).await.unwrap();
+        let stopped = runs.iter().find(|run| run.comment.0 == asked).unwrap();
+        let key = subject::artifact(&stopped.id, subject::PATCH);
+        assert_eq!(nats.artifacts().get(&key).await.unwrap(), None);
     })
     .await;
 }

@@ -7,7 +7,7 @@ use pipeline::effect::Effect;
 use pipeline::event::Repository;
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::CommitId;
+use pipeline::ids::{CommentId, CommitId};
 use pipeline::run::{Fenced, Outcome, Plan, Run, RunState, Setup, TRANSCRIPTS_MAX, Usage};
 use pipeline::subject;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -141,8 +141,12 @@ impl Attempt {
             Err(worker::Error::TooLarge { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        self.change(|run| run.patch.clone_from(&kept)).await?;
-        self.committed(commits).await?;
+        self.change(|run| {
+            run.patch.clone_from(&kept);
+            run.contained.clear();
+        })
+        .await?;
+        self.committed(commits, &[]).await?;
         Ok(kept.is_some())
     }
 
@@ -154,15 +158,24 @@ impl Attempt {
         self.change(|run| run.plan = Some(plan.clone())).await
     }
 
-    /// Notes the commits of the work, the newest last; only what was noted is pushed, and taken for ours later. `false`
-    /// where the run is not ours any more: nothing may be pushed then.
-    pub(crate) async fn committed(&self, commits: &[CommitId]) -> Result<bool, Failure> {
+    /// Notes the commits of the work, the newest last; only what was noted is pushed, and taken for ours later. With them
+    /// the threads that have no commit there, because the branch has their change already. `false` where the run is not
+    /// ours any more: nothing may be pushed then.
+    pub(crate) async fn committed(
+        &self,
+        commits: &[CommitId],
+        contained: &[CommentId],
+    ) -> Result<bool, Failure> {
         let key = subject::run_key(&self.run.id);
         let runs = self.nats.runs();
         let note = |run: &mut Run| {
-            commits
-                .iter()
-                .try_for_each(|commit| run.commit(self.number, commit))
+            for commit in commits {
+                run.commit(self.number, commit)?;
+            }
+            for thread in contained {
+                run.contain(self.number, *thread)?;
+            }
+            Ok::<(), Fenced>(())
         };
         let noted = runs.update(&key, note).await?;
         let is_held = noted.is_ok();

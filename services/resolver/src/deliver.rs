@@ -51,7 +51,10 @@ pub(crate) async fn deliver(
     }
     let mut report = match patched {
         Patched::Reported(report) => report,
-        Patched::Broke(error) => return told::broke(error),
+        Patched::Broke(error) => {
+            let report = told::broke(error)?;
+            return Ok(Ending::failed(report.code, report.detail));
+        }
     };
     let (handed, unread) = effects::take(&attempt.run, &mut report);
     let mut outcome = told::outcome_of(&report, [start.notes(), terms.notes.clone(), unread].concat());

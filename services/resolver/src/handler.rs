@@ -143,13 +143,11 @@ impl Resolver {
     async fn work_at(&self, job: &Job, attempt: &Attempt) -> Result<Ending, Failure> {
         let doors = reach::doors(self, job, &attempt.run).await?;
         // A server may be silent for minutes, and a repository large: whoever stops the run does not wait for that.
-        if attempt.number > 1 {
-            let landed = Box::pin(recover::landed(&doors.first, attempt));
-            match attempt.unless_stopped(landed).await? {
-                Some(None) => {}
-                Some(Some(ending)) => return Ok(ending),
-                None => return Ok(Ending::NotOurs),
-            }
+        let landed = Box::pin(recover::landed(&doors.first, attempt));
+        match attempt.unless_stopped(landed).await? {
+            Some(None) => {}
+            Some(Some(ending)) => return Ok(ending),
+            None => return Ok(Ending::NotOurs),
         }
         let tree = WorkTree::create(&self.settings.work, &attempt.run.id, attempt.number)?;
         let checked_out = Box::pin(reach::check_out(doors, tree.path(), attempt.number));

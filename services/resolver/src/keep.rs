@@ -16,7 +16,7 @@ const NOT_KEPT: &str = "The change is too large to be kept as a patch beside the
 const NOT_KEPT_SECRET: &str = "The change was not kept as a patch either, since the secret would be in it.";
 
 /// Keeps the patch before anything is pushed, so that no ending loses the work. `Some` when there is a secret in it, or in
-/// one of the commits that it comes to: then it is neither kept nor pushed.
+/// one of the commits that it comes to: then it is neither kept nor pushed; or when the run is not ours any more.
 pub(crate) async fn keep(
     door: &GitDoor,
     attempt: &Attempt,
@@ -28,6 +28,10 @@ pub(crate) async fn keep(
     let (patch, secrets) = patience.with("look for secrets", search).await?;
     if !secrets.is_empty() {
         return Ok(Some(with_secret(work.outcome.clone(), &secrets)));
+    }
+    // An older worker's patch must not take the place of a newer one's.
+    if !patience.with("look at the record", || attempt.is_held()).await? {
+        return Ok(Some(Ending::NotOurs));
     }
     let ids = work.commits.ids();
     if !patience

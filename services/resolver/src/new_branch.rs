@@ -35,7 +35,7 @@ pub(crate) async fn deliver(
     attempt.plan_also(&[effect]).await?;
     let mut in_the_way = FailureCode::GitFailed;
     for pushes in 1..=PUSHES_MAX {
-        if !attempt.committed(&work.commits.ids()).await? {
+        if !attempt.committed(&work.commits.ids(), &[]).await? {
             return Ok(Ending::NotOurs);
         }
         match head_of(door, attempt, &branch).await? {

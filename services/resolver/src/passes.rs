@@ -10,7 +10,7 @@ use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommentId, CommitId};
 use pipeline::job::{Job, OpenThread};
-use pipeline::run::{Outcome, RunState, THREAD_COMMITS_MAX};
+use pipeline::run::{FailureReport, Outcome, RunState, THREAD_COMMITS_MAX};
 use sandbox::Swept;
 
 use crate::attempt::{Attempt, Ending};
@@ -54,8 +54,9 @@ pub(crate) async fn work(
         differs: false,
         outside: None,
         cut_short: None,
+        broke: None,
     };
-    for index in 0..job.threads.len().min(THREAD_COMMITS_MAX) {
+    for index in 0..passes_of(job.threads.len()) {
         if let Some(ending) = passes.pass(index).await? {
             return Ok(ending);
         }
@@ -86,6 +87,8 @@ struct Passes<'a> {
     /// Files that the request does not let be changed, and that a pass has changed.
     outside: Option<String>,
     cut_short: Option<CutShort>,
+    /// What is known beside its code of a failure that an agent could not go on for.
+    broke: Option<String>,
 }
 
 /// What was said in the passes so far, and what is to be said of the tree as it is.
@@ -116,13 +119,32 @@ impl Passes<'_> {
             self.tree.renew().await?;
         }
         let thread = &self.job.threads[index];
-        let report = match self.run_agent((index, thread), time).await? {
+        let patched = self.run_agent((index, thread), time).await?;
+        // Whoever stopped the run does not wait for what it came to, and nothing of it is kept.
+        if !patience
+            .with("look at the record", || self.attempt.is_held())
+            .await?
+        {
+            return Ok(Some(Ending::NotOurs));
+        }
+        let report = match patched {
             Patched::Reported(report) => report,
-            Patched::Broke(error) => return told::broke(error).map(Some),
+            Patched::Broke(error) => return told::broke(error).map(|report| self.broke(report)),
         };
         self.cut_short = told::cut_short(&report);
         let summary = self.told.take(self.attempt, thread.comment, report, self.known);
         self.take_back(thread.comment, &summary).await
+    }
+
+    /// The agent could not go on: what the passes before came to is kept, where there is anything. `Some`: the run ends
+    /// with that.
+    fn broke(&mut self, report: FailureReport) -> Option<Ending> {
+        if !self.differs {
+            return Some(Ending::failed(report.code, report.detail));
+        }
+        self.cut_short = Some((RunState::Failed, report.code));
+        self.broke = report.detail;
+        None
     }
 
     async fn run_agent(
@@ -131,7 +153,7 @@ impl Passes<'_> {
         time: Duration,
     ) -> Result<Patched, Failure> {
         let (attempt, number) = (self.attempt, thread.comment);
-        let place = format!("{} of {}", index + 1, self.job.threads.len());
+        let place = format!("{} of {}", index + 1, passes_of(self.job.threads.len()));
         attempt
             .note(format!("thread of comment {number}, {place}"))
             .await?;
@@ -222,7 +244,8 @@ impl Passes<'_> {
         let (door, attempt, base) = (self.door, self.attempt, &self.start.base);
         let mut outcome = self.outcome();
         if self.cut_short.is_none() {
-            outcome.notes.extend(too_many(self.job.threads.len()));
+            // Before the agents' own, of which a reply shows some.
+            outcome.notes.splice(..0, too_many(self.job.threads.len()));
         }
         let answers = std::mem::take(&mut self.told.answers);
         let handed = Handed {
@@ -246,7 +269,8 @@ impl Passes<'_> {
             commits,
             outcome,
         };
-        let held_back = deliver::held_back(self.cut_short, report.and_then(told::detail), self.outside);
+        let detail = self.broke.or(report.and_then(told::detail));
+        let held_back = deliver::held_back(self.cut_short, detail, self.outside);
         let of = (self.job, self.terms, self.start, self.known);
         deliver::finish(self.resolver, door, attempt, of, (work, held_back)).await
     }
@@ -317,6 +341,11 @@ fn told_to_agent(thread: CommentId, place: &str) -> String {
     )
 }
 
+/// How many passes are made for so many threads.
+fn passes_of(threads: usize) -> usize {
+    threads.min(THREAD_COMMITS_MAX)
+}
+
 /// Said where a run has worked on some of the threads alone.
 fn too_many(threads: usize) -> Option<String> {
     (threads > THREAD_COMMITS_MAX).then(|| {
@@ -355,6 +384,8 @@ mod tests {
     #[test]
     fn what_is_left_for_another_run_is_told() {
         assert_eq!(too_many(THREAD_COMMITS_MAX), None);
+        assert_eq!(passes_of(THREAD_COMMITS_MAX + 4), THREAD_COMMITS_MAX);
+        assert_eq!(passes_of(2), 2);
         let said = too_many(THREAD_COMMITS_MAX + 1).unwrap();
         assert!(said.contains("at most 16 threads: of 17"), "{said}");
     }

@@ -3,7 +3,7 @@
 use git::{Merged, PushError};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
-use pipeline::ids::CommitId;
+use pipeline::ids::{CommentId, CommitId};
 use pipeline::run::{Outcome, Pushed, RunState};
 
 use crate::attempt::{Attempt, Ending};
@@ -21,13 +21,13 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
     let (mut head, mut commits) = (work.base.clone(), work.commits.clone());
     let mut outcome = work.outcome.clone();
     let mut in_the_way = FailureCode::BranchBusy;
-    let mut last_move = None;
+    let (mut last_move, mut contained) = (None, Vec::new());
     for pushes in 1..=PUSHES_MAX {
         // Before each try: the branch may keep moving for a while.
         if let Some(ending) = closed_meanwhile(door, attempt, work).await? {
             return Ok(ending);
         }
-        if !attempt.committed(&commits.ids()).await? {
+        if !attempt.committed(&commits.ids(), &contained).await? {
             return Ok(Ending::NotOurs);
         }
         let pushed = push_once(door, &head, commits.tip()).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
             Moved::Onto {
                 new_head,
                 commits: moved,
-                contained,
+                contained: had,
             } => {
                 in_the_way = FailureCode::BranchBusy;
                 tracing::info!(run.id = %attempt.run.id, pushes, %new_head, "the branch moved");
@@ -72,8 +72,8 @@ pub(crate) async fn push(door: &GitDoor, attempt: &Attempt, work: &Work) -> Resu
                     .notes
                     .push(format!("{told}; the change was merged onto it{measured}"));
                 last_move = Some(told);
-                outcome.notes.extend(contained);
-                (head, commits) = (new_head, moved);
+                outcome.notes.extend(recover::told_contained(&had));
+                (head, commits, contained) = (new_head, moved, had);
             }
         }
         tokio::time::sleep(pause(pushes)).await;
@@ -88,8 +88,8 @@ enum Moved {
     Onto {
         new_head: CommitId,
         commits: Commits,
-        /// Facts about commits whose change the branch has already.
-        contained: Vec<String>,
+        /// Threads whose change the branch has already.
+        contained: Vec<CommentId>,
     },
 }
 
@@ -104,8 +104,8 @@ async fn onto_new_head(door: &GitDoor, attempt: &Attempt, work: &Work) -> Result
             None,
         )));
     };
-    if let Some(pushed) = recover::find(door, attempt, new_head.clone()).await? {
-        outcome.pushed = Some(pushed);
+    if let Some(found) = recover::find(door, attempt, new_head.clone()).await? {
+        found.tell(&mut outcome);
         return Ok(Moved::Ends(Ending::new(RunState::Done, outcome)));
     }
     if door.is_pinned() && new_head != work.base {
@@ -157,10 +157,10 @@ pub(crate) async fn closed_meanwhile(
     // A push whose answer was lost may have landed, and been merged, before this try.
     let head = door.fetch().await?;
     let is_known = head.is_some();
-    if let Some(head) = head {
-        outcome.pushed = recover::find(door, attempt, head).await?;
-    }
-    if outcome.pushed.is_some() {
+    if let Some(head) = head
+        && let Some(found) = recover::find(door, attempt, head).await?
+    {
+        found.tell(&mut outcome);
         return Ok(Some(Ending::new(RunState::Done, outcome)));
     }
     let ends = if is_known { kept } else { unknown };
@@ -193,7 +193,7 @@ pub(crate) fn result_label(pushed: &Result<(), PushError>) -> &'static str {
 enum Onto {
     Commits {
         commits: Commits,
-        contained: Vec<String>,
+        contained: Vec<CommentId>,
     },
     /// The head has it all already.
     Nothing,
@@ -215,9 +215,7 @@ async fn merge_onto(door: &GitDoor, work: &Work, new_head: &CommitId) -> Result<
                         ..made.clone()
                     });
                 }
-                Merged::Nothing => contained.extend(made.thread.map(|thread| {
-                    format!("The branch has the change for comment {thread} already, so it got no commit")
-                })),
+                Merged::Nothing => contained.extend(made.thread),
                 Merged::Conflict(paths) => return Ok(Onto::Conflict(paths)),
             }
             before.clone_from(&made.commit);

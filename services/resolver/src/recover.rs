@@ -10,8 +10,12 @@ use crate::git_door::{DEPTH_SEARCHED, GitDoor};
 use crate::message::THREAD_TRAILER;
 use crate::new_branch;
 
-/// Searches the branch for a commit of this run's. Found means done: the outcome is put together again from git.
+/// Searches the branch for a commit of this run's. Found means done: the outcome is put together again from git. Goes by
+/// what the record knows and not by the attempt's number: one attempt looks twice where the repository gets a new name.
 pub(crate) async fn landed(door: &GitDoor, attempt: &Attempt) -> Result<Option<Ending>, Failure> {
+    if !attempt.record().await?.is_some_and(|run| run.committed) {
+        return Ok(None);
+    }
     if let Some(ending) = new_branch::landed(door, attempt).await? {
         return Ok(Some(ending));
     }
@@ -28,18 +32,35 @@ pub(crate) async fn landed_at(
     attempt: &Attempt,
     head: CommitId,
 ) -> Result<Option<Ending>, Failure> {
-    if attempt.number == 1 {
-        return Ok(None);
-    }
-    let Some(pushed) = find(door, attempt, head).await? else {
+    let Some(found) = find(door, attempt, head).await? else {
         return Ok(None);
     };
-    tracing::info!(run.id = %attempt.run.id, commit = %pushed.commit, "an earlier attempt had pushed");
-    let outcome = Outcome {
-        pushed: Some(pushed),
-        ..Outcome::default()
-    };
+    tracing::info!(run.id = %attempt.run.id, commit = %found.pushed.commit, "it had been pushed already");
+    let mut outcome = Outcome::default();
+    found.tell(&mut outcome);
     Ok(Some(Ending::new(RunState::Done, outcome)))
+}
+
+/// What a run was found to have pushed.
+pub(crate) struct Found {
+    pushed: Pushed,
+    /// Threads without a commit of it, whose change the branch had already.
+    contained: Vec<CommentId>,
+}
+
+impl Found {
+    /// Makes it the outcome's.
+    pub(crate) fn tell(self, outcome: &mut Outcome) {
+        outcome.notes.extend(told_contained(&self.contained));
+        outcome.pushed = Some(self.pushed);
+    }
+}
+
+/// Facts about threads whose change the branch had already.
+pub(crate) fn told_contained(threads: &[CommentId]) -> impl Iterator<Item = String> {
+    let told =
+        |thread| format!("The branch has the change for comment {thread} already, so it got no commit");
+    threads.iter().map(told)
 }
 
 /// The run's commits on the branch below `head`, with their statistics; only what was made here, which the record says.
@@ -47,20 +68,26 @@ pub(crate) async fn find(
     door: &GitDoor,
     attempt: &Attempt,
     head: CommitId,
-) -> Result<Option<Pushed>, Failure> {
-    let Some(record) = attempt.record().await? else {
+) -> Result<Option<Found>, Failure> {
+    let Some(record) = attempt.record().await?.filter(|run| run.committed) else {
         return Ok(None);
     };
+    let mut contained = record.contained.clone();
     let branch = door.branch().to_owned();
     let bot = door.identity().await?;
-    door.with_mirror(move |mirror, _, _, _| {
-        let landed = made_by(mirror, &record, &head, &bot)?;
-        landed
-            .map(|landed| pushed(mirror, &landed, branch))
-            .transpose()
-            .map_err(Failure::from)
-    })
-    .await
+    let pushed = door
+        .with_mirror(move |mirror, _, _, _| {
+            let landed = made_by(mirror, &record, &head, &bot)?;
+            landed
+                .map(|landed| pushed(mirror, &landed, branch))
+                .transpose()
+                .map_err(Failure::from)
+        })
+        .await?;
+    Ok(pushed.map(|pushed| {
+        contained.retain(|thread| pushed.of_thread(*thread).is_none());
+        Found { pushed, contained }
+    }))
 }
 
 /// What a run has made of a branch.

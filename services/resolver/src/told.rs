@@ -4,10 +4,9 @@
 use agent::{Ended, Report};
 use pipeline::failure::Failure;
 use pipeline::failure_code::FailureCode;
-use pipeline::run::{Outcome, RunState};
+use pipeline::run::{FailureReport, Outcome, RunState};
 use sandbox::How;
 
-use crate::attempt::Ending;
 use crate::secrets::{self, Known};
 
 /// The state and code of a run whose agent did not come to an end by itself.
@@ -76,11 +75,11 @@ fn broke_down(report: &Report) -> Option<String> {
 
 /// The agent could not go on. It has retried what was worth it: people learn the class, the log the cause. Only this
 /// machine's own failures are worth another attempt.
-pub(crate) fn broke(error: agent::Error) -> Result<Ending, Failure> {
+pub(crate) fn broke(error: agent::Error) -> Result<FailureReport, Failure> {
     match Failure::from(error) {
         Failure::Abandon { report, cause } => {
             tracing::warn!(code = %report.code, cause = format!("{cause:#}"), "the agent broke off");
-            Ok(Ending::failed(report.code, report.detail))
+            Ok(report)
         }
         failure => Err(failure),
     }

@@ -76,7 +76,7 @@ pub(crate) async fn update(
                 },
             };
             let ids = work.commits.ids();
-            let note = || attempt.committed(&ids);
+            let note = || attempt.committed(&ids, &[]);
             attempt.patience.with("note the commit", note).await?;
             finish(resolver, terms, attempt, door, (start, work)).await
         }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context;
 use pipeline::failure::Failure;
@@ -26,6 +26,8 @@ const MACHINE_START: &str = "/proc/sys/kernel/random/boot_id";
 /// The directory of one process's work trees, beside those of the others that share a `data_dir`.
 pub(crate) struct WorkDirectory {
     path: PathBuf,
+    /// Trees made so far: one of an attempt may still be removed while the same attempt makes another.
+    made: AtomicU64,
     _lock: File,
 }
 
@@ -47,6 +49,12 @@ impl WorkDirectory {
         WorkTree::make_at(root.clone()).with_context(|| format!("cannot make {}", root.display()))
     }
 
+    /// A name below this directory that no other tree of the process had.
+    fn fresh(&self, name: &str) -> PathBuf {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("{name}-{number}"))
+    }
+
     fn new_below(all: &Path) -> io::Result<Self> {
         let mut swept_away = io::Error::from(io::ErrorKind::NotFound);
         for _ in 0..TAKES_MAX {
@@ -55,7 +63,13 @@ impl WorkDirectory {
                 .tempdir_in(all)?
                 .keep();
             match lock_in(&path) {
-                Ok(lock) => return Ok(Self { path, _lock: lock }),
+                Ok(lock) => {
+                    return Ok(Self {
+                        path,
+                        made: AtomicU64::new(0),
+                        _lock: lock,
+                    });
+                }
                 // A sweep found it before it was locked.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {
                     swept_away = error;
@@ -137,7 +151,7 @@ pub(crate) struct WorkTree {
 impl WorkTree {
     /// Makes fresh, empty directories.
     pub(crate) fn create(work: &WorkDirectory, run: &RunId, attempt: u32) -> Result<Self, Failure> {
-        Self::create_at(work.path.join(format!("{run}-{attempt}")))
+        Self::create_at(work.fresh(&format!("{run}-{attempt}")))
     }
 
     /// The same for checks, which run in trees of their own: `side` tells an attempt's trees apart.
@@ -147,12 +161,12 @@ impl WorkTree {
         attempt: u32,
         side: &str,
     ) -> Result<Self, Failure> {
-        Self::create_at(work.path.join(format!("{run}-{attempt}-{side}")))
+        Self::create_at(work.fresh(&format!("{run}-{attempt}-{side}")))
     }
 
     /// The same for a merge that an agent is to end, beside the tree of the source branch.
     pub(crate) fn create_for_merge(work: &WorkDirectory, run: &RunId, attempt: u32) -> Result<Self, Failure> {
-        Self::create_at(work.path.join(format!("{run}-{attempt}-merge")))
+        Self::create_at(work.fresh(&format!("{run}-{attempt}-merge")))
     }
 
     fn create_at(root: PathBuf) -> Result<Self, Failure> {
@@ -310,6 +324,19 @@ mod tests {
         assert_eq!(std::fs::read_dir(&all).unwrap().count(), 1);
         drop((theirs, first));
         assert_eq!(std::fs::read_dir(&all).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_attempt_that_works_again_has_a_tree_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let work = WorkDirectory::take(directory.path().join("work")).unwrap();
+        let run = RunId::new("r-0123456789ab").unwrap();
+        let first = WorkTree::create(&work, &run, 1).unwrap();
+        std::fs::write(first.path().join("file"), "x").unwrap();
+        let again = WorkTree::create(&work, &run, 1).unwrap();
+        assert!(!again.path().join("file").exists());
+        drop(first);
+        assert!(again.path().exists(), "it went with the first one");
     }
 
     #[test]

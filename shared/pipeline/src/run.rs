@@ -84,6 +84,10 @@ pub struct Run {
     /// ours. The latest last; bounded by [`COMMITS_MAX`]. Empty beside `committed` where an older version worked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commits: Vec<CommitId>,
+    /// Threads that no pushed commit is for, because the branch had their change already when the work was put onto its
+    /// new head; noted before the push. Bounded by [`THREAD_COMMITS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contained: Vec<CommentId>,
     /// What the agent is doing, latest last; bounded by [`STEPS_MAX`].
     pub steps: Vec<String>,
     /// What the model used.
@@ -233,6 +237,7 @@ impl Run {
             base: None,
             committed: false,
             commits: Vec::new(),
+            contained: Vec::new(),
             steps: Vec::new(),
             usage: Usage::default(),
             outcome: None,
@@ -285,6 +290,16 @@ impl Run {
         self.commits.push(commit.clone());
         let surplus = self.commits.len().saturating_sub(COMMITS_MAX);
         self.commits.drain(..surplus);
+        Ok(())
+    }
+
+    /// The worker that holds `attempt` has found that the branch has a thread's change already. What is pushed may be made
+    /// of an earlier try as well, so a later one takes none of them back; a commit of the thread's own goes before this.
+    pub fn contain(&mut self, attempt: u32, thread: CommentId) -> Result<(), Fenced> {
+        self.held_by(attempt)?;
+        if !self.contained.contains(&thread) && self.contained.len() < THREAD_COMMITS_MAX {
+            self.contained.push(thread);
+        }
         Ok(())
     }
 

@@ -67,6 +67,9 @@ fn verdict(run: &Run, thread: CommentId, settled: bool, page: &str) -> String {
         }
         .to_owned();
     };
+    if own.is_none() && run.contained.contains(&thread) {
+        return "**Nothing left to change:** the branch had it already when this was pushed.".to_owned();
+    }
     let commit = own.unwrap_or(&pushed.commit);
     let is_on_source = outcome.is_some_and(Outcome::is_on_source);
     let place = if is_on_source {
@@ -135,6 +138,8 @@ mod tests {
         }];
         let said = |thread: u64, settled: bool, threads: &[ThreadCommit], aside: bool| {
             let mut run = sample::running();
+            // 305 was there at an earlier try of the push, and has a commit since.
+            run.contained = vec![CommentId(305), CommentId(307)];
             let outcome = Outcome {
                 pushed: Some(Pushed {
                     commit: commit("2"),
@@ -169,6 +174,13 @@ mod tests {
                 format!("**Done** without a commit of its own, by what was pushed with it: {last}."),
             ),
             (306, false, &one_for_305, "**Not changed.**".to_owned()),
+            (
+                307,
+                true,
+                &one_for_305,
+                "**Nothing left to change:** the branch had it already when this was pushed.".to_owned(),
+            ),
+            (307, false, &one_for_305, "**Not changed.**".to_owned()),
             (306, true, &[], format!("**Done** in {last}.")),
             (306, false, &[], "**Not changed.**".to_owned()),
         ];

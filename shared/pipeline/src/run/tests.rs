@@ -160,3 +160,14 @@ fn a_trailer_alone_makes_no_commit_a_runs_own() {
     run.commits.clear();
     assert!(run.may_have_made(&commit("f")));
 }
+
+#[test]
+fn threads_whose_change_is_there_already_are_noted_once_by_whoever_holds_the_run() {
+    let mut run = queued();
+    let attempt = run.take(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).unwrap();
+    for _ in 0..2 {
+        run.contain(attempt, CommentId(7)).unwrap();
+    }
+    assert!(run.contain(attempt + 1, CommentId(8)).is_err());
+    assert_eq!(run.contained, [CommentId(7)]);
+}
