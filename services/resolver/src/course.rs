@@ -65,7 +65,12 @@ pub(crate) fn delivery(command: &Command) -> Delivery {
 pub(crate) fn is_by_thread(command: &Command) -> bool {
     command.verb == Verb::Address
         && command.options.commits == Some(Commits::PerThread)
-        && matches!(delivery(command), Delivery::Push | Delivery::NewBranch { .. })
+        && makes_commits(command)
+}
+
+/// Whether what comes of the work is commits on a branch.
+pub(crate) fn makes_commits(command: &Command) -> bool {
+    matches!(delivery(command), Delivery::Push | Delivery::NewBranch { .. })
 }
 
 /// Said where it was asked for and is not done.

@@ -11,6 +11,7 @@ use pipeline::failure_code::FailureCode;
 use pipeline::ids::{CommitId, InstanceId, RepositoryId};
 use pipeline::job::Job;
 
+use crate::commit_style;
 use crate::instructions::{self, Instructions};
 
 /// Commits fetched on the first attempt: nothing of ours can be on the branch yet.
@@ -66,6 +67,8 @@ pub(crate) struct CheckedOut {
     pub(crate) base: CommitId,
     /// What instructs the agent, and the tree in its work tree.
     pub(crate) instructions: Instructions,
+    /// What people called their latest commits, as they wrote it, newest first.
+    pub(crate) subjects: Vec<String>,
     /// What the repository asks of the resolver.
     pub(crate) configuration: RepositoryFile,
     /// The target branch's head; `None` when that branch is gone.
@@ -219,9 +222,11 @@ impl GitDoor {
                 .unwrap_or_default();
             let seen = &instructions.overlay.commit;
             mirror.check_out(seen, &directory, &TreeLimits::default(), stop)?;
+            let subjects = commit_style::examples(mirror, &base, head.as_ref())?;
             Ok(Some(CheckedOut {
                 base,
                 instructions,
+                subjects,
                 configuration,
                 target: head,
                 merging: None,
@@ -288,6 +293,7 @@ impl GitDoor {
         Ok(CheckedOut {
             base: start.base.clone(),
             instructions,
+            subjects: start.subjects.clone(),
             configuration: start.configuration.clone(),
             target: start.target.clone(),
             merging: Some(conflicts),

@@ -23,7 +23,9 @@ use crate::secrets::Known;
 use crate::terms::{Allowed, Terms};
 use crate::work_tree::{WorkDirectory, WorkTree};
 use crate::workshop::Workshop;
-use crate::{deliver, new_branch, passes, patching, reach, recover, resume, still_may, undo, update};
+use crate::{
+    commit_style, deliver, new_branch, passes, patching, reach, recover, resume, still_may, undo, update,
+};
 
 /// What every job needs.
 pub(crate) struct Resolver {
@@ -207,6 +209,8 @@ impl Resolver {
         let mut terms = terms.clone();
         let told = start.aside.as_ref().and_then(|aside| aside.told);
         terms.told = told.map(ToOwned::to_owned);
+        let makes_commits = course::makes_commits(&attempt.run.command);
+        terms.told_of_commit = makes_commits.then(|| commit_style::told(&start.subjects));
         if course::is_by_thread(&attempt.run.command) {
             return passes::work(self, door, attempt, (tree, start), (job, &terms, &known)).await;
         }

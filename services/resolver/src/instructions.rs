@@ -8,6 +8,7 @@ mod chain;
 mod imports;
 mod names;
 
+pub(crate) use chain::fence;
 use imports::Imports;
 pub(crate) use names::is_instruction;
 

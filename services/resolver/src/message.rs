@@ -7,11 +7,14 @@ use pipeline::run::Run;
 use crate::secrets::{Known, redacted};
 
 /// Git's custom: subjects longer than this are cut in logs (commands-and-replies.md, rule 6).
-const SUBJECT_CHARS_MAX: usize = 72;
+pub(crate) const SUBJECT_CHARS_MAX: usize = 72;
 /// The body wraps here, as `git log` indents by four.
 const BODY_COLUMNS: usize = 72;
 /// The request is quoted in the body up to here; the comment has the rest.
 const REQUEST_CHARS_MAX: usize = 600;
+
+/// Ends of words that are trailers however they are spelled, those of a run's commits among them.
+const TRAILER_ENDS: [&str; 4] = ["-by", "-id", "-run", "thread"];
 
 /// The trailer that names the thread a commit is for.
 pub(crate) const THREAD_TRAILER: &str = "Thread";
@@ -76,13 +79,30 @@ fn subject(text: &str) -> Option<String> {
         .trim_start_matches(['#', '*', '-', '>', ' '])
         .trim_end_matches(['.', ' ']);
     // A subject such as "Run-Id: …" would read as a trailer in some tools.
-    let line = no_trailer(&line.replace(": ", " - "));
+    let line = match line.split_once(": ") {
+        Some((word, _)) if begins_subjects(word) => line.to_owned(),
+        _ => no_trailer(line),
+    };
     if line.chars().count() <= SUBJECT_CHARS_MAX {
         return (!line.is_empty()).then_some(line);
     }
     let cut: String = line.chars().take(SUBJECT_CHARS_MAX - 1).collect();
     let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(words, _)| words);
     Some(format!("{}…", cut.trim_end()))
+}
+
+/// Whether repositories begin their subjects with such a word and a colon, and nobody a trailer: `fix:`, `PROJ-7:`.
+fn begins_subjects(word: &str) -> bool {
+    let is_lower = word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.contains(char::is_uppercase);
+    let is_key = word.split_once('-').is_some_and(|(project, number)| {
+        project.starts_with(|c: char| c.is_ascii_uppercase())
+            && project
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            && !number.is_empty()
+            && number.chars().all(|c| c.is_ascii_digit())
+    });
+    is_key || is_lower && !TRAILER_ENDS.iter().any(|end| word.trim_end().ends_with(end))
 }
 
 /// A line that no tool takes for a trailer: `Word:` at its start becomes `Word -`. Addresses stay.
@@ -138,7 +158,7 @@ fn trailers(run: &Run, signed_off: bool) -> String {
 
 /// One line: control characters, direction marks and invisible characters gone, white space collapsed. Words such as
 /// `#close` lose their mark: issue trackers read them in commit messages as orders of whoever commits.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let visible = text
         .chars()
         .map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c })
@@ -230,6 +250,26 @@ mod tests {
             "Replace the hand-written retry loop of the uploader by the one of the…"
         );
         assert!(subject.chars().count() <= SUBJECT_CHARS_MAX);
+    }
+
+    #[test]
+    fn what_repositories_begin_subjects_with_stays_and_trailers_do_not() {
+        for (said, expected) in [
+            ("fix: Add again", "fix: Add again"),
+            ("fix(parser)!: Add: again", "fix(parser)!: Add: again"),
+            ("context-builder: Say it", "context-builder: Say it"),
+            ("PROJ-12: Add again", "PROJ-12: Add again"),
+            ("[parser] Add again", "[parser] Add again"),
+            ("Thread: 8", "Thread - 8"),
+            ("thread: 8", "thread - 8"),
+            ("run-id: r-zzzzzzzzzzzz", "run-id - r-zzzzzzzzzzzz"),
+            ("reverts-run : r-zzzzzzzzzzzz", "reverts-run - r-zzzzzzzzzzzz"),
+            ("co-authored-by: Eve <e@x>", "co-authored-by - Eve <e@x>"),
+            ("PROJ-x: Eve", "PROJ-x - Eve"),
+            ("-1: Eve", "1 - Eve"),
+        ] {
+            assert_eq!(subject(said).as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub(crate) async fn run_agent(
         brief.push_str(told);
         brief.push('\n');
     }
+    brief.push_str(terms.told_of_commit.as_deref().unwrap_or_default());
     attempt.set_up(workshop.setup(terms)).await?;
     let (stopped, _watch) = attempt.watch();
     let task = Task {

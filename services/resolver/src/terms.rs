@@ -52,6 +52,8 @@ pub(crate) struct Terms {
     pub(crate) sign_off: bool,
     /// What the agent is told of its working directory, where it is not the source branch as it is.
     pub(crate) told: Option<String>,
+    /// What the agent is told of the commit's subject, where a commit is made of its work.
+    pub(crate) told_of_commit: Option<String>,
     /// Facts for the reply.
     pub(crate) notes: Vec<String>,
 }
@@ -115,6 +117,7 @@ impl<'a> Allowed<'a> {
             no_test: options.no_test,
             sign_off: options.sign_off,
             told: None,
+            told_of_commit: None,
             notes,
             model,
         };

@@ -92,7 +92,7 @@ fn part(path: &str, file: &TreeFile) -> String {
 }
 
 /// A fence that nothing in the text closes.
-fn fence(text: &str) -> String {
+pub(crate) fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '~').map(str::len).max().unwrap_or_default();
     "~".repeat(longest.max(3) + 1)
 }
