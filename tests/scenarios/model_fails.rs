@@ -34,7 +34,7 @@ async fn what_was_used_before_the_model_failed_is_counted_and_in_the_transcript(
         world.script(json!([{"times": 1, "reply": looks}, {"reply": {"status": 401}}]));
         let comment = world.alice().comments(1, "@openhands fix it").await.unwrap();
         let reply = world.pull_request(1).final_reply_to(comment).await;
-        for part in ["MODEL_UNAUTHORIZED", "1 model call · 1k tokens"] {
+        for part in ["MODEL_UNAUTHORIZED", "1 model call · 2k tokens"] {
             assert!(reply.text.contains(part), "{part}: {}", reply.text);
         }
         let run = reply.text.split('`').find(|word| word.starts_with("r-")).unwrap();

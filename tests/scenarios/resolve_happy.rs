@@ -1,6 +1,7 @@
 //! The whole point: a mention ends in a pushed commit and a reply.
 
 use insta::assert_snapshot;
+use tests::git_cli;
 use tests::setup::{FILE, Setup};
 use tests::world::{World, scenario, scenario_in};
 
@@ -34,7 +35,7 @@ async fn a_mention_ends_in_a_pushed_commit_and_a_reply() {
 
         - `add` adds again
 
-        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
+        Model `default` · 1 model call · 2k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
         ");
         assert_snapshot!(pr.last_diff().await, @"
         diff --git a/src/lib.rs b/src/lib.rs
@@ -157,7 +158,7 @@ async fn an_agent_that_changes_nothing_is_answered_without_a_commit() {
 
         The code is right as it is: the sign is intended.
 
-        Model `default` · 1 model call · 1k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
+        Model `default` · 1 model call · 2k tokens · `builtin`, sandbox level 2 (leaves open: the shared kernel) · run `<run>`
         ");
         assert_eq!(world.pull_request(1).head().await, before);
     })
@@ -226,6 +227,58 @@ async fn a_plain_run_needs_few_calls_to_bitbucket() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_model_is_shown_what_people_called_their_commits_and_its_first_line_follows_them() {
+    scenario(async |world| {
+        world.agent_runs(
+            "sed -i 's/a - b/a + b/' src/lib.rs",
+            "fix(demo): add instead of subtract\n\nMore.",
+        );
+        let (alice, pr) = (world.alice(), world.pull_request(1));
+        someone_commits(world, "docs(demo): say `it`\n\nRun-Id of no commit of ours").await;
+
+        let fix = alice.comments(1, "@openhands fix the sign").await.unwrap();
+        pr.final_reply_to(fix).await;
+        let commits = pr.bots_commits().await;
+        let message = commits[0]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("fix(demo): add instead of subtract\n\n"),
+            "{message}"
+        );
+        let ask = alice.comments(1, "@openhands ask why a minus?").await.unwrap();
+        pr.final_reply_to(ask).await;
+
+        let briefs = briefs(world);
+        let (fixing, asking) = (&briefs[0], briefs.last().unwrap());
+        assert!(
+            fixing.contains("# The commit's subject") && fixing.contains("~~~~\\ndocs(demo): say `it`\\n"),
+            "{fixing}"
+        );
+        assert!(
+            !fixing.contains("Run-Id of no commit"),
+            "the subject alone:\n{fixing}"
+        );
+        assert!(
+            !asking.contains("# The commit's subject"),
+            "an answer becomes no commit:\n{asking}"
+        );
+    })
+    .await;
+}
+
+/// A person pushes an empty commit with this message to the first pull request.
+async fn someone_commits(world: &World, message: &str) {
+    let pr = world.pull_request(1);
+    let directory = git_cli::clone(&pr.clone_url(), &pr.branch()).await.unwrap();
+    let into = format!("HEAD:refs/heads/{}", pr.branch());
+    for arguments in [
+        ["commit", "--quiet", "--allow-empty", "--message", message].as_slice(),
+        &["push", "--quiet", "origin", &into],
+    ] {
+        git_cli::git(directory.path(), arguments).await.unwrap();
+    }
 }
 
 /// The bot's calls to the REST API so far.
