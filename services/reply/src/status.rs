@@ -217,18 +217,19 @@ impl Status {
     }
 
     /// Deletes a status reply that is one too many. One that people answered stays: Bitbucket refuses to delete it.
-    pub(crate) async fn delete(&self, client: &Client, run: &Run, comment: &Comment) {
+    pub(crate) async fn delete(&self, client: &Client, run: &Run, comment: &Comment) -> bool {
         let deleted = client
             .delete_comment(&run.repository, run.pull_request, comment.id, comment.version)
             .await;
-        match deleted {
+        match &deleted {
             Ok(()) => {
-                tracing::info!(run.id = %run.id, comment.id = %comment.id, "a surplus status reply was deleted");
+                tracing::info!(run.id = %run.id, comment.id = %comment.id, "a surplus comment was deleted");
             }
             Err(error) => {
-                tracing::warn!(run.id = %run.id, comment.id = %comment.id, %error, "a surplus status reply stays");
+                tracing::warn!(run.id = %run.id, comment.id = %comment.id, %error, "a surplus comment stays");
             }
         }
+        deleted.is_ok()
     }
 
     /// The text was not written, or it is not known whether it was.

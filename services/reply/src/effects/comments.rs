@@ -20,7 +20,9 @@ impl Status {
         let mut found = run.effects[at.index].written;
         if look && found.is_none() {
             let root = client.comment(&run.repository, run.pull_request, thread).await?;
-            found = find(at, std::slice::from_ref(&root)).await?;
+            found = find(at, std::slice::from_ref(&root))
+                .await?
+                .map(|comment| comment.id);
         }
         let comment = match found {
             Some(found) => found,
@@ -73,10 +75,7 @@ impl Status {
                 .map(|thread| thread.comment)
                 .collect();
             if let Some(found) = find(at, &threads).await? {
-                return Ok(Made {
-                    comment: Some(found),
-                    ..Made::default()
-                });
+                return self.if_it_stands(at, found).await;
             }
         }
         let lines = Lines {
@@ -90,17 +89,7 @@ impl Status {
         let now = client.pull_request(&run.repository, run.pull_request).await?;
         still_at(run, &now.from_ref.latest_commit)?;
         match self.write(at, &Place::Lines(lines)).await {
-            Ok(comment) => {
-                let stands_at = comment.anchor.as_ref().and_then(|anchor| anchor.to_hash.as_ref());
-                if let Some(Err(moved)) = stands_at.map(|head| still_at(run, head)) {
-                    self.delete(client, run, &comment).await;
-                    return Err(moved);
-                }
-                Ok(Made {
-                    comment: Some(comment.id),
-                    ..Made::default()
-                })
-            }
+            Ok(comment) => self.if_it_stands(at, &comment).await,
             Err(NotDone::Error(Error::Invalid { message })) => {
                 tracing::info!(run.id = %run.id, message, "a remark has no place in the diff");
                 Err(NotDone::Refused(
@@ -109,6 +98,23 @@ impl Status {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// A remark that was written for the commit it was made for. One that stands on another one's lines is deleted; should
+    /// that fail, it is looked for again when the run has ended.
+    async fn if_it_stands(&self, at: At<'_>, comment: &Comment) -> Result<Made, NotDone> {
+        let At { client, run, .. } = at;
+        let stands_at = comment.anchor.as_ref().and_then(|anchor| anchor.to_hash.as_ref());
+        if let Some(Err(moved)) = stands_at.map(|head| still_at(run, head)) {
+            if !self.delete(client, run, comment).await {
+                self.change(run, |run| run.reply.effects_unsure = true).await?;
+            }
+            return Err(moved);
+        }
+        Ok(Made {
+            comment: Some(comment.id),
+            ..Made::default()
+        })
     }
 
     /// Writes the effect's text; once more without characters that the instance turned out not to store.
@@ -186,7 +192,7 @@ fn still_at(run: &Run, head: &CommitId) -> Result<(), NotDone> {
 }
 
 /// The comment that this effect wrote before, the oldest where there are several.
-async fn find(at: At<'_>, threads: &[Comment]) -> Result<Option<CommentId>, Error> {
+async fn find<'a>(at: At<'_>, threads: &'a [Comment]) -> Result<Option<&'a Comment>, Error> {
     let bot = at.client.bot().await?;
     let marker = EffectMarker {
         run: at.run.id.clone(),
@@ -196,8 +202,7 @@ async fn find(at: At<'_>, threads: &[Comment]) -> Result<Option<CommentId>, Erro
     let ours = threads.iter().flat_map(Comment::flatten);
     Ok(ours
         .filter(|comment| marker.is_on(comment, &bot))
-        .map(|comment| comment.id)
-        .min())
+        .min_by_key(|comment| comment.id))
 }
 
 /// Ticks a task; one that a person has ticked stays as it is.

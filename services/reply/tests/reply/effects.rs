@@ -608,6 +608,59 @@ async fn a_remark_does_not_stay_where_the_branch_moved_while_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_remark_that_could_not_be_deleted_at_once_is_deleted_when_the_run_has_ended() {
+    let world = World::start().await;
+    let mut stale = world.rest("GET", "alice-t", "", &Value::Null).await;
+    let other = CommitId::new("1".repeat(40)).unwrap();
+    stale["fromRef"]["latestCommit"] = json!(other);
+    world
+        .faults(json!([
+            {"method": "GET", "path": "*/pull-requests/1", "user": "openhands", "when": "before", "status": 200,
+            "body": stale.to_string(), "content_type": "application/json"},
+            {"method": "DELETE", "path": "*/comments/*", "user": "openhands", "when": "before", "status": 403, "count": 1},
+        ]))
+        .await;
+    let record = remarked_on(&world, &other).await;
+    assert!(
+        matches!(record.effects[0].progress, Progress::Failed { .. }),
+        "{:?}",
+        record.effects
+    );
+    assert!(written(&world).await.is_empty());
+    let calls = world.calls().await;
+    let of_remark = |call: &&String| call.starts_with("DELETE comments/") && !call.contains("reactions");
+    assert_eq!(calls.iter().filter(of_remark).count(), 2, "{calls:#?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_remark_that_a_dead_process_wrote_stays_on_its_own_commit_alone() {
+    for is_its_own in [true, false] {
+        let mut world = World::without_follower().await;
+        let run = world.queued_run().await;
+        let (head, other) = (head(&world).await, CommitId::new("1".repeat(40)).unwrap());
+        let base = if is_its_own { head } else { other };
+        world.take(&run).await;
+        world
+            .change(&run, |run| run.begin(1, base.clone()).unwrap())
+            .await;
+        let remark = json!({
+            "text": format!("Wrong letter.\n\n[//]: # (openhands-resolver run={} effect=0)", run.id),
+            "anchor": {"path": "a.rs", "line": 1, "lineType": "ADDED", "fileType": "TO"},
+        });
+        let made = world.rest("POST", "bot-t", "comments", &remark).await["id"].clone();
+        let planned = vec![begun_by_a_dead_process(finding(1, None))];
+        ended(&world, &run, RunState::Answered, planned).await;
+        world.add_follower().await;
+        let record = world.until_closed(&run).await;
+        let is_done = matches!(&record.effects[0].progress, Progress::Done { comment: Some(known), .. } if json!(known) == made);
+        assert_eq!(is_done, is_its_own, "{:?}", record.effects);
+        assert_eq!(written(&world).await.len(), usize::from(is_its_own));
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_description_that_a_dead_process_had_set_is_told_as_set_and_not_set_again() {
     let mut world = World::without_follower().await;
     let comment = world
