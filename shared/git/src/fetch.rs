@@ -14,7 +14,8 @@ use gix_transport::Protocol;
 use pipeline::ids::CommitId;
 
 use crate::error::Error;
-use crate::mirror::{Depth, GixMirror, check_branch, commit_id, pack_directory};
+use crate::mirror::{Depth, GixMirror, commit_id, pack_directory};
+use crate::ref_name::check_branch;
 use crate::remote::{Connection, Remote};
 
 mod tips;

@@ -12,7 +12,8 @@ use pipeline::ids::CommitId;
 
 use crate::error::{Error, PushError};
 use crate::fetch::{NEVER, note_pushed, remote_head};
-use crate::mirror::{GixMirror, commit_id, is_pull_request_ref};
+use crate::mirror::{GixMirror, commit_id};
+use crate::ref_name::is_pull_request_ref;
 use crate::remote::{Connection, Remote};
 
 mod lacking;

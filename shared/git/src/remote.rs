@@ -10,7 +10,7 @@ use reqwest::Client;
 use secrecy::SecretString;
 
 use crate::error::{Error, chain};
-use crate::mirror::check_branch;
+use crate::ref_name::check_branch;
 
 mod advertised;
 mod exchange;

@@ -4,7 +4,8 @@ use gix::refs::transaction::PreviousValue;
 use pipeline::ids::CommitId;
 
 use crate::error::Error;
-use crate::mirror::{object_id, tip_ref};
+use crate::mirror::object_id;
+use crate::ref_name::tip_ref;
 use crate::remote::Remote;
 
 /// Tips told to the server beside the branch's own. They save sending what other branches have brought; more than a
