@@ -242,6 +242,8 @@ impl Case<'_> {
                 return self.refuse(run, FailureReport { code, detail }).await;
             }
             Course::Merge { run, into } => return self.merge(run, &into).await,
+            // Nothing follows however often it is heard.
+            Course::Nothing(reason) => return Ok(plain(Verdict::Ignored, None, reason)),
             // A record without a place would wait for ever.
             Course::Start(_) | Course::Resume(_) | Course::Amend(_) if lane.holds(&run) => {}
             // Heard again, what it changes is found in the lane; nothing else would do it.

@@ -6,6 +6,7 @@ pub(crate) mod gather;
 pub(crate) mod material;
 pub(crate) mod occasion;
 pub(crate) mod open_threads;
+pub(crate) mod reopened;
 
 mod budget;
 mod diff;

@@ -17,7 +17,7 @@ use crate::builder::{Builder, lane_of_run, not_yet};
 use crate::context::brief;
 use crate::context::gather::{Gathered, Told, gather};
 use crate::context::material::Material;
-use crate::context::occasion;
+use crate::context::{occasion, reopened};
 use crate::earlier::Basis;
 use crate::limits::{DIFF_BYTES_MAX, SLOT_RETRY};
 use crate::records;
@@ -151,7 +151,7 @@ impl Builder {
             .await
     }
 
-    /// What was only told on the pull request: help, refusals, answers to queries.
+    /// What was only told on the pull request: help, refusals, answers to queries; and what is to be worked on again.
     async fn told(&self, run: &Run) -> Result<Told, Failure> {
         let lane = self.lanes.get(&lane_of_run(run)).await?.unwrap_or_default();
         let mut told = Told::default();
@@ -164,6 +164,10 @@ impl Builder {
                 told.asked.insert(earlier.comment);
                 told.answers.extend(earlier.reply.comment);
             }
+        }
+        if run.command.verb == Verb::Address {
+            let earlier = self.runs_of(&lane, &run.instance).await?;
+            told.reopened = reopened::reopened(run, &earlier);
         }
         Ok(told)
     }

@@ -227,13 +227,16 @@ struct Threads<'a> {
     told: &'a Told,
 }
 
-/// Comments that asked for nothing but an answer of the bot's own (`help`, a refusal), and those answers.
+/// What the records say of earlier comments: those that asked for nothing but an answer of the bot's own (`help`, a
+/// refusal), those answers, and what was settled and is not any more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
     /// What asked.
     pub(crate) asked: BTreeSet<CommentId>,
     /// What the bot said.
     pub(crate) answers: BTreeSet<CommentId>,
+    /// Runs whose answers leave their threads open.
+    pub(crate) reopened: BTreeSet<RunId>,
 }
 
 impl Threads<'_> {
@@ -280,7 +283,8 @@ impl Threads<'_> {
     /// What the request asks to be worked through.
     fn open(&self, activities: &Activities, unread: &mut Vec<String>) -> Vec<Open> {
         let asked = (&self.run.command, self.run.comment, self.run.requester.as_ref());
-        let (found, more) = open_threads::find(asked, activities, self.bot);
+        let seen_by = (self.bot, &self.told.reopened);
+        let (found, more) = open_threads::find(asked, activities, seen_by);
         if more > 0 {
             unread.push(format!("{more} more open threads than one run works through"));
         }

@@ -1,11 +1,13 @@
 //! Open threads: the conversations and tasks of a pull request that wait for somebody, as far as `address` is to work
 //! through them.
 
+use std::collections::BTreeSet;
+
 use bitbucket::{Activities, Anchor, Bot, Comment, Thread};
 use pipeline::command::Command;
 use pipeline::effect::EFFECTS_MAX;
 use pipeline::event::Person;
-use pipeline::ids::CommentId;
+use pipeline::ids::{CommentId, RunId};
 use pipeline::job::OpenThread;
 use pipeline::verbs::Verb;
 
@@ -19,6 +21,8 @@ const MARKER: &str = "[//]: # (openhands-resolver ";
 
 /// What is in that line where it is no status reply.
 const EFFECT: &str = " effect=";
+/// What follows the marker's beginning: the run.
+const RUN: &str = "run=";
 /// What that line ends with in an answer that leaves nothing to do.
 const SETTLED: &str = " settled)";
 
@@ -35,11 +39,11 @@ pub(crate) struct Open {
 
 /// What waits for an answer, the oldest first, and how much of it is more than one run works through: what people wrote,
 /// and what the bot found in a review. Not requests to the bot and its replies to them, nor what it has settled, unless
-/// somebody said more.
+/// somebody said more or the answer is of one of the runs in `reopened`.
 pub(crate) fn find<'a>(
     (command, trigger, requester): (&Command, CommentId, Option<&Person>),
     activities: &'a Activities,
-    bot: &Bot,
+    (bot, reopened): (&Bot, &BTreeSet<RunId>),
 ) -> (Vec<(&'a Thread, &'a Comment)>, usize) {
     if command.verb != Verb::Address {
         return (Vec::new(), 0);
@@ -64,7 +68,7 @@ pub(crate) fn find<'a>(
                 && comment.id != trigger
                 && (!is_by(bot, comment) || is_finding(comment))
                 && !has_status_reply(comment, bot)
-                && !is_settled(comment, bot)
+                && !is_settled(comment, bot, reopened)
         });
         found.extend(
             work.map(|comment| (thread, comment))
@@ -86,12 +90,14 @@ fn is_finding(comment: &Comment) -> bool {
     marker(comment).is_some_and(|marker| marker.contains(EFFECT))
 }
 
-/// Whether the bot has answered a comment in a way that leaves nothing to do, and nobody said more since.
-fn is_settled(comment: &Comment, bot: &Bot) -> bool {
-    let settles = |reply: &&Comment| {
-        is_by(bot, reply)
-            && marker(reply).is_some_and(|marker| marker.contains(EFFECT) && marker.ends_with(SETTLED))
+/// Whether the bot has answered a comment in a way that leaves nothing to do, and nobody said more since. An answer of a
+/// run in `reopened` settles nothing any more.
+fn is_settled(comment: &Comment, bot: &Bot, reopened: &BTreeSet<RunId>) -> bool {
+    let settles = |marker: &str| {
+        let counts = !reopened.iter().any(|run| run_of(marker) == Some(run.as_str()));
+        counts && marker.contains(EFFECT) && marker.ends_with(SETTLED)
     };
+    let settles = |reply: &&Comment| is_by(bot, reply) && marker(reply).is_some_and(settles);
     let answered = comment.replies.iter().filter(settles).map(|reply| reply.id).max();
     answered.is_some_and(|answer| {
         !comment
@@ -104,6 +110,11 @@ fn is_settled(comment: &Comment, bot: &Bot) -> bool {
 fn marker(comment: &Comment) -> Option<&str> {
     let last = comment.text.trim_end().lines().next_back()?;
     last.starts_with(MARKER).then_some(last)
+}
+
+/// The id of the run that a marker names.
+fn run_of(marker: &str) -> Option<&str> {
+    marker.strip_prefix(MARKER)?.strip_prefix(RUN)?.split(' ').next()
 }
 
 /// Whether a comment is a request to the bot, which was answered with a status reply. An answer to a thread has another
@@ -196,6 +207,16 @@ mod tests {
     }
 
     fn found(argument: Option<&str>, trigger: u64, threads: Vec<Comment>) -> Vec<u64> {
+        found_after(&[], argument, trigger, threads)
+    }
+
+    fn found_after(
+        reopened: &[&str],
+        argument: Option<&str>,
+        trigger: u64,
+        threads: Vec<Comment>,
+    ) -> Vec<u64> {
+        let reopened = reopened.iter().map(|run| RunId::new(*run).unwrap()).collect();
         let command = Command {
             argument: argument.map(ToOwned::to_owned),
             ..Command::of_verb(Verb::Address, "")
@@ -208,7 +229,8 @@ mod tests {
             ..Activities::default()
         };
         let alice = person("alice");
-        let (found, _) = find((&command, CommentId(trigger), Some(&alice)), &activities, &bot());
+        let asked = (&command, CommentId(trigger), Some(&alice));
+        let (found, _) = find(asked, &activities, (&bot(), &reopened));
         found.into_iter().map(|(_, comment)| comment.id.0).collect()
     }
 
@@ -291,6 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_run_had_settled_that_was_undone_is_work_again() {
+        let by = |run: &str| format!("**Done**\n\n[//]: # (openhands-resolver run={run} effect=0 settled)");
+        let (undone, later) = ("r-0123456789ab", "r-ba9876543210");
+        let first = comment(2, "openhands", &by(undone), Vec::new());
+        let second = comment(3, "openhands", &by(later), Vec::new());
+        let after = |reopened: &[&str], replies: &[&Comment]| {
+            let replies = replies.iter().map(|reply| (*reply).clone()).collect();
+            found_after(reopened, None, 9, vec![comment(1, "bob", "rename it", replies)])
+        };
+        assert!(after(&[later], &[&first]).is_empty(), "another one was undone");
+        assert_eq!(after(&[undone], &[&first]), [1]);
+        assert!(after(&[undone], &[&first, &second]).is_empty(), "settled anew");
+        assert_eq!(after(&[undone, later], &[&first, &second]), [1]);
+    }
+
+    #[test]
     fn this_is_the_thread_that_the_request_stands_in() {
         let asked = comment(3, "alice", "@openhands address this", Vec::new());
         let threads = vec![
@@ -322,7 +360,11 @@ mod tests {
             }],
             ..Activities::default()
         };
-        let (found, more) = find((&command, CommentId(9), None), &activities, &bot());
+        let (found, more) = find(
+            (&command, CommentId(9), None),
+            &activities,
+            (&bot(), &BTreeSet::new()),
+        );
         assert!(found.is_empty() && more == 0);
     }
 }

@@ -49,6 +49,7 @@ fn threads_of<'a>(run: &'a Run, bot: &'a Bot) -> Threads<'a> {
     const NOTHING: &Told = &Told {
         asked: BTreeSet::new(),
         answers: BTreeSet::new(),
+        reopened: BTreeSet::new(),
     };
     Threads {
         run,
@@ -203,6 +204,7 @@ fn answers_that_are_no_work_are_left_out_with_what_only_asked_for_them() {
     let told = Told {
         asked: [CommentId(1), CommentId(4)].into(),
         answers: [CommentId(2), CommentId(5), CommentId(8)].into(),
+        ..Told::default()
     };
     let all = activities(vec![
         comment(
