@@ -26,10 +26,16 @@ impl Client {
         let [project, slug] = route::of(repository);
         let values = [project, slug, &pull_request.to_string()];
         let mut movers = Vec::new();
-        self.pages(route::ACTIVITIES, &values, &[], ACTIVITIES_LOOKED_AT, |activities| {
-            movers = who(activities, from, to);
-            Ok(ControlFlow::Break(()))
-        })
+        self.pages(
+            route::ACTIVITIES,
+            &values,
+            &[],
+            ACTIVITIES_LOOKED_AT,
+            |activities| {
+                movers = who(activities, from, to);
+                Ok(ControlFlow::Break(()))
+            },
+        )
         .await?;
         Ok(movers)
     }
@@ -97,7 +103,11 @@ mod tests {
         assert_eq!(names(&activities, "a", "d"), ["bob", "alice"]);
         assert_eq!(names(&activities, "c", "d"), ["bob"]);
         assert_eq!(names(&activities, "d", "d"), [""; 0]);
-        assert_eq!(names(&activities, "a", "e"), [""; 0], "a push that is not noted yet");
+        assert_eq!(
+            names(&activities, "a", "e"),
+            [""; 0],
+            "a push that is not noted yet"
+        );
     }
 
     #[test]

@@ -108,7 +108,10 @@ async fn a_program_that_asks_on_is_killed_at_its_budget() {
 async fn a_program_that_asks_on_into_refusals_is_given_up() {
     let world = World::with(json!([{"when": "", "reply": {"status": 500}}])).await;
     let error = world.command("insatiable", "{prompt}").await.unwrap_err();
-    assert!(matches!(error, Error::ModelServer { status: 500, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::ModelServer { status: 500, .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -54,7 +54,10 @@ async fn a_server_error_is_tried_again_and_then_given_up() {
     .await;
     assert_eq!(cell.run("task").await.unwrap().summary, "back");
     let error = cell.run("task").await.unwrap_err();
-    assert!(matches!(error, Error::ModelServer { status: 500, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::ModelServer { status: 500, .. }),
+        "{error:?}"
+    );
     assert_eq!(cell.world.requests().len(), 6);
 }
 
@@ -213,7 +216,13 @@ fn every_failure_of_the_model_ends_the_run_with_a_code_of_its_own() {
         ),
         (Error::ModelUnauthorized, Code::ModelUnauthorized),
         (Error::ModelRateLimited { after: None }, Code::ModelRateLimited),
-        (Error::ModelServer { status: 500, after: None }, Code::ModelFailed),
+        (
+            Error::ModelServer {
+                status: 500,
+                after: None,
+            },
+            Code::ModelFailed,
+        ),
         (
             Error::ModelRefused {
                 status: 400,
