@@ -26,7 +26,7 @@ pub(crate) fn commits_of_run(
 ) -> Result<Vec<CommitId>, Error> {
     let mut found = Vec::new();
     newest_first(repo, &[head], commits_max, |commit| {
-        if has_trailer(commit.message_raw().map_err(Error::damaged)?, run) && is_by(commit, by) {
+        if has_trailer(commit.message_raw_sloppy(), run) && is_by(commit, by) {
             found.push(commit_id(&commit.id));
         }
         Ok(ControlFlow::Continue(()))
@@ -43,7 +43,7 @@ pub(crate) fn latest_subjects(
 ) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     newest_first(repo, heads, commits_max, |commit| {
-        let message = commit.message_raw().map_err(Error::damaged)?;
+        let message = commit.message_raw_sloppy();
         let is_ours = trailers(message, RUN_TRAILER).next().is_some();
         if found.len() < count && !is_ours && commit.parent_ids().count() < 2 {
             found.extend(subject(message));
@@ -69,7 +69,7 @@ fn newest_first(
     for head in heads {
         let head = repo.find_commit(object_id(head)).map_err(Error::damaged)?;
         if seen.insert(head.id) {
-            waiting.push((head.time().map_err(Error::damaged)?.seconds, head.id));
+            waiting.push((made_at(&head).unwrap_or(i64::MAX), head.id));
         }
     }
     for _ in 0..commits_max {
@@ -85,11 +85,16 @@ fn newest_first(
             if seen.insert(parent)
                 && let Ok(above) = repo.find_commit(parent)
             {
-                waiting.push((above.time().map_err(Error::damaged)?.seconds, parent));
+                waiting.push((made_at(&above).unwrap_or(0), parent));
             }
         }
     }
     Ok(())
+}
+
+/// When a commit says that it was made, in seconds; git takes commits that say nothing of the sort.
+fn made_at(commit: &gix::Commit<'_>) -> Option<i64> {
+    commit.time().ok().map(|time| time.seconds)
 }
 
 /// The first line of a message, where there is one.

@@ -10,7 +10,7 @@ use git::{Cache, CacheLimits, Depth, Error, Mirror, TreeLimits};
 use pipeline::ids::{InstanceId, RepositoryId, RunId};
 
 use crate::server::Server;
-use crate::world::{BRANCH, World, alice, git, try_git};
+use crate::world::{BRANCH, World, alice, git, rev, try_git};
 
 #[test]
 fn a_checkout_has_the_files_and_no_git_directory() {
@@ -514,5 +514,30 @@ fn a_pull_requests_source_is_read_and_never_pushed_to() {
     ] {
         let refused = mirror.fetch(&world.remote(), other, Depth::Shallow(1), &go);
         assert!(matches!(refused, Err(Error::Invalid(_))), "{other}: {refused:?}");
+    }
+}
+
+#[test]
+fn commits_that_git_itself_would_not_make_are_history_like_others() {
+    for committer in ["Odd <odd@example.test> never", "nobody at all"] {
+        let world = World::new();
+        let author = world.author();
+        let (tree, parent) = (rev(&author, "HEAD^{tree}"), rev(&author, "HEAD"));
+        let odd =
+            format!("tree {tree}\nparent {parent}\nauthor {committer}\ncommitter {committer}\n\nfix: Odd\n");
+        fs::write(author.join("odd"), odd).unwrap();
+        let write = ["hash-object", "-t", "commit", "-w", "--literally", "odd"];
+        let odd = git(&author, &write);
+        git(
+            &author,
+            &["push", "-q", "origin", &format!("{}:{BRANCH}", odd.trim())],
+        );
+        let mirror = world.mirror();
+        let (deep, go_on) = (Depth::Shallow(64), AtomicBool::new(false));
+        let head = mirror.fetch(&world.remote(), BRANCH, deep, &go_on).unwrap();
+        let run = RunId::new("r-0123456789ab").unwrap();
+        assert_eq!(mirror.commits_of_run(&head, &run, &alice(), 10).unwrap(), []);
+        let subjects = mirror.latest_subjects(&[&head], 5, 64).unwrap();
+        assert_eq!(subjects, ["fix: Odd", "Start"], "{committer}");
     }
 }
