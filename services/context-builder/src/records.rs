@@ -114,12 +114,13 @@ pub(crate) fn is_behind(run: &Run, mention: &Mention) -> bool {
         && digest.is_some_and(|digest| digest != run.digest)
 }
 
-/// Gives a run that has not been taken the command of a newer comment version. Returns whether it has it now.
+/// Gives a run that has not been taken the command of a newer comment version, unless a still newer one was told to have
+/// come too late. Returns whether it has it now.
 pub(crate) fn amend(run: &mut Run, mention: &Mention, resolved: &Resolved) -> bool {
     let Some(command) = &mention.command else {
         return false;
     };
-    if run.comment_version >= mention.comment_version {
+    if run.comment_version.max(run.late_version) >= mention.comment_version {
         return run.digest == command.digest();
     }
     if run.state != RunState::Queued {
@@ -229,6 +230,17 @@ mod tests {
             about: None,
         };
         amend(run, mention, &resolved)
+    }
+
+    #[test]
+    fn an_edit_amends_no_run_that_a_later_edit_came_too_late_for() {
+        let mut prepared = run();
+        assert!(edited_late(&mut prepared, 2));
+        assert!(!amend_to(&mut prepared, &mention(1, 1, 11, Some("fix b"))));
+        assert_eq!(
+            (prepared.command.text.as_str(), prepared.comment_version),
+            ("fix a", 0)
+        );
     }
 
     #[test]
