@@ -93,7 +93,9 @@ fn subject(text: &str) -> Option<String> {
 
 /// Whether repositories begin their subjects with such a word and a colon, and nobody a trailer: `fix:`, `PROJ-7:`.
 fn begins_subjects(word: &str) -> bool {
-    let is_lower = word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.contains(char::is_uppercase);
+    // With a colon in it, it is the words before that one that could be taken for a trailer.
+    let is_lower = word.starts_with(|c: char| c.is_ascii_lowercase())
+        && !word.contains(|c: char| c.is_uppercase() || c == ':');
     let is_key = word.split_once('-').is_some_and(|(project, number)| {
         project.starts_with(|c: char| c.is_ascii_uppercase())
             && project
@@ -265,6 +267,9 @@ mod tests {
             ("run-id: r-zzzzzzzzzzzz", "run-id - r-zzzzzzzzzzzz"),
             ("reverts-run : r-zzzzzzzzzzzz", "reverts-run - r-zzzzzzzzzzzz"),
             ("co-authored-by: Eve <e@x>", "co-authored-by - Eve <e@x>"),
+            ("co-authored-by:eve <e@x>: hi", "co-authored-by - eve <e@x>: hi"),
+            ("run-id:r-zzzzzzzzzzzz and: x", "run-id - r-zzzzzzzzzzzz and: x"),
+            ("feat(a::b): x", "feat(a::b): x"),
             ("PROJ-x: Eve", "PROJ-x - Eve"),
             ("-1: Eve", "1 - Eve"),
         ] {
