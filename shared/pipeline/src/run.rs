@@ -128,7 +128,7 @@ pub struct Run {
     /// that tells of that end does not stop it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_end: Option<Closed>,
-    /// What it waits for that is away, or waited for last.
+    /// The wait that people are told of, where there was one; else what it waits for that is away, or waited for last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited: Option<Waited>,
     /// What is to be done to the pull request beside commit and status reply; bounded by [`crate::effect::EFFECTS_MAX`].

@@ -22,9 +22,10 @@ pub struct Waited {
 
 impl Waited {
     /// Something is away at `now`. A wait for the same that lasts, or that ended only because it was tried again, goes on. One
-    /// that people are told of is not forgotten for one that they are not.
+    /// that people are told of ends where something else is away, and is not forgotten for it.
     pub fn begin(waited: &mut Option<Self>, code: FailureCode, now: Timestamp) {
         if waited.is_some_and(|waited| is_told(waited.code)) && !is_told(code) {
+            Self::end(waited, now);
             return;
         }
         let since = waited
@@ -108,13 +109,21 @@ mod tests {
     fn what_is_told_is_not_forgotten_for_what_is_not() {
         let mut waited = None;
         Waited::begin(&mut waited, FailureCode::BitbucketUnauthorized, at(0));
-        Waited::begin(&mut waited, FailureCode::Internal, at(30));
-        assert_eq!(waited.unwrap().until, None, "it lasts");
         Waited::end(&mut waited, at(600));
         Waited::begin(&mut waited, FailureCode::Internal, at(601));
         Waited::end(&mut waited, at(660));
         let told = waited.unwrap().told().unwrap();
         assert!(told.starts_with("It had to wait for 10 min: "), "{told}");
+    }
+
+    #[test]
+    fn what_is_told_ends_where_something_else_is_away() {
+        let mut waited = None;
+        Waited::begin(&mut waited, FailureCode::BitbucketUnauthorized, at(0));
+        Waited::begin(&mut waited, FailureCode::BitbucketUnreachable, at(60));
+        Waited::end(&mut waited, at(600));
+        let told = waited.unwrap().told().unwrap();
+        assert!(told.starts_with("It had to wait for 1 min: "), "{told}");
     }
 
     #[test]
