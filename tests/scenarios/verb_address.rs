@@ -216,3 +216,42 @@ async fn what_the_bot_found_is_addressed_like_what_people_found_and_once() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn what_was_settled_is_addressed_again_once_it_is_undone_and_when_it_is_to_be_repeated() {
+    for unruly in [false, true] {
+        let setup = Setup {
+            unruly,
+            ..Setup::default()
+        };
+        scenario_in(setup, async |world| {
+            let (alice, pr) = (world.alice(), world.pull_request(1));
+            let thread = world
+                .bob()
+                .comments_on(1, FILE, Some(2), "This is wrong.")
+                .await
+                .unwrap();
+            let result = json!({"answers": [{"thread": thread, "text": "It adds now.", "settled": true}]});
+            world.agent_runs(FIX, &handing_over("Added.", &result));
+            for (request, beginning) in [
+                ("address", "**Done"),
+                ("address", "**Answered"),
+                ("undo", "**Done"),
+                ("address", "**Done"),
+                ("retry", "**No change needed"),
+            ] {
+                let asked = alice.comments(1, &format!("@openhands {request}")).await.unwrap();
+                let reply = pr.final_reply_to(asked).await;
+                assert!(
+                    reply.text.starts_with(beginning),
+                    "{beginning} of {request}: {}",
+                    reply.text
+                );
+            }
+            let settled = comment(world, thread).await;
+            assert_eq!(answers(&settled).len(), 3, "{settled:#}");
+            assert!(pr.file(FILE).await.contains("a + b"));
+        })
+        .await;
+    }
+}
